@@ -1,0 +1,243 @@
+"""The compiled half of holdfast. Private: import from `holdfast` instead.
+
+Bytes: `bytes` are borrowed, anything writable is copied. Fingerprints and key hashes are lower-case hexadecimal
+SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.VerificationError` with a stable code.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, final
+
+__version__: Final[str]
+
+# ── judging chains (bindings/verifier.rs) ──────────────────────────────────────────────────────────────────────────
+
+@final
+class TrustStore:
+    def __new__(cls, anchors: Sequence[bytes]) -> TrustStore: ...
+    @classmethod
+    def from_pem(cls, pem: bytes) -> TrustStore: ...
+    def __len__(self) -> int: ...
+    @property
+    def fingerprints(self) -> list[str]: ...
+
+@final
+class Verifier:
+    """`policy` is a `holdfast.Policy`, read once. `threads`: 0 takes every core for large batches."""
+    def __new__(cls, store: TrustStore, policy: object, *, threads: int = 0) -> Verifier: ...
+    def verify(self, chain: Sequence[bytes], at: datetime | None = None) -> VerifiedPath: ...
+    def verify_many(self, chains: Sequence[Sequence[bytes]], at: datetime | None = None) -> list[Outcome]: ...
+
+@final
+class Outcome:
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def position(self) -> int | None: ...
+    @property
+    def message(self) -> str | None: ...
+    @property
+    def path(self) -> VerifiedPath | None: ...
+
+@final
+class VerifiedPath:
+    @property
+    def common_name(self) -> str | None: ...
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """End entity first; the anchor is not among them."""
+    @property
+    def anchor_fingerprint(self) -> str: ...
+    @property
+    def not_after(self) -> datetime:
+        """The earliest in the path, anchor included."""
+
+def codes() -> list[str]:
+    """Every code that judging a chain can end in."""
+
+# ── one certificate (bindings/certificate.rs) ──────────────────────────────────────────────────────────────────────
+
+@final
+class Certificate:
+    """One certificate, parsed as strictly as in a chain. Raises `VerificationError` for anything else."""
+    def __new__(cls, der: bytes) -> Certificate: ...
+    @property
+    def der(self) -> bytes: ...
+    @property
+    def subject(self) -> str:
+        """RFC 4514, unprintable characters escaped."""
+    @property
+    def issuer(self) -> str: ...
+    @property
+    def subject_der(self) -> bytes: ...
+    @property
+    def common_names(self) -> list[str]: ...
+    @property
+    def serial_number(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def spki(self) -> bytes: ...
+    @property
+    def spki_sha256(self) -> str: ...
+    @property
+    def public_key_algorithm(self) -> str:
+        """`ecdsa-p256`, `ecdsa-p384`, `rsa-2048` …"""
+    @property
+    def not_before(self) -> datetime: ...
+    @property
+    def not_after(self) -> datetime: ...
+    @property
+    def is_ca(self) -> bool: ...
+    @property
+    def path_len(self) -> int | None: ...
+    @property
+    def self_issued(self) -> bool: ...
+    def check_anchor(self, at: datetime) -> None:
+        """Raise with the rule that would refuse every path under this certificate as an anchor (trust.md §4.5)."""
+    def check_in_date(self, at: datetime) -> None: ...
+    def check_issued_by(self, issuer: Certificate) -> None:
+        """Raise unless `issuer`'s name and key made this certificate; aws-lc-rs decides."""
+    def verify_signature(self, message: bytes, signature: bytes) -> None:
+        """Raise `bad_signature` unless this certificate's key signed `message` (ECDSA with the curve's hash; RSA PKCS #1 v1.5 with SHA-256)."""
+
+# ── connections (bindings/gate.rs) ─────────────────────────────────────────────────────────────────────────────────
+
+@final
+class Gate:
+    """All connections of one worker. Every method is for the loop's thread, returns what must be done, and never blocks.
+
+    A handle names one connection and is never reused. A call with a handle that is gone does nothing.
+    """
+    def __new__(
+        cls,
+        *,
+        certificate_chain: Sequence[bytes],
+        private_key: bytes,
+        tenant: str,
+        limits: dict[str, int],
+    ) -> Gate:
+        """`certificate_chain` DER, end entity first; `private_key` PKCS #8, SEC 1 or PKCS #1 DER; `limits` as `Gate.default_limits()`."""
+    @staticmethod
+    def default_limits() -> dict[str, int]: ...
+    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> list[Request]:
+        """Replace the anchors (proven, enabled CAs). Live sessions whose path no longer leads to one are ended."""
+    def load_devices(self, devices: Sequence[Device]) -> None:
+        """Amend the pins: known devices are admitted without a claim."""
+    def open(self, source: str) -> tuple[int, list[Request]]:
+        """A connection was accepted from `source` (address, for limits and the log). 0 as handle: no room, close it at once."""
+    def receive(self, handle: int, data: bytes | bytearray | memoryview) -> list[Request]: ...
+    def end_of_stream(self, handle: int) -> list[Request]: ...
+    def lost(self, handle: int) -> list[Request]:
+        """The transport is gone; the handle ends."""
+    def claimed(self, handle: int, code: str | None) -> list[Request]:
+        """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""
+    def stored(self, handle: int, packet_id: int) -> list[Request]:
+        """The message of `Request.Store` is durable (or was there before): acknowledge it."""
+    def tick(self) -> list[Request]:
+        """What deadlines ask for; call a few times a second."""
+    def drain(self) -> list[Request]:
+        """Admit nobody any more and end every session that is idle; repeat until `connections` is 0 or time is up."""
+    @property
+    def connections(self) -> int: ...
+    @property
+    def counters(self) -> dict[str, int]: ...
+
+@final
+class Device:
+    """Who vouched for a device first: what its identity is pinned to (trust.md §3.2)."""
+    def __new__(cls, device_id: str, issuer_spki_sha256: str, leaf_spki_sha256: str) -> Device: ...
+    @property
+    def device_id(self) -> str: ...
+    @property
+    def issuer_spki_sha256(self) -> str: ...
+    @property
+    def leaf_spki_sha256(self) -> str: ...
+
+class Request:
+    """Something the loop must do now, in the order given."""
+
+    @final
+    class Send(Request):
+        """Write `data` to the connection's transport."""
+        @property
+        def handle(self) -> int: ...
+        @property
+        def data(self) -> bytes: ...
+
+    @final
+    class Finish(Request):
+        """After what was sent: shut down writing and keep reading into `receive` until `Close` is asked for."""
+        @property
+        def handle(self) -> int: ...
+
+    @final
+    class Close(Request):
+        """Close the transport; the handle is gone."""
+        @property
+        def handle(self) -> int: ...
+
+    @final
+    class Claim(Request):
+        """An identity was never seen, or shows a new key: commit it durably (with its act), then call `Gate.claimed`."""
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device(self) -> Device: ...
+        @property
+        def path_fingerprints(self) -> tuple[str, ...]: ...
+        @property
+        def anchor_fingerprint(self) -> str: ...
+        @property
+        def rekeyed(self) -> bool:
+            """The issuer is the pinned one, the leaf key is new."""
+
+    @final
+    class Store(Request):
+        """A device published telemetry. `packet_id` 0: QoS 0, nothing to acknowledge."""
+        @property
+        def handle(self) -> int: ...
+        @property
+        def packet_id(self) -> int: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def redelivered(self) -> bool: ...
+        @property
+        def system_properties(self) -> dict[str, str | None]:
+            """By event-stream name: `message-id`, `content-type` …"""
+        @property
+        def properties(self) -> dict[str, str | None]: ...
+        @property
+        def payload(self) -> bytes: ...
+
+    @final
+    class Note(Request):
+        """A line for the log. `event` and `code` are slugs; values from a peer are escaped and cut to 256 characters."""
+        @property
+        def level(self) -> str: ...
+        @property
+        def event(self) -> str: ...
+        @property
+        def fields(self) -> dict[str, str | int | bool | None]: ...
+
+# ── telemetry (bindings/stream.rs) ─────────────────────────────────────────────────────────────────────────────────
+
+@final
+class TelemetryWriter:
+    """The telemetry file of one worker, written by one native thread that syncs many messages at once.
+
+    `fileno()` becomes readable when `take_completed` has something; watch it with `loop.add_reader`.
+    """
+    def __new__(cls, path: str, *, queue_messages_max: int = 65536) -> TelemetryWriter: ...
+    def fileno(self) -> int: ...
+    def append(self, request: Request.Store, received_at: datetime) -> bool:
+        """Queue one message; false when the queue is full (stop reading from publishers)."""
+    def take_completed(self) -> list[tuple[int, int]]:
+        """(handle, packet_id) of messages that are durable now, in order. Raises when the store failed: nothing more is acknowledged."""
+    @property
+    def queued(self) -> int: ...
+    def close(self) -> None:
+        """Store what is queued, then end the thread."""

@@ -1,0 +1,70 @@
+"""The `holdfast` command: finds the noun, loads its file, turns every known error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from holdfast.errors import HoldfastError
+
+# noun → (module, what the help says). The modules are imported only when their noun is used: `--help` stays quick.
+NOUNS = {
+    "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
+    "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
+    "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
+    "serve": ("holdfast.cli.serve", "Run the hub."),
+    "stream": ("holdfast.cli.stream", "Read what devices have sent."),
+}
+
+
+class _Nouns(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(NOUNS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NOUNS:
+            return None
+        command: click.Command = getattr(importlib.import_module(NOUNS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(noun, text) for noun, (_, text) in sorted(NOUNS.items())])
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own signature)
+        try:
+            return super().invoke(ctx)
+        except HoldfastError as error:
+            report(error)
+            sys.exit(error.exit_status)
+        except BrokenPipeError:  # `holdfast … | head`: the reader has what it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+def report(error: HoldfastError) -> None:
+    """Write `error` to stderr: one line for a person, one JSON object when the command was asked for `--json`."""
+    context = click.get_current_context(silent=True)
+    while context is not None and "as_json" not in context.params:
+        context = context.parent
+    if "--json" in sys.argv[1:] or (context is not None and context.params["as_json"]):
+        fields = {"error": error.code, "message": error.message, "hint": error.hint}
+        position = getattr(error, "position", None)
+        click.echo(json.dumps(fields if position is None else {**fields, "position": position}), err=True)
+        return
+    click.echo(f"holdfast: {error}", err=True)
+
+
+@click.group(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="holdfast", message="%(prog)s %(version)s")
+def holdfast() -> None:
+    """Let devices in on the strength of one registered CA certificate.
+
+    Results go to stdout, everything else to stderr. Exit status: 0 yes, 1 the answer is no, 2 usage, 3 bad input,
+    4 unreachable, 5 not authorised, 6 conflict.
+    """

@@ -1,0 +1,2 @@
+//! Many presented chains in, as many outcomes out.
+#![forbid(unsafe_code)]

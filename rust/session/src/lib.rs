@@ -1,0 +1,2 @@
+//! One device connection, stepped: TLS, records, MQTT framing.
+#![forbid(unsafe_code)]
