@@ -15,7 +15,7 @@ class HoldfastError(Exception):
     """
 
     exit_status: ClassVar[int] = 1
-    """What the command line exits with: 1 the answer is no, 3 bad input, 4 unreachable, 5 not authorised, 6 conflict."""
+    """The command line's exit: 1 the answer is no, 3 bad input, 4 unreachable, 5 not authorised, 6 conflict."""
 
     def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class RegistrationError(HoldfastError):
 
 
 class ConflictError(HoldfastError):
-    """A move that the present state does not allow: it exists already, is in another state, is held by another process."""
+    """A move that the present state does not allow: it exists already, or another process holds it."""
 
     exit_status = 6
 

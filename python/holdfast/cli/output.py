@@ -25,7 +25,7 @@ def emit_record(record: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def emit_table(records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, empty: str) -> None:
-    """Answer with many records: a table of `columns`, or JSON with every field. `empty` is said where there are none."""
+    """Answer with many records: a table of `columns`, or JSON with every field; `empty` is said of none."""
     if as_json:
         click.echo(json.dumps(list(records), default=str))
         return

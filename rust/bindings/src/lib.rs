@@ -1,6 +1,28 @@
-//! The only crate that has heard of Python.
+//! The only crate that has heard of Python: thin classes, one way out of the interpreter, one table of errors.
+//!
+//! The contract is `python/holdfast/_holdfast.pyi`; stubtest compares the two.
+
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
+
+mod certificate;
+mod convert;
+mod errors;
+mod verifier;
+
 use pyo3::prelude::*;
 
-/// The compiled half of the `holdfast` package; `python/holdfast/_holdfast.pyi` is its contract.
+/// The compiled half of the `holdfast` package.
 #[pymodule]
-mod _holdfast {}
+mod _holdfast {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::certificate::Certificate;
+    #[pymodule_export]
+    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

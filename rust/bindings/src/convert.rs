@@ -1,0 +1,47 @@
+//! How values cross: times both ways, digests as hexadecimal. Immutable `bytes` are borrowed by `PyBackedBytes`, all else is copied.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use holdfast_x509::UnixSeconds;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+use crate::errors;
+
+/// The system's clock, whole seconds, rounded down.
+pub(crate) fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    UnixSeconds(i64::try_from(since).unwrap_or(i64::MAX))
+}
+
+/// An aware datetime as whole seconds, rounded down (so that both ends of a validity are inside); `None` is now.
+pub(crate) fn seconds(at: Option<&Bound<'_, PyAny>>) -> PyResult<UnixSeconds> {
+    let Some(at) = at else { return Ok(now()) };
+    if at.getattr("tzinfo")?.is_none() {
+        return Err(errors::local_protocol(at.py(), "naive_datetime", "a timezone-aware datetime is wanted"));
+    }
+    let timestamp: f64 = at.call_method0("timestamp")?.extract()?;
+    // Datetimes span years 1–9999: far inside what an f64 holds exactly in whole seconds.
+    #[expect(clippy::cast_possible_truncation, reason = "the range of datetime is far inside i64")]
+    Ok(UnixSeconds(timestamp.floor() as i64))
+}
+
+/// Seconds as an aware datetime, UTC.
+pub(crate) fn datetime(py: Python<'_>, at: UnixSeconds) -> PyResult<Bound<'_, PyAny>> {
+    static DATETIME: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static UTC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let utc =
+        UTC.get_or_try_init(py, || py.import("datetime")?.getattr("timezone")?.getattr("utc").map(Bound::unbind))?;
+    DATETIME.import(py, "datetime", "datetime")?.call_method1("fromtimestamp", (at.0, utc))
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|octet| [octet >> 4, octet & 15])
+        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! What is known of a chain once its path was accepted.
+
+use holdfast_x509::{AcceptedPath, Anchors, Certificate, Error, Refusal, UnixSeconds};
+
+use crate::backend::sha256;
+
+/// A judged path, signatures included. Only this crate makes one, and only from a path that the search accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedPath {
+    common_name: Option<Box<str>>,
+    fingerprints: Box<[[u8; 32]]>,
+    anchor: usize,
+    anchor_fingerprint: [u8; 32],
+    not_after: UnixSeconds,
+    leaf_spki_sha256: [u8; 32],
+    issuer_spki_sha256: [u8; 32],
+}
+
+impl VerifiedPath {
+    pub(crate) fn new(chain: &[Certificate<'_>], anchors: &Anchors, path: &AcceptedPath) -> Result<Self, Refusal> {
+        let lost = || Refusal::whole(Error::EmptyChain);
+        let anchor = anchors.get(path.anchor()).ok_or_else(lost)?;
+        let anchor_certificate = anchor.certificate().map_err(Refusal::whole)?;
+        let certificates: Vec<&Certificate<'_>> =
+            path.presented().iter().filter_map(|&index| chain.get(index)).collect();
+        let leaf = certificates.first().ok_or_else(lost)?;
+        let issuer = certificates.get(1).map_or(&anchor_certificate, |issuer| issuer);
+        let ends = certificates.iter().map(|certificate| certificate.validity.not_after);
+        Ok(Self {
+            common_name: match leaf.subject.common_names().as_slice() {
+                [only] => Some((*only).into()),
+                _ => None,
+            },
+            fingerprints: certificates.iter().map(|certificate| sha256(certificate.der)).collect(),
+            anchor: path.anchor(),
+            anchor_fingerprint: sha256(anchor.der()),
+            not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
+            leaf_spki_sha256: sha256(leaf.spki.der),
+            issuer_spki_sha256: sha256(issuer.spki.der),
+        })
+    }
+
+    /// The end entity's common name, if it has exactly one that is a `PrintableString` or `UTF8String`.
+    pub fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
+    }
+
+    /// SHA-256 of each certificate, end entity first, without the anchor.
+    pub fn fingerprints(&self) -> &[[u8; 32]] {
+        &self.fingerprints
+    }
+
+    /// The anchor's index in the set judged under.
+    pub fn anchor(&self) -> usize {
+        self.anchor
+    }
+
+    /// SHA-256 of the anchor.
+    pub fn anchor_fingerprint(&self) -> [u8; 32] {
+        self.anchor_fingerprint
+    }
+
+    /// The earliest end of validity in the path, anchor included.
+    pub fn not_after(&self) -> UnixSeconds {
+        self.not_after
+    }
+
+    /// SHA-256 of the end entity's key.
+    pub fn leaf_spki_sha256(&self) -> [u8; 32] {
+        self.leaf_spki_sha256
+    }
+
+    /// SHA-256 of the key that signed the end entity.
+    pub fn issuer_spki_sha256(&self) -> [u8; 32] {
+        self.issuer_spki_sha256
+    }
+}
