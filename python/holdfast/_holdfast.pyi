@@ -4,7 +4,7 @@ Bytes: `bytes` are borrowed, anything writable is copied. Fingerprints and key h
 SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.VerificationError` with a stable code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, final
 
@@ -116,10 +116,12 @@ class Gate:
         *,
         certificate_chain: Sequence[bytes],
         private_key: bytes,
-        tenant: str,
-        limits: dict[str, int],
+        limits: Mapping[str, int],
     ) -> Gate:
-        """`certificate_chain` DER, end entity first; `private_key` PKCS #8, SEC 1 or PKCS #1 DER; `limits` as `Gate.default_limits()`."""
+        """`certificate_chain` DER, end entity first; `private_key` PKCS #8, SEC 1 or PKCS #1 DER.
+
+        `limits` are those of `Gate.default_limits()` that are to be other than there.
+        """
     @staticmethod
     def default_limits() -> dict[str, int]: ...
     def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> list[Request]:
@@ -128,7 +130,7 @@ class Gate:
         """Amend the pins: known devices are admitted without a claim."""
     def open(self, source: str) -> tuple[int, list[Request]]:
         """A connection was accepted from `source` (address, for limits and the log). 0 as handle: no room, close it at once."""
-    def receive(self, handle: int, data: bytes | bytearray | memoryview) -> list[Request]: ...
+    def receive(self, handle: int, data: bytes) -> list[Request]: ...
     def end_of_stream(self, handle: int) -> list[Request]: ...
     def lost(self, handle: int) -> list[Request]:
         """The transport is gone; the handle ends."""
@@ -142,6 +144,8 @@ class Gate:
         """Admit nobody any more and end every session that is idle; repeat until `connections` is 0 or time is up."""
     @property
     def connections(self) -> int: ...
+    @property
+    def sessions(self) -> int: ...
     @property
     def counters(self) -> dict[str, int]: ...
 
@@ -168,6 +172,18 @@ class Request:
         def data(self) -> bytes: ...
 
     @final
+    class Pause(Request):
+        """Stop reading from the connection until `Resume`."""
+        @property
+        def handle(self) -> int: ...
+
+    @final
+    class Resume(Request):
+        """Read again."""
+        @property
+        def handle(self) -> int: ...
+
+    @final
     class Finish(Request):
         """After what was sent: shut down writing and keep reading into `receive` until `Close` is asked for."""
         @property
@@ -187,7 +203,7 @@ class Request:
         @property
         def device(self) -> Device: ...
         @property
-        def path_fingerprints(self) -> tuple[str, ...]: ...
+        def path_fingerprints(self) -> list[str]: ...
         @property
         def anchor_fingerprint(self) -> str: ...
         @property
@@ -221,7 +237,10 @@ class Request:
         @property
         def event(self) -> str: ...
         @property
-        def fields(self) -> dict[str, str | int | bool | None]: ...
+        def fields(self) -> dict[str, str | int]: ...
+
+def connection_codes() -> list[str]:
+    """Every code with which a connection can be refused."""
 
 # ── telemetry (bindings/stream.rs) ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,12 +1,12 @@
 //! One certificate, as registration and the command line look at it.
 
-use holdfast_engine as engine;
+use holdfast_engine::{self as engine, hex};
 use holdfast_x509::{self as x509, Error, Policy};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::convert::{datetime, hex, seconds};
+use crate::convert::{datetime, seconds};
 use crate::errors;
 
 /// One certificate, parsed as strictly as in a chain. Raises `VerificationError` for anything else.

@@ -1,4 +1,4 @@
-//! How values cross: times both ways, digests as hexadecimal. Immutable `bytes` are borrowed by `PyBackedBytes`, all else is copied.
+//! How values cross: times both ways. Immutable `bytes` are borrowed by `PyBackedBytes`, all else is copied.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,14 +34,4 @@ pub(crate) fn datetime(py: Python<'_>, at: UnixSeconds) -> PyResult<Bound<'_, Py
     let utc =
         UTC.get_or_try_init(py, || py.import("datetime")?.getattr("timezone")?.getattr("utc").map(Bound::unbind))?;
     DATETIME.import(py, "datetime", "datetime")?.call_method1("fromtimestamp", (at.0, utc))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|octet| [octet >> 4, octet & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
 }

@@ -7,6 +7,7 @@
 mod certificate;
 mod convert;
 mod errors;
+mod gate;
 mod verifier;
 
 use pyo3::prelude::*;
@@ -18,6 +19,8 @@ mod _holdfast {
 
     #[pymodule_export]
     use crate::certificate::Certificate;
+    #[pymodule_export]
+    use crate::gate::{Device, Gate, Request, connection_codes};
     #[pymodule_export]
     use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes};
 

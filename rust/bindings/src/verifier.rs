@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_engine as engine;
+use holdfast_engine::{self as engine, hex};
 use holdfast_x509::{Anchors, Error, KeyAlgorithms, Leniency, Policy, Refusal};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -10,7 +10,7 @@ use pyo3::types::{PyTuple, PyType};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::convert::{datetime, hex, seconds};
+use crate::convert::{datetime, seconds};
 use crate::errors;
 
 /// Chains in one call: beyond it the outcomes alone would fill gigabytes; call again with the rest.

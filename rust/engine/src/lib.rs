@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 pub use backend::sha256;
 pub use possession::{check_issued_by, verify_signature};
-pub use verified::VerifiedPath;
+pub use verified::{VerifiedPath, hex};
 
 /// Chains that one thread takes at a time: enough that a link shared by all is checked once for many, few enough that
 /// two threads share a batch evenly.

@@ -75,3 +75,9 @@ impl VerifiedPath {
         self.issuer_spki_sha256
     }
 }
+
+/// Lower-case hexadecimal, as hashes are shown everywhere.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('?');
+    bytes.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
+}

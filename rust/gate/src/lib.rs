@@ -1,2 +1,41 @@
-//! All connections of one worker: handles, budgets, deadlines, verdicts.
+//! All connections of one worker: handles, verdicts, identities, deadlines. It joins sessions and engine, and nobody else does.
+//!
+//! Every call returns what the loop must do, in order. Times are arguments; nothing here blocks, sleeps, or opens a socket.
 #![forbid(unsafe_code)]
+
+mod connection;
+mod gate;
+mod limits;
+mod request;
+mod slots;
+
+pub use gate::Gate;
+pub use holdfast_session::{ConfigurationFault, TlsConfig};
+pub use limits::Limits;
+pub use request::{Claim, Level, Note, Request, Value};
+
+use holdfast_x509::UnixSeconds;
+
+/// The present, as the caller sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "two clocks are all there is")]
+pub struct Now {
+    /// Milliseconds of a clock that never goes back: deadlines.
+    pub monotonic_ms: u64,
+    /// The calendar: certificates.
+    pub unix: UnixSeconds,
+}
+
+/// Codes of refusals that are the gate's own; those of the judge and the session are in their crates.
+pub const CODES: &[&str] = &[
+    "client_id_mismatch",
+    "clock_behind",
+    "connection_limit",
+    "draining",
+    "identity_case_conflict",
+    "identity_pinned",
+    "no_certificate",
+    "rekeyed_while_live",
+    "user_name_mismatch",
+    "will_unsupported",
+];

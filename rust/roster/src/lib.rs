@@ -1,2 +1,152 @@
-//! Anchors, closed keys, pins and devices of a tenant, in memory.
+//! What the registry says of one tenant, as a worker holds it: trust, replaced whole, and device pins, amended.
+//!
+//! Trust is small and immutable; its epoch rises only when something that was admitted might no longer be. Devices are an index:
+//! adding one never moves the epoch.
 #![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use holdfast_x509::{Anchors, UnixSeconds};
+
+/// SHA-256 of a `SubjectPublicKeyInfo`: what "the same key" means everywhere.
+pub type KeyHash = [u8; 32];
+
+/// Who may vouch for devices, as of one epoch.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// Rises with every change after which an admitted device might no longer be.
+    pub epoch: u64,
+    /// Proven, enabled CAs. None: nobody is admitted.
+    pub anchors: Arc<Anchors>,
+    /// The highest time that the registry has seen; an earlier clock admits nobody (`trust.md` §5.3).
+    pub clock_floor: UnixSeconds,
+}
+
+/// The keys that an identity is pinned to (`trust.md` §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a pin is these two keys")]
+pub struct Pin {
+    /// The key that signed the device's certificate.
+    pub issuer: KeyHash,
+    /// The device's own key.
+    pub leaf: KeyHash,
+}
+
+/// What the pins say of an identity that shows `issuer` and `leaf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever admits must handle every case")]
+pub enum Placement {
+    /// Both keys are the pinned ones.
+    Known,
+    /// Nobody has claimed this identity.
+    New,
+    /// The pinned issuer vouches for another leaf key.
+    Rekeyed,
+    /// Another issuer key is pinned.
+    PinnedElsewhere,
+    /// The identity differs only in case from one that is claimed (`trust.md` §3.1).
+    CaseConflict,
+}
+
+/// One tenant's trust and devices.
+#[derive(Debug)]
+pub struct Roster {
+    trust: Trust,
+    /// By case-folded id, so that one look-up answers for both spellings; the exact spelling is kept where it differs.
+    devices: HashMap<Box<str>, Device>,
+}
+
+#[derive(Debug)]
+struct Device {
+    exact: Option<Box<str>>,
+    pin: Pin,
+}
+
+impl Roster {
+    /// A roster that admits nobody until trust is given.
+    pub fn new() -> Self {
+        let anchors = Arc::new(Anchors::default());
+        Self { trust: Trust { epoch: 0, anchors, clock_floor: UnixSeconds(i64::MIN) }, devices: HashMap::new() }
+    }
+
+    /// The trust of the present epoch.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Replaces trust whole.
+    pub fn replace_trust(&mut self, trust: Trust) {
+        self.trust = trust;
+    }
+
+    /// Pins `device_id`, or replaces its pin.
+    pub fn amend(&mut self, device_id: &str, pin: Pin) {
+        let folded = device_id.to_ascii_lowercase();
+        let exact = (folded != device_id).then(|| device_id.into());
+        match self.devices.entry(folded.into()) {
+            Entry::Occupied(mut device) => *device.get_mut() = Device { exact, pin },
+            Entry::Vacant(place) => {
+                place.insert(Device { exact, pin });
+            }
+        }
+    }
+
+    /// What the pins say of `device_id` showing `pin`.
+    pub fn place(&self, device_id: &str, pin: Pin) -> Placement {
+        let folded = device_id.to_ascii_lowercase();
+        let Some(device) = self.devices.get(folded.as_str()) else { return Placement::New };
+        if device.exact.as_deref().unwrap_or(&folded) != device_id {
+            return Placement::CaseConflict;
+        }
+        match (device.pin.issuer == pin.issuer, device.pin.leaf == pin.leaf) {
+            (true, true) => Placement::Known,
+            (true, false) => Placement::Rekeyed,
+            (false, _) => Placement::PinnedElsewhere,
+        }
+    }
+
+    /// How many devices are pinned.
+    pub fn devices_count(&self) -> usize {
+        self.devices.len()
+    }
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIN: Pin = Pin { issuer: [1; 32], leaf: [2; 32] };
+
+    #[test]
+    fn e04_an_identity_stays_with_the_key_that_first_vouched_for_it() {
+        let mut roster = Roster::new();
+        assert_eq!(roster.place("Widget-1", PIN), Placement::New);
+        roster.amend("Widget-1", PIN);
+        assert_eq!(roster.place("Widget-1", PIN), Placement::Known);
+        assert_eq!(roster.place("Widget-1", Pin { leaf: [3; 32], ..PIN }), Placement::Rekeyed);
+        assert_eq!(roster.place("Widget-1", Pin { issuer: [3; 32], ..PIN }), Placement::PinnedElsewhere);
+        assert_eq!(roster.place("Widget-1", Pin { issuer: [3; 32], leaf: [3; 32] }), Placement::PinnedElsewhere);
+        roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN });
+        assert_eq!(roster.place("Widget-1", PIN), Placement::Rekeyed);
+        assert_eq!(roster.devices_count(), 1);
+    }
+
+    #[test]
+    fn e02_two_spellings_are_one_identity() {
+        let mut roster = Roster::new();
+        roster.amend("Widget-1", PIN);
+        assert_eq!(roster.place("widget-1", PIN), Placement::CaseConflict);
+        assert_eq!(roster.place("WIDGET-1", PIN), Placement::CaseConflict);
+        roster.amend("lower", PIN);
+        assert_eq!(roster.place("lower", PIN), Placement::Known);
+        assert_eq!(roster.place("Lower", PIN), Placement::CaseConflict);
+    }
+}

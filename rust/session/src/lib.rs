@@ -1,2 +1,29 @@
-//! One device connection, stepped: TLS, records, MQTT framing.
+//! One device connection, stepped: TLS, records, MQTT 3.1.1 framing. It is fed bytes and asked for bytes and events.
+//!
+//! ```text
+//!            receive(bytes) ─▶ ┌──────────────────────────────┐ ─▶ next_event()
+//!                              │ Handshaking → Presented      │      Presented · Connect · Publish · …
+//!  accept · refuse · admit ──▶ │   → Connecting → Deciding    │
+//!   acknowledge                │   → Open | Refusing → Ended  │ ─▶ take_output()
+//!                              └──────────────────────────────┘
+//! ```
+//!
+//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library; nothing decrypted leaves before the verdict (I1), and
+//! a refused peer meets one fixed machine that reads its CONNECT to answer it and nothing else (`trust.md` §1.4).
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
+
+mod device;
+mod error;
+mod handshake;
+mod limits;
+mod mqtt;
+mod telemetry;
+
+pub use device::{Event, Session};
+pub use error::{ConfigurationFault, Fault};
+pub use handshake::{PresentedChain, TlsConfig};
+pub use limits::Limits;
+pub use mqtt::{Connect, ReturnCode};
+pub use telemetry::{Property, Telemetry};

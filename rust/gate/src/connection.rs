@@ -1,0 +1,89 @@
+//! One connection as the gate sees it: its session, and how far it has come.
+
+use holdfast_engine::VerifiedPath;
+use holdfast_roster::Pin;
+use holdfast_session::{PresentedChain, Session};
+use holdfast_x509::UnixSeconds;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) session: Session,
+    pub(crate) source: String,
+    pub(crate) stage: Stage,
+    /// Monotonic milliseconds at which the present stage has lasted too long.
+    pub(crate) deadline_ms: u64,
+    /// Whether the loop was asked to stop reading.
+    pub(crate) paused: bool,
+}
+
+impl Connection {
+    /// Takes the verdict out, if the connection is at that stage; it is refused unless something better is put in its place.
+    pub(crate) fn take_judged(&mut self) -> Option<Judged> {
+        if !matches!(self.stage, Stage::Judged(_)) {
+            return None;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Refused);
+        if let Stage::Judged(judged) = stage { Some(judged) } else { None }
+    }
+
+    /// The same for a claim on its way, with the keep-alive that was asked for.
+    pub(crate) fn take_claiming(&mut self) -> Option<(Judged, Option<u64>)> {
+        if !matches!(self.stage, Stage::Claiming { .. }) {
+            return None;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Refused);
+        if let Stage::Claiming { judged, keep_alive_ms } = stage { Some((judged, keep_alive_ms)) } else { None }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// TLS, up to the verdict.
+    Handshake,
+    /// Its path is good; its CONNECT is awaited. The chain is kept until it is admitted: trust may move before.
+    Judged(Judged),
+    /// Its claim is being committed.
+    Claiming { judged: Judged, keep_alive_ms: Option<u64> },
+    /// Admitted.
+    Live { admitted: Admitted, keep_alive_ms: Option<u64> },
+    /// Refused; only its CONNECT is awaited, to answer it.
+    Refused,
+    /// Answered, or broken: read from and dropped until the peer closes.
+    Draining { bytes_left: usize },
+}
+
+/// A good path, as of one epoch, with the identity it gives.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) chain: PresentedChain,
+    pub(crate) path: VerifiedPath,
+    pub(crate) device_id: String,
+    pub(crate) epoch: u64,
+}
+
+impl Judged {
+    pub(crate) fn pin(&self) -> Pin {
+        Pin { issuer: self.path.issuer_spki_sha256(), leaf: self.path.leaf_spki_sha256() }
+    }
+}
+
+/// The right to be connected as a device. Only `Admitted::when` makes one, and only in the epoch of the verdict.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) device_id: String,
+    pub(crate) leaf: [u8; 32],
+    pub(crate) anchor_fingerprint: [u8; 32],
+    pub(crate) not_after: UnixSeconds,
+}
+
+impl Admitted {
+    /// `None` when trust has moved since the verdict, or the path has run out: judge again.
+    pub(crate) fn when(judged: &Judged, epoch: u64, at: UnixSeconds) -> Option<Self> {
+        (judged.epoch == epoch && at <= judged.path.not_after()).then(|| Self {
+            device_id: judged.device_id.clone(),
+            leaf: judged.path.leaf_spki_sha256(),
+            anchor_fingerprint: judged.path.anchor_fingerprint(),
+            not_after: judged.path.not_after(),
+        })
+    }
+}

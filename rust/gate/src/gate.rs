@@ -1,0 +1,594 @@
+//! The gate itself: who is let in, as whom, and until when.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use holdfast_engine::{Verifier, hex, sha256};
+use holdfast_roster::{Pin, Placement, Roster, Trust};
+use holdfast_session::{Connect, Event, Fault, PresentedChain, ReturnCode, Session, TlsConfig};
+use holdfast_x509::{Certificate, Policy, Refusal, UnixSeconds, device_id};
+
+use crate::Now;
+use crate::connection::{Admitted, Connection, Judged, Stage};
+use crate::limits::Limits;
+use crate::request::{Claim, Level, Note, Request, Value};
+use crate::slots::{Handle, Slots};
+
+/// All connections of one worker of one tenant.
+#[derive(Debug)]
+pub struct Gate {
+    tls: TlsConfig,
+    limits: Limits,
+    roster: Roster,
+    verifier: Verifier,
+    slots: Slots,
+    half_open: usize,
+    /// The live session of each identity: there is one at most.
+    live: HashMap<String, Handle>,
+    /// Claims on their way to the writer; they outlive their connection.
+    claims: HashMap<Handle, (String, Pin)>,
+    /// The latest time seen; a clock that goes back admits nobody.
+    latest: UnixSeconds,
+    draining: bool,
+    counters: BTreeMap<&'static str, u64>,
+}
+
+/// Why somebody is not let in: a code, and what the log should say of it.
+struct No {
+    answer: ReturnCode,
+    code: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl No {
+    fn new(code: &str) -> Self {
+        Self { answer: ReturnCode::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
+    }
+
+    fn answer(mut self, answer: ReturnCode) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    fn of(refusal: &Refusal) -> Self {
+        let no = Self::new(refusal.code()).with("reason", Value::peer(&refusal.error.to_string()));
+        match refusal.position {
+            Some(position) => no.with("position", position.into()),
+            None => no,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate that lets nobody in until trust is given.
+    pub fn new(tls: TlsConfig, limits: Limits) -> Self {
+        let roster = Roster::new();
+        Self {
+            tls,
+            limits,
+            verifier: verifier(roster.trust()),
+            roster,
+            slots: Slots::default(),
+            half_open: 0,
+            live: HashMap::new(),
+            claims: HashMap::new(),
+            latest: UnixSeconds(i64::MIN),
+            draining: false,
+            counters: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces trust whole, and ends live sessions whose anchor is not among the new ones. Handshakes judged before are judged again.
+    pub fn replace_trust(&mut self, trust: Trust, now: Now) -> Vec<Request> {
+        let kept: HashSet<[u8; 32]> = trust.anchors.iter().map(|anchor| sha256(anchor.der())).collect();
+        self.verifier = verifier(&trust);
+        self.roster.replace_trust(trust);
+        let mut requests = Vec::new();
+        let lives: Vec<Handle> = self.live.values().copied().collect();
+        for handle in lives {
+            let gone = matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Live { admitted, .. }, .. })
+                if !kept.contains(&admitted.anchor_fingerprint));
+            if gone {
+                self.end_live(handle, "untrusted", now, &mut requests);
+            }
+        }
+        requests
+    }
+
+    /// Amends the pins.
+    pub fn amend_device(&mut self, device_id: &str, pin: Pin) {
+        self.roster.amend(device_id, pin);
+    }
+
+    /// A connection was accepted. No handle: there is no room for it.
+    pub fn open(&mut self, source: &str, now: Now) -> (Option<u64>, Vec<Request>) {
+        let full =
+            self.slots.len() >= self.limits.connections_count_max || self.half_open >= self.limits.half_open_count_max;
+        let refused = if self.draining { Some("draining") } else { full.then_some("connection_limit") };
+        if let Some(code) = refused {
+            return (None, vec![self.refusal_note(0, source, No::new(code))]);
+        }
+        let connection = Session::new(&self.tls, self.limits.session).map(|session| Connection {
+            session,
+            source: source.to_owned(),
+            stage: Stage::Handshake,
+            deadline_ms: now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms),
+            paused: false,
+        });
+        match connection {
+            Ok(connection) => {
+                let handle = self.slots.insert(connection);
+                self.half_open += usize::from(handle.is_some());
+                self.count("connections_opened");
+                (handle, Vec::new())
+            }
+            Err(fault) => (None, vec![self.fault_note(0, source, &fault)]),
+        }
+    }
+
+    /// Bytes came.
+    pub fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let keep_alive_max = self.limits.keep_alive_ms_max;
+        let Some(connection) = self.slots.get_mut(handle) else { return requests };
+        match &mut connection.stage {
+            Stage::Draining { bytes_left } => {
+                *bytes_left = bytes_left.saturating_sub(bytes.len());
+                if *bytes_left == 0 {
+                    self.close(handle, &mut requests);
+                }
+                return requests;
+            }
+            Stage::Live { keep_alive_ms, .. } => {
+                connection.deadline_ms = now.monotonic_ms.saturating_add(keep_alive_ms.unwrap_or(keep_alive_max));
+            }
+            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
+        }
+        match connection.session.receive(bytes) {
+            Ok(()) => self.pump(handle, now, &mut requests),
+            Err(fault) => self.broken(handle, &fault, now, &mut requests),
+        }
+        requests
+    }
+
+    /// The peer shut down its side. An end without DISCONNECT or `close_notify` is not a good-bye, but it is an end.
+    pub fn end_of_stream(&mut self, handle: u64) -> Vec<Request> {
+        let mut requests = Vec::new();
+        self.note_end(handle, "peer_closed", &mut requests);
+        self.close(handle, &mut requests);
+        requests
+    }
+
+    /// The transport is gone.
+    pub fn lost(&mut self, handle: u64) -> Vec<Request> {
+        let mut requests = Vec::new();
+        self.note_end(handle, "connection_lost", &mut requests);
+        self.forget(handle);
+        requests
+    }
+
+    /// The writer's answer to a claim: `None` when it is committed, else the code of the refusal.
+    pub fn claimed(&mut self, handle: u64, code: Option<&str>, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let claim = self.claims.remove(&handle);
+        if let (None, Some((device_id, pin))) = (code, &claim) {
+            self.roster.amend(device_id, *pin);
+        }
+        let Some(connection) = self.slots.get_mut(handle) else { return requests };
+        // A verdict that nobody waits for (late, doubled, for a connection that went another way) does nothing.
+        let Some((judged, keep_alive_ms)) = connection.take_claiming() else { return requests };
+        let answer = match code {
+            None => self
+                .judge_again_if_moved(judged, now)
+                .and_then(|judged| self.admit(handle, &judged, keep_alive_ms, now)),
+            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(ReturnCode::ServerUnavailable)),
+            Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
+        };
+        self.answer(handle, answer, &mut requests);
+        self.pump(handle, now, &mut requests);
+        requests
+    }
+
+    /// A message is durable: acknowledge it.
+    pub fn stored(&mut self, handle: u64, packet_id: u16, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        if let Some(connection) = self.slots.get_mut(handle) {
+            match connection.session.acknowledge(packet_id) {
+                Ok(()) => self.pump(handle, now, &mut requests),
+                Err(fault) => self.broken(handle, &fault, now, &mut requests),
+            }
+        }
+        requests
+    }
+
+    /// What deadlines ask for.
+    pub fn tick(&mut self, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for handle in self.slots.handles() {
+            let Some(connection) = self.slots.get_mut(handle) else { continue };
+            let overdue = now.monotonic_ms >= connection.deadline_ms;
+            match &connection.stage {
+                Stage::Live { admitted, .. } if now.unix > admitted.not_after => {
+                    self.end_live(handle, "expired", now, &mut requests);
+                }
+                Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, &mut requests),
+                Stage::Draining { .. } if overdue => self.close(handle, &mut requests),
+                Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused if overdue => {
+                    self.note_end(handle, "handshake_deadline", &mut requests);
+                    self.close(handle, &mut requests);
+                }
+                Stage::Handshake
+                | Stage::Judged(_)
+                | Stage::Claiming { .. }
+                | Stage::Live { .. }
+                | Stage::Refused
+                | Stage::Draining { .. } => {}
+            }
+        }
+        requests
+    }
+
+    /// Admits nobody any more, and ends live sessions that have nothing in hand. Call again until `connections` is 0.
+    pub fn drain(&mut self, now: Now) -> Vec<Request> {
+        self.draining = true;
+        let mut requests = Vec::new();
+        let lives: Vec<Handle> = self.live.values().copied().collect();
+        for handle in lives {
+            if self.slots.get_mut(handle).is_some_and(|connection| connection.session.is_settled()) {
+                self.end_live(handle, "draining", now, &mut requests);
+            }
+        }
+        requests
+    }
+
+    /// Connections that have a handle.
+    pub fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Live sessions.
+    pub fn sessions(&self) -> usize {
+        self.live.len()
+    }
+
+    /// What was counted, by name; never by anything a peer claims (I15).
+    pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counters
+    }
+
+    /// Takes the session's events until it waits, then sends what it has to say.
+    fn pump(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+        let mut finished = false;
+        while let Some(connection) = self.slots.get_mut(handle) {
+            match connection.session.next_event() {
+                Ok(Some(Event::Presented(chain))) => self.present(handle, chain, now, requests),
+                Ok(Some(Event::Anonymous)) => self.refuse(handle, No::new("no_certificate"), requests),
+                Ok(Some(Event::Connect(connect))) => self.connect(handle, &connect, now, requests),
+                Ok(Some(Event::Telemetry(telemetry))) => {
+                    let Stage::Live { admitted, .. } = &connection.stage else { continue };
+                    requests.push(Request::Store { handle, device_id: admitted.device_id.clone(), telemetry });
+                    self.count("messages_received");
+                }
+                Ok(Some(Event::Disconnect)) => self.note_end(handle, "disconnect", requests),
+                Ok(Some(Event::Finish)) => finished = true,
+                Ok(None) => break,
+                Ok(Some(_)) => {}
+                Err(fault) => return self.broken(handle, &fault, now, requests),
+            }
+        }
+        self.send(handle, requests);
+        if finished {
+            self.finish(handle, now, requests);
+        }
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if connection.session.is_blocked() != connection.paused {
+            connection.paused = !connection.paused;
+            requests.push(if connection.paused { Request::Pause { handle } } else { Request::Resume { handle } });
+        }
+    }
+
+    /// The verdict on a chain whose key was proven.
+    fn present(&mut self, handle: Handle, chain: PresentedChain, now: Now, requests: &mut Vec<Request>) {
+        match self.judge(chain, now) {
+            Ok(judged) => {
+                if let Some(connection) = self.slots.get_mut(handle) {
+                    connection.session.accept();
+                    connection.stage = Stage::Judged(judged);
+                }
+            }
+            Err(no) => self.refuse(handle, no, requests),
+        }
+    }
+
+    fn judge(&mut self, chain: PresentedChain, now: Now) -> Result<Judged, No> {
+        // trust.md §5.3: whoever turns the clock back revives what has expired.
+        let floor = self.roster.trust().clock_floor.max(self.latest);
+        if now.unix < floor {
+            let no = No::new("clock_behind").answer(ReturnCode::ServerUnavailable);
+            return Err(no.with("floor", Value::Text(floor.to_string())));
+        }
+        self.latest = now.unix;
+        let certificates: Vec<&[u8]> = chain.certificates().iter().map(Vec::as_slice).collect();
+        let verdict = self.verifier.verify_presented(&certificates, now.unix, chain.handshake_units());
+        let path = verdict.map_err(|refusal| No::of(&refusal))?;
+        let leaf = certificates.first().copied().unwrap_or_default();
+        let identity = Certificate::parse(leaf).and_then(|leaf| device_id(&leaf).map(str::to_owned));
+        let device_id = identity.map_err(|error| No::of(&Refusal::at(0, error)))?;
+        Ok(Judged { chain, path, device_id, epoch: self.roster.trust().epoch })
+    }
+
+    fn judge_again_if_moved(&mut self, judged: Judged, now: Now) -> Result<Judged, No> {
+        if judged.epoch == self.roster.trust().epoch { Ok(judged) } else { self.judge(judged.chain, now) }
+    }
+
+    /// A CONNECT from a peer whose path is good: is it who it says, and may it be?
+    fn connect(&mut self, handle: Handle, connect: &Connect, now: Now, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let Some(judged) = connection.take_judged() else { return };
+        let keep_alive_ms = keep_alive_ms(connect, self.limits.keep_alive_ms_max);
+        let placed = self.judge_again_if_moved(judged, now).and_then(|judged| self.place(handle, connect, judged));
+        let answer = match placed {
+            Ok((Placement::Known, judged)) => self.admit(handle, &judged, keep_alive_ms, now),
+            Ok((placement, judged)) => {
+                requests.push(Request::Claim(claim(handle, &judged, placement)));
+                self.claims.insert(handle, (judged.device_id.clone(), judged.pin()));
+                if let Some(connection) = self.slots.get_mut(handle) {
+                    connection.stage = Stage::Claiming { judged, keep_alive_ms };
+                }
+                return;
+            }
+            Err(no) => Err(no),
+        };
+        self.answer(handle, answer, requests);
+    }
+
+    /// The checks between a good path and an admission: names, then pins.
+    fn place(&mut self, handle: Handle, connect: &Connect, judged: Judged) -> Result<(Placement, Judged), No> {
+        let device = || Value::peer(&judged.device_id);
+        let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
+        if self.draining {
+            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+        }
+        if connect.client_id.is_empty() {
+            return Err(named("client_id_mismatch", "").answer(ReturnCode::IdentifierRejected));
+        }
+        if connect.client_id != judged.device_id {
+            return Err(named("client_id_mismatch", &connect.client_id));
+        }
+        if let Some(user_name) = connect.user_name.as_deref().filter(|name| !names_device(name, &judged.device_id)) {
+            return Err(named("user_name_mismatch", user_name));
+        }
+        if connect.has_will {
+            return Err(No::new("will_unsupported").with("device", device()));
+        }
+        match self.roster.place(&judged.device_id, judged.pin()) {
+            Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
+            Placement::PinnedElsewhere => Err(No::new("identity_pinned").with("device", device())),
+            // trust.md §3.2: a new key never pushes out a session that the old one holds.
+            Placement::Rekeyed if self.live_with_other_key(handle, &judged) => {
+                Err(No::new("rekeyed_while_live").with("device", device()))
+            }
+            placement @ (Placement::Known | Placement::New | Placement::Rekeyed) => Ok((placement, judged)),
+        }
+    }
+
+    fn live_with_other_key(&mut self, handle: Handle, judged: &Judged) -> bool {
+        let live = self.live.get(&judged.device_id).copied().filter(|live| *live != handle);
+        let stage = live.and_then(|live| self.slots.get_mut(live)).map(|connection| &connection.stage);
+        matches!(stage, Some(Stage::Live { admitted, .. }) if admitted.leaf != judged.path.leaf_spki_sha256())
+    }
+
+    /// The one place where somebody is let in. Returns what must be said of it.
+    fn admit(
+        &mut self,
+        handle: Handle,
+        judged: &Judged,
+        keep_alive_ms: Option<u64>,
+        now: Now,
+    ) -> Result<Vec<Request>, No> {
+        if self.draining {
+            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+        }
+        if self.live_with_other_key(handle, judged) {
+            return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
+        }
+        let admitted = Admitted::when(judged, self.roster.trust().epoch, now.unix);
+        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
+        let mut requests = Vec::new();
+        let device_id = admitted.device_id.clone();
+        if let Some(older) = self.live.get(&device_id).copied() {
+            self.end_live(older, "taken_over", now, &mut requests);
+        }
+        let keep_alive_max = self.limits.keep_alive_ms_max;
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok(requests) };
+        connection.deadline_ms = now.monotonic_ms.saturating_add(keep_alive_ms.unwrap_or(keep_alive_max));
+        connection.stage = Stage::Live { admitted, keep_alive_ms };
+        let source = Value::peer(&connection.source);
+        self.half_open -= 1;
+        let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
+        requests.push(Request::Note(Note {
+            level: Level::Info,
+            event: "admitted",
+            fields: vec![
+                ("device", device_id.as_str().into()),
+                ("source", source),
+                ("connection", Value::Text(format!("{handle:x}"))),
+                ("path", Value::Text(path)),
+                ("anchor", Value::Text(hex(&judged.path.anchor_fingerprint()))),
+            ],
+        }));
+        self.live.insert(device_id, handle);
+        self.count("admitted");
+        Ok(requests)
+    }
+
+    /// Says yes or no to a CONNECT.
+    fn answer(&mut self, handle: Handle, answer: Result<Vec<Request>, No>, requests: &mut Vec<Request>) {
+        let no = match answer {
+            Ok(admitted) => {
+                requests.extend(admitted);
+                if let Some(Connection { session, stage: Stage::Live { admitted, .. }, .. }) =
+                    self.slots.get_mut(handle)
+                {
+                    // A library that refuses to write will say so again when it is pumped.
+                    let _later = session.admit(admitted.device_id.clone());
+                }
+                return;
+            }
+            Err(no) => no,
+        };
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let _later = connection.session.answer(no.answer);
+        connection.stage = Stage::Refused;
+        let source = connection.source.clone();
+        requests.push(self.refusal_note(handle, &source, no));
+    }
+
+    /// Turns somebody away before their CONNECT, which will be answered.
+    fn refuse(&mut self, handle: Handle, no: No, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        connection.session.refuse(no.answer);
+        connection.stage = Stage::Refused;
+        let source = connection.source.clone();
+        requests.push(self.refusal_note(handle, &source, no));
+    }
+
+    /// The peer broke a protocol: what the session still has to say (a TLS alert) is sent, then it is drained.
+    fn broken(&mut self, handle: Handle, fault: &Fault, now: Now, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let source = connection.source.clone();
+        requests.push(self.fault_note(handle, &source, fault));
+        self.send(handle, requests);
+        self.finish(handle, now, requests);
+    }
+
+    /// Ends a live session from our side.
+    fn end_live(&mut self, handle: Handle, reason: &'static str, now: Now, requests: &mut Vec<Request>) {
+        self.note_end(handle, reason, requests);
+        if let Some(connection) = self.slots.get_mut(handle) {
+            connection.session.finish();
+            self.send(handle, requests);
+            self.finish(handle, now, requests);
+        }
+    }
+
+    /// From here on the peer is only read from, until it closes or the time is up.
+    fn finish(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+        self.leave_stage(handle);
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if connection.paused {
+            connection.paused = false;
+            requests.push(Request::Resume { handle });
+        }
+        connection.stage = Stage::Draining { bytes_left: self.limits.drain_bytes_max };
+        connection.deadline_ms = now.monotonic_ms.saturating_add(self.limits.drain_deadline_ms);
+        requests.push(Request::Finish { handle });
+    }
+
+    fn send(&mut self, handle: Handle, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let data = connection.session.take_output();
+        if !data.is_empty() {
+            requests.push(Request::Send { handle, data });
+        }
+    }
+
+    fn close(&mut self, handle: Handle, requests: &mut Vec<Request>) {
+        if self.forget(handle) {
+            requests.push(Request::Close { handle });
+        }
+    }
+
+    fn forget(&mut self, handle: Handle) -> bool {
+        self.leave_stage(handle);
+        self.slots.remove(handle).is_some()
+    }
+
+    /// Undoes what the connection's stage counts for.
+    fn leave_stage(&mut self, handle: Handle) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        match &connection.stage {
+            Stage::Live { admitted, .. } => {
+                if self.live.get(&admitted.device_id) == Some(&handle) {
+                    self.live.remove(&admitted.device_id);
+                }
+            }
+            Stage::Draining { .. } => {}
+            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => self.half_open -= 1,
+        }
+        connection.stage = Stage::Draining { bytes_left: 0 };
+    }
+
+    fn note_end(&mut self, handle: Handle, reason: &'static str, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let (level, who) = match &connection.stage {
+            Stage::Live { admitted, .. } => (Level::Info, ("device", Value::peer(&admitted.device_id))),
+            // Before possession is proven only the source is known (trust.md §1.9); a refusal was noted when it was reached.
+            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } if reason == "handshake_deadline" => {
+                (Level::Warning, ("source", Value::peer(&connection.source)))
+            }
+            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused | Stage::Draining { .. } => {
+                return;
+            }
+        };
+        let connection = Value::Text(format!("{handle:x}"));
+        let fields = vec![who, ("connection", connection), ("reason", reason.into())];
+        requests.push(Request::Note(Note { level, event: "closed", fields }));
+        self.count("closed");
+    }
+
+    fn refusal_note(&mut self, handle: Handle, source: &str, no: No) -> Request {
+        self.count("refused");
+        let mut fields = vec![
+            ("code", Value::Text(no.code)),
+            ("source", Value::peer(source)),
+            ("connection", Value::Text(format!("{handle:x}"))),
+        ];
+        fields.extend(no.fields);
+        Request::Note(Note { level: Level::Warning, event: "refused", fields })
+    }
+
+    fn fault_note(&mut self, handle: Handle, source: &str, fault: &Fault) -> Request {
+        self.refusal_note(handle, source, No::new(fault.code()).with("reason", Value::peer(fault.detail())))
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.counters.entry(name).or_default() += 1;
+    }
+}
+
+fn verifier(trust: &Trust) -> Verifier {
+    Verifier::new(Arc::clone(&trust.anchors), Policy::client_auth())
+}
+
+fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
+    Claim {
+        handle,
+        device_id: judged.device_id.clone(),
+        pin: judged.pin(),
+        path_fingerprints: judged.path.fingerprints().to_vec(),
+        anchor_fingerprint: judged.path.anchor_fingerprint(),
+        rekeyed: placement == Placement::Rekeyed,
+    }
+}
+
+/// MQTT 3.1.1 §3.1.2.10: one and a half times what the client promises; 0 promises nothing and gets the longest silence there is.
+fn keep_alive_ms(connect: &Connect, max: u64) -> Option<u64> {
+    let promised = u64::from(connect.keep_alive_seconds) * 1_500;
+    (promised != 0).then_some(promised.min(max))
+}
+
+/// Whether a user name is of this device: `{host}/{device}/?{query}`, as stock SDKs write it, or the device's id alone. What the host
+/// is called is the client's affair.
+fn names_device(user_name: &str, device_id: &str) -> bool {
+    let after_host = user_name.split_once('/').map(|(_, rest)| rest);
+    let exact = |rest: &str| {
+        rest.strip_prefix(device_id).is_some_and(|rest| rest.is_empty() || rest == "/" || rest.starts_with("/?"))
+    };
+    user_name == device_id || after_host.is_some_and(exact)
+}

@@ -1,0 +1,37 @@
+//! Counts and times of a worker, each with its reason. Sizes of one connection are the session's.
+
+use holdfast_session as session;
+
+/// Bounds on a worker and on each of its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once. A process here has 20,000 descriptors; the loop, the registry and the store need theirs.
+    pub connections_count_max: usize,
+    /// Connections that are not admitted yet: what a crowd of strangers may hold (L17).
+    pub half_open_count_max: usize,
+    /// From accept to an answered CONNECT (I7). EMQX gives 15 s.
+    pub handshake_deadline_ms: u64,
+    /// How long a refused or closing peer is still read from, so that no reset destroys the last answer (`trust.md` §1.4).
+    pub drain_deadline_ms: u64,
+    /// How much is read and dropped in that time.
+    pub drain_bytes_max: usize,
+    /// The longest silence that any keep-alive buys: the wire contract's 29.45 minutes.
+    pub keep_alive_ms_max: u64,
+    /// Bounds on one connection's bytes.
+    pub session: session::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_count_max: 15_000,
+            half_open_count_max: 2_000,
+            handshake_deadline_ms: 10_000,
+            drain_deadline_ms: 1_000,
+            drain_bytes_max: 64 * 1024,
+            keep_alive_ms_max: 1_767_000,
+            session: session::Limits::default(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What the loop is asked to do.
+
+use holdfast_roster::Pin;
+use holdfast_session::Telemetry;
+
+/// One thing to do now, in the order given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request {
+    /// Write `data`.
+    Send {
+        /// To this connection.
+        handle: u64,
+        /// These bytes.
+        data: Vec<u8>,
+    },
+    /// Stop reading until `Resume`: too much of this peer's is in hand.
+    Pause {
+        /// From this connection.
+        handle: u64,
+    },
+    /// Read again.
+    Resume {
+        /// From this connection.
+        handle: u64,
+    },
+    /// After what was sent, shut down writing; keep reading until `Close`.
+    Finish {
+        /// This connection.
+        handle: u64,
+    },
+    /// Close the transport; the handle is gone.
+    Close {
+        /// This connection.
+        handle: u64,
+    },
+    /// Commit a claim durably, then call `Gate::claimed`.
+    Claim(Claim),
+    /// Store a message durably, then call `Gate::stored` unless its packet id is 0.
+    Store {
+        /// From this connection.
+        handle: u64,
+        /// Admitted as this device.
+        device_id: String,
+        /// The message.
+        telemetry: Telemetry,
+    },
+    /// Write a line into the log.
+    Note(Note),
+}
+
+/// An identity that nobody has claimed, or whose issuer vouches for a new key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// On this connection.
+    pub handle: u64,
+    /// The identity.
+    pub device_id: String,
+    /// The keys it is to be pinned to.
+    pub pin: Pin,
+    /// SHA-256 of each certificate of the path, end entity first.
+    pub path_fingerprints: Vec<[u8; 32]>,
+    /// SHA-256 of the anchor.
+    pub anchor_fingerprint: [u8; 32],
+    /// Whether the identity was pinned to another key of the same issuer.
+    pub rekeyed: bool,
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Note {
+    /// How loud.
+    pub level: Level,
+    /// What happened: a slug.
+    pub event: &'static str,
+    /// Facts; text from a peer is escaped and cut.
+    pub fields: Vec<(&'static str, Value)>,
+}
+
+/// How loud a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "the log's own levels")]
+pub enum Level {
+    /// What happens all day.
+    Info,
+    /// What somebody should look at.
+    Warning,
+}
+
+/// A fact in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "what JSON can say of a fact")]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A count, a position, a time.
+    Number(i64),
+}
+
+/// Longest text from a peer in a line (attack catalogue, U5).
+const TEXT_CHARACTERS_MAX: usize = 256;
+
+impl Value {
+    /// Text that a peer may have chosen: escaped, cut.
+    pub(crate) fn peer(text: &str) -> Self {
+        Self::Text(
+            text.chars().take(TEXT_CHARACTERS_MAX).flat_map(char::escape_debug).take(TEXT_CHARACTERS_MAX).collect(),
+        )
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(number: usize) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}

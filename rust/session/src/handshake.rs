@@ -1,0 +1,419 @@
+//! The only file that names the TLS library: its settings, the slot that carries a chain out of its callbacks, the stepping.
+//!
+//! The peer's possession of its key is checked inside the handshake, in the library's own callback (`trust.md` §1.1); the chain is only
+//! set aside there and judged later. What the library's verifier would have done is done here (§1.5): the scheme was offered,
+//! TLS 1.3 binds it to the curve and knows no PKCS #1 v1.5 and no SHA-1, TLS 1.2 does not bind the curve.
+
+use std::cell::RefCell;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use holdfast_x509::Certificate;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgorithm, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved, SignatureScheme, version,
+};
+
+use crate::error::{ConfigurationFault, Fault};
+
+/// What the listener shows and how it speaks; one for all its connections.
+#[derive(Clone, Debug)]
+pub struct TlsConfig(Arc<ServerConfig>);
+
+impl TlsConfig {
+    /// `certificate_chain`: DER, end entity first. `private_key`: PKCS #8, SEC 1 or PKCS #1 DER.
+    ///
+    /// # Errors
+    /// A key that cannot be read, or that does not belong to the certificate.
+    pub fn new(certificate_chain: Vec<Vec<u8>>, private_key: Vec<u8>) -> Result<Self, ConfigurationFault> {
+        let key = PrivateKeyDer::try_from(private_key).map_err(|reason| ConfigurationFault(reason.to_owned()))?;
+        let chain = certificate_chain.into_iter().map(CertificateDer::from).collect();
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = Arc::new(SetAside { algorithms: provider.signature_verification_algorithms });
+        let build = |provider: Arc<CryptoProvider>| {
+            ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+                .with_client_cert_verifier(verifier)
+                .with_single_cert(chain, key)
+        };
+        let mut config = build(provider).map_err(|error| ConfigurationFault(error.to_string()))?;
+        // trust.md §1.2: nothing given to a peer can be resumed, and nothing is said before its Finished. Most of these are the
+        // library's defaults; they are written down because the design rests on them, and a test reads them back.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.send_half_rtt_data = false;
+        config.require_ems = true;
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+/// The certificates that a peer showed, end entity first, whose key it has proven to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentedChain {
+    certificates: Vec<Vec<u8>>,
+    handshake_units: u32,
+}
+
+impl PresentedChain {
+    /// DER, end entity first.
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+
+    /// What checking the handshake's signature has cost, in verifications on P-256.
+    pub fn handshake_units(&self) -> u32 {
+        self.handshake_units
+    }
+}
+
+/// Who is at the other end of a finished handshake. Resumption cannot happen: nothing resumable is ever given out.
+#[derive(Debug)]
+pub(crate) enum Peer {
+    Presented(PresentedChain),
+    Anonymous,
+}
+
+thread_local! {
+    /// Tells the callbacks whose connection is asking: they are given none.
+    static SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
+}
+
+/// What the callbacks leave behind; each field is written once.
+#[derive(Debug, Default)]
+struct Slot {
+    presented: Option<Vec<Vec<u8>>>,
+    possession: Option<Possession>,
+}
+
+#[derive(Clone, Debug)]
+enum Possession {
+    Proven { units: u32 },
+    Failed(String),
+}
+
+/// Puts a slot in place for one step of one connection; taken away again even when the step panics.
+struct SlotGuard;
+
+impl SlotGuard {
+    fn set(slot: Slot) -> Self {
+        SLOT.set(Some(slot));
+        Self
+    }
+
+    fn take(guard: Self) -> Slot {
+        let slot = SLOT.take().unwrap_or_default();
+        drop(guard);
+        slot
+    }
+}
+
+impl Drop for SlotGuard {
+    fn drop(&mut self) {
+        SLOT.set(None);
+    }
+}
+
+/// Runs `write` on the slot of the connection being stepped; without one there is nobody to answer for, which is an error.
+fn with_slot<T>(write: impl FnOnce(&mut Slot) -> Result<T, Error>) -> Result<T, Error> {
+    SLOT.with_borrow_mut(|slot| write(slot.as_mut().ok_or(Error::General("no connection is being stepped".into()))?))
+}
+
+/// Sets the chain aside, and checks possession of its key.
+#[derive(Debug)]
+struct SetAside {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl SetAside {
+    fn check(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        version: &rustls::SupportedProtocolVersion,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let checked = self.check_possession(message, certificate, signed, version);
+        with_slot(|slot| {
+            if slot.possession.is_some() {
+                return Err(Error::General("possession was decided before".into()));
+            }
+            match checked {
+                Ok(units) => {
+                    slot.possession = Some(Possession::Proven { units });
+                    Ok(HandshakeSignatureValid::assertion())
+                }
+                Err((reason, error)) => {
+                    slot.possession = Some(Possession::Failed(reason));
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// The units spent, or what is wrong and what the library must be told.
+    fn check_possession(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        version: &rustls::SupportedProtocolVersion,
+    ) -> Result<u32, (String, Error)> {
+        let unadvertised = || {
+            let error = PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into();
+            (format!("signature scheme {:?} was not offered", signed.scheme), error)
+        };
+        let malformed = |reason: String| (reason, Error::InvalidCertificate(CertificateError::BadEncoding));
+        if !SCHEMES.contains(&signed.scheme) || (version == &version::TLS13 && !allowed_in_tls13(signed.scheme)) {
+            return Err(unadvertised());
+        }
+        // Key and name come from one parse of the same bytes by x509 (§1.5): the judge will read this certificate again.
+        let leaf = Certificate::parse(certificate).map_err(|error| malformed(format!("end entity: {error}")))?;
+        // Sizes are bounded before any arithmetic is started (P13).
+        let key = leaf.spki.public_key_algorithm().map_err(|error| malformed(format!("end entity: {error}")))?;
+        let mapped = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let (_, algorithms) = mapped.ok_or_else(unadvertised)?;
+        // TLS 1.3: the scheme names the curve, which is the mapping's first entry. TLS 1.2: any of them.
+        let candidates = if version == &version::TLS13 { algorithms.get(..1).unwrap_or_default() } else { algorithms };
+        let fits = |algorithm: &&&dyn SignatureVerificationAlgorithm| {
+            algorithm.public_key_alg_id().as_ref() == leaf.spki.algorithm
+        };
+        let bad = |reason: &str| (reason.to_owned(), Error::InvalidCertificate(CertificateError::BadSignature));
+        let algorithm = candidates.iter().find(fits).ok_or_else(|| bad("the scheme does not fit the key"))?;
+        match algorithm.verify_signature(leaf.spki.key, message, signed.signature()) {
+            Ok(()) => Ok(key.cost_units()),
+            Err(_) => Err(bad("the handshake is not signed by the certificate's key")),
+        }
+    }
+}
+
+/// What is offered, in order of preference. Ed25519, P-521 and ML-DSA wait for the engine.
+const SCHEMES: &[SignatureScheme] = &[
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::RSA_PSS_SHA384,
+    SignatureScheme::RSA_PSS_SHA512,
+    SignatureScheme::RSA_PKCS1_SHA256,
+    SignatureScheme::RSA_PKCS1_SHA384,
+    SignatureScheme::RSA_PKCS1_SHA512,
+];
+
+/// RFC 8446 §4.2.3: PKCS #1 v1.5 signs certificates there, never handshakes.
+fn allowed_in_tls13(scheme: SignatureScheme) -> bool {
+    let pkcs1 =
+        [SignatureScheme::RSA_PKCS1_SHA256, SignatureScheme::RSA_PKCS1_SHA384, SignatureScheme::RSA_PKCS1_SHA512];
+    !pkcs1.contains(&scheme)
+}
+
+impl ClientCertVerifier for SetAside {
+    /// Requested, never required: an anonymous peer is answered in its own protocol.
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// Empty: with hints, some stacks withhold certificates that no listed CA issued.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        with_slot(|slot| {
+            if slot.presented.is_some() {
+                return Err(Error::General("a chain was presented before".into()));
+            }
+            let chain = std::iter::once(end_entity).chain(intermediates);
+            slot.presented = Some(chain.map(|certificate| certificate.to_vec()).collect());
+            // "Set aside", not "verified": only the verdict decides, and until then nothing leaves the session.
+            Ok(ClientCertVerified::assertion())
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check(message, certificate, signed, &version::TLS12)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.check(message, certificate, signed, &version::TLS13)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SCHEMES.to_vec()
+    }
+}
+
+/// One TLS connection.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    connection: ServerConnection,
+    slot: Slot,
+}
+
+impl Tls {
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
+        let connection = ServerConnection::new(Arc::clone(&config.0)).map_err(|error| fault(&error))?;
+        Ok(Self { connection, slot: Slot::default() })
+    }
+
+    /// Steps the connection with `input` and appends what it decrypts to `plaintext`.
+    pub(crate) fn feed(&mut self, mut input: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Fault> {
+        while !input.is_empty() {
+            // `read_tls` reads from memory here: it fails only when the peer's plaintext was not taken, and it always is.
+            let read =
+                self.connection.read_tls(&mut input).map_err(|error| Fault::new("tls_error", error.to_string()))?;
+            if read == 0 {
+                return Ok(()); // after close_notify: whatever follows it is not TLS (RFC 8446 §6.1)
+            }
+            let guard = SlotGuard::set(std::mem::take(&mut self.slot));
+            let stepped = self.connection.process_new_packets();
+            self.slot = SlotGuard::take(guard);
+            let state = stepped.map_err(|error| self.explain(&error))?;
+            let before = plaintext.len();
+            plaintext.resize(before.saturating_add(state.plaintext_bytes_to_read()), 0);
+            let room = plaintext.get_mut(before..).unwrap_or_default();
+            self.connection.reader().read_exact(room).map_err(|error| Fault::new("tls_error", error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// The peer, once the handshake is finished.
+    pub(crate) fn peer(&mut self) -> Option<Result<Peer, Fault>> {
+        if self.connection.is_handshaking() {
+            return None;
+        }
+        let slot = std::mem::take(&mut self.slot);
+        Some(match (slot.presented, slot.possession) {
+            (None, None) => Ok(Peer::Anonymous),
+            (Some(certificates), Some(Possession::Proven { units: handshake_units })) => {
+                Ok(Peer::Presented(PresentedChain { certificates, handshake_units }))
+            }
+            // The library ends such handshakes itself; should it ever not, they end here.
+            (_, Some(Possession::Failed(reason))) => Err(Fault::new("possession_failed", reason)),
+            (Some(_), None) | (None, Some(Possession::Proven { .. })) => {
+                Err(Fault::new("possession_failed", "the key was never proven"))
+            }
+        })
+    }
+
+    pub(crate) fn send(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
+        self.connection.writer().write_all(plaintext).map_err(|error| Fault::new("tls_error", error.to_string()))
+    }
+
+    pub(crate) fn close_notify(&mut self) {
+        self.connection.send_close_notify();
+    }
+
+    /// Appends what is to be sent to `output`.
+    pub(crate) fn drain(&mut self, output: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            // Writing into memory cannot fail; were it to, there is nothing left to send.
+            if !matches!(self.connection.write_tls(output), Ok(1..)) {
+                return;
+            }
+        }
+    }
+
+    fn explain(&self, error: &Error) -> Fault {
+        match &self.slot.possession {
+            Some(Possession::Failed(reason)) => Fault::new("possession_failed", reason.clone()),
+            Some(Possession::Proven { .. }) | None => fault(error),
+        }
+    }
+}
+
+fn fault(error: &Error) -> Fault {
+    Fault::new("tls_error", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> TlsConfig {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        TlsConfig::new(vec![own.cert.der().to_vec()], own.signing_key.serialize_der()).unwrap()
+    }
+
+    #[test]
+    fn nothing_can_be_resumed_and_nothing_is_said_early() {
+        let TlsConfig(config) = config();
+        assert!(!config.session_storage.can_cache());
+        assert!(!config.ticketer.enabled());
+        assert_eq!(config.send_tls13_tickets, 0);
+        assert_eq!(config.max_early_data_size, 0);
+        assert!(!config.send_half_rtt_data);
+        assert!(config.require_ems);
+        assert!(!config.enable_secret_extraction);
+        assert!(config.cert_decompressors.is_empty() && config.cert_compressors.is_empty());
+        assert!(config.alpn_protocols.is_empty());
+    }
+
+    #[test]
+    fn certificates_are_requested_not_required_without_hints_or_raw_keys() {
+        let verifier = SetAside { algorithms: aws_lc_rs::default_provider().signature_verification_algorithms };
+        assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
+        assert!(verifier.root_hint_subjects().is_empty() && !verifier.requires_raw_public_keys());
+        let mapped = |scheme: &SignatureScheme| verifier.algorithms.mapping.iter().any(|(known, _)| known == scheme);
+        assert!(verifier.supported_verify_schemes().iter().all(mapped), "everything offered can be checked");
+    }
+
+    #[test]
+    fn a_callback_without_a_connection_is_an_error() {
+        let verifier = SetAside { algorithms: aws_lc_rs::default_provider().signature_verification_algorithms };
+        let certificate = CertificateDer::from(vec![0x30, 0]);
+        assert!(
+            verifier
+                .verify_client_cert(&certificate, &[], UnixTime::since_unix_epoch(std::time::Duration::ZERO))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn the_slot_is_written_once_and_survives_no_panic() {
+        let verifier = SetAside { algorithms: aws_lc_rs::default_provider().signature_verification_algorithms };
+        let certificate = CertificateDer::from(vec![0x30, 0]);
+        let now = UnixTime::since_unix_epoch(std::time::Duration::ZERO);
+        let guard = SlotGuard::set(Slot::default());
+        assert!(verifier.verify_client_cert(&certificate, &[], now).is_ok());
+        assert!(verifier.verify_client_cert(&certificate, &[], now).is_err());
+        assert_eq!(SlotGuard::take(guard).presented, Some(vec![vec![0x30, 0]]));
+        let panicked = std::panic::catch_unwind(|| {
+            let _guard = SlotGuard::set(Slot::default());
+            panic!("in the middle of a step");
+        });
+        assert!(panicked.is_err());
+        assert!(SLOT.with_borrow(Option::is_none));
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_certificates_is_refused() {
+        let (one, other) = (config_parts(), config_parts());
+        assert!(TlsConfig::new(vec![one.0], other.1).is_err());
+        assert!(TlsConfig::new(vec![config_parts().0], vec![1, 2, 3]).is_err());
+        assert!(TlsConfig::new(vec![], config_parts().1).is_err());
+    }
+
+    fn config_parts() -> (Vec<u8>, Vec<u8>) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        (own.cert.der().to_vec(), own.signing_key.serialize_der())
+    }
+}
