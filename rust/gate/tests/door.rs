@@ -1,0 +1,526 @@
+//! Who is let in, who is turned away and how, over both TLS versions.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use holdfast_gate::{Limits, Request};
+use rustls::{AlertDescription, Error, HandshakeKind, version};
+use world::{BOTH, Ca, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text};
+
+const CONNACK_YES: [u8; 4] = [0x20, 2, 0, 0];
+const CONNACK_NO: [u8; 4] = [0x20, 2, 0, 5];
+
+#[test]
+fn a_device_nobody_has_seen_is_claimed_then_admitted_then_heard() {
+    for version in BOTH {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        client.say(&[connect_packet("widget-1"), publish_packet("widget-1", 7)].concat());
+        world.run(&mut client);
+        // Nothing is said before the claim is durable.
+        assert_eq!((world.claims(), client.read.as_slice(), world.stores().len()), (1, &[][..], 0));
+        world.answer_claim(client.handle, None);
+        world.run(&mut client);
+        assert_eq!((client.read.as_slice(), world.stores()), (&CONNACK_YES[..], vec![7]));
+        let requests = world.gate.stored(client.handle, 7, world.now);
+        world.log.extend(requests);
+        world.run(&mut client);
+        assert_eq!(client.read[4..], [0x40, 2, 0, 7]);
+        assert_eq!(fact(world.notes("admitted")[0], "device"), "widget-1");
+        // The second time it is known: no claim, admitted at once; the older session ends.
+        let again = world.admit(&device, "widget-1", version);
+        assert_eq!((world.claims(), world.closed()), (1, vec!["taken_over".to_owned()]));
+        assert_eq!(world.gate.sessions(), 1);
+        assert_ne!(again.handle, client.handle);
+    }
+}
+
+#[test]
+fn l10_the_outcome_is_the_same_however_the_bytes_are_cut() {
+    for version in BOTH {
+        for size in [1, 2, 3, 5, 64, 1_000] {
+            let mut world = World::new();
+            let device = world.tech.device("widget-1");
+            let mut client = world.connect(&client_config(Some(&device), version));
+            client.say(&[connect_packet("widget-1"), publish_packet("widget-1", 7)].concat());
+            world.run_in_pieces(&mut client, size);
+            world.answer_claim(client.handle, None);
+            world.run_in_pieces(&mut client, size);
+            assert_eq!((client.read.as_slice(), world.stores()), (&CONNACK_YES[..], vec![7]), "{size}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_peer_reads_connack_5_and_a_clean_end() {
+    for version in BOTH {
+        let mut world = World::new();
+        let stranger = Ca::root("Elsewhere").device("widget-1");
+        let mut client = world.connect(&client_config(Some(&stranger), version));
+        client.say(&[connect_packet("widget-1"), publish_packet("widget-1", 7)].concat());
+        world.run(&mut client);
+        assert_eq!(world.codes(), ["unknown_issuer"]);
+        assert_eq!((client.read.as_slice(), client.error.clone()), (&CONNACK_NO[..], None));
+        assert!(client.ended_cleanly() && client.finished && !client.closed);
+        // I1: nothing of it was claimed, stored or admitted.
+        assert_eq!((world.claims(), world.stores().len(), world.gate.sessions()), (0, 0, 0));
+        // What it still sends is read and dropped, up to a bound, or for a second.
+        let requests = world.gate.receive(client.handle, &[0; 1_000], world.now);
+        assert_eq!(requests, []);
+        world.tick_after(1_000);
+        world.deliver(&mut client);
+        assert!(client.closed);
+        assert_eq!(world.gate.connections(), 0);
+    }
+}
+
+#[test]
+fn a_refused_peer_that_never_stops_sending_is_closed() {
+    let mut world = World::new();
+    let stranger = Ca::root("Elsewhere").device("widget-1");
+    let mut client = world.connect(&client_config(Some(&stranger), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    let requests = world.gate.receive(client.handle, &vec![0; 65_536], world.now);
+    assert_eq!(requests, [Request::Close { handle: client.handle }]);
+}
+
+#[test]
+fn l08_no_certificate_is_refused_at_connect() {
+    for version in BOTH {
+        let mut world = World::new();
+        let mut client = world.connect(&client_config(None, version));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!((world.codes(), client.read.as_slice()), (vec!["no_certificate".to_owned()], &CONNACK_NO[..]));
+        assert!(client.ended_cleanly());
+    }
+}
+
+#[test]
+fn o16_another_devices_chain_without_its_key_fails_the_handshake_and_resumes_nothing() {
+    for version in BOTH {
+        let mut world = World::new();
+        let (genuine, thief) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
+        let forged = world::Device { chain: genuine.chain.clone(), key: thief.key };
+        let config = client_config(Some(&forged), version);
+        // trust.md §1.2: refused, then again with whatever the first try may have left behind.
+        for _ in 0..3 {
+            let mut client = world.connect(&config);
+            client.say(&connect_packet("widget-1"));
+            world.run(&mut client);
+            assert_eq!(client.error, Some(Error::AlertReceived(AlertDescription::DecryptError)));
+            assert_ne!(client.tls.handshake_kind(), Some(HandshakeKind::Resumed));
+            assert_eq!(client.tls.tls13_tickets_received(), 0);
+            assert!(client.read.is_empty());
+        }
+        assert_eq!(world.codes(), ["possession_failed"; 3]);
+        assert_eq!((world.claims(), world.gate.sessions()), (0, 0));
+        // I15: the name in the stolen chain moved nothing: its owner walks in.
+        world.admit(&genuine, "widget-1", version);
+    }
+}
+
+#[test]
+fn l03_nothing_is_ever_resumed_not_even_after_a_good_connection() {
+    for version in BOTH {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let config = client_config(Some(&device), version);
+        for round in 0..3 {
+            let mut client = world.connect(&config);
+            client.say(&connect_packet("widget-1"));
+            world.run(&mut client);
+            if round == 0 {
+                world.answer_claim(client.handle, None);
+                world.run(&mut client);
+            }
+            assert_eq!(client.read, CONNACK_YES);
+            assert_eq!(client.tls.handshake_kind(), Some(HandshakeKind::Full), "round {round}");
+            assert_eq!(client.tls.tls13_tickets_received(), 0);
+        }
+        // And a CA that goes is gone at once.
+        world.trust(2, &[]);
+        assert_eq!(world.gate.sessions(), 0);
+        let mut client = world.connect(&config);
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_NO[..], vec!["unknown_issuer".to_owned()]));
+    }
+}
+
+#[test]
+fn e04_an_identity_pinned_to_another_factory_is_refused() {
+    let mut world = World::new();
+    let other = world.root.intermediate("Factory-W").device("widget-1");
+    let mine = world.tech.device("widget-1");
+    world.admit(&mine, "widget-1", &version::TLS12);
+    let mut client = world.connect(&client_config(Some(&other), &version::TLS12));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_NO[..], vec!["identity_pinned".to_owned()]));
+    assert_eq!(world.gate.sessions(), 1, "the session of the rightful device goes on");
+}
+
+#[test]
+fn e02_two_spellings_of_one_id_are_not_two_devices() {
+    let mut world = World::new();
+    let (lower, upper) = (world.tech.device("widget-1"), world.tech.device("Widget-1"));
+    world.admit(&lower, "widget-1", &version::TLS13);
+    let mut client = world.connect(&client_config(Some(&upper), &version::TLS13));
+    client.say(&connect_packet("Widget-1"));
+    world.run(&mut client);
+    assert_eq!(world.codes(), ["identity_case_conflict"]);
+}
+
+#[test]
+fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_live() {
+    let mut world = World::new();
+    let (old, new) = (world.tech.device("widget-1"), world.tech.device("widget-1"));
+    let old_client = world.admit(&old, "widget-1", &version::TLS13);
+    let config = client_config(Some(&new), &version::TLS13);
+    let mut client = world.connect(&config);
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_NO[..], vec!["rekeyed_while_live".to_owned()]));
+    world.gate.lost(old_client.handle);
+    let mut client = world.connect(&config);
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    match world.log.iter().rev().find(|request| matches!(request, Request::Claim(_))) {
+        Some(Request::Claim(claim)) => assert!(claim.rekeyed && claim.handle == client.handle),
+        other => panic!("{other:?}"),
+    }
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!(client.read, CONNACK_YES);
+}
+
+#[test]
+fn m02_client_id_and_user_name_must_be_the_certificates() {
+    let cases: [(&[u8], &str, u8); 8] = [
+        (&connect_packet("widget-2"), "client_id_mismatch", 5),
+        (&connect_packet("Widget-1"), "client_id_mismatch", 5),
+        (&connect_packet("widget-1/module"), "client_id_mismatch", 5),
+        (&connect_packet(""), "client_id_mismatch", 2),
+        (&connect_as("widget-1", "hub.example/widget-2/?api-version=1"), "user_name_mismatch", 5),
+        (&connect_as("widget-1", "widget-2"), "user_name_mismatch", 5),
+        (&connect_as("widget-1", "hub.example/widget-1x"), "user_name_mismatch", 5),
+        (&connect_as("widget-1", "hub/widget-1/module/?a=b"), "user_name_mismatch", 5),
+    ];
+    for (packet, code, answer) in cases {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), &version::TLS12));
+        client.say(packet);
+        world.run(&mut client);
+        assert_eq!(
+            (world.codes(), client.read.as_slice()),
+            (vec![code.to_owned()], &[0x20, 2, 0, answer][..]),
+            "{code}"
+        );
+        assert_eq!(world.claims(), 0);
+    }
+    for user_name in ["widget-1", "hub.example/widget-1/?api-version=2019-10-01&DeviceClientType=x", "h/widget-1"] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), &version::TLS12));
+        client.say(&connect_as("widget-1", user_name));
+        world.run(&mut client);
+        assert_eq!((world.codes().len(), world.claims()), (0, 1), "{user_name}");
+    }
+}
+
+#[test]
+fn other_protocol_levels_are_answered_in_their_own_form() {
+    for (level, answer) in [(3, vec![0x20, 2, 0, 1]), (5, vec![0x20, 3, 0, 0x84, 0])] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+        client.say(&packet(0x10, &[text("MQTT"), vec![level, 2, 0, 60, 0], text("widget-1")].concat()));
+        world.run(&mut client);
+        assert_eq!(client.read, answer);
+        assert!(client.ended_cleanly());
+    }
+}
+
+#[test]
+fn a_will_is_refused_until_there_are_wills() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    let will = [text("devices/widget-2/messages/events/"), text("gone")].concat();
+    client.say(&packet(0x10, &[text("MQTT"), vec![4, 0x06, 0, 60], text("widget-1"), will].concat()));
+    world.run(&mut client);
+    assert_eq!((world.codes(), client.read.as_slice()), (vec!["will_unsupported".to_owned()], &CONNACK_NO[..]));
+}
+
+#[test]
+fn t14_trust_that_moves_between_verdict_and_connect_is_asked_again() {
+    for version in BOTH {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        world.run(&mut client);
+        world.trust(2, &[]);
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!((world.codes(), client.read.as_slice()), (vec!["unknown_issuer".to_owned()], &CONNACK_NO[..]));
+        // And between the claim and its answer.
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        world.trust(2, &[]);
+        world.answer_claim(client.handle, None);
+        world.run(&mut client);
+        assert_eq!((world.codes(), client.read.as_slice()), (vec!["unknown_issuer".to_owned()], &CONNACK_NO[..]));
+        assert_eq!(world.gate.sessions(), 0);
+    }
+}
+
+#[test]
+fn l07_late_doubled_lost_and_recycled_verdicts_are_harmless() {
+    let mut world = World::new();
+    let (one, two) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
+    let mut client = world.connect(&client_config(Some(&one), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    let old = client.handle;
+    world.gate.lost(old);
+    // The slot is used again; the verdict for the old handle comes late, twice.
+    let mut second = world.connect(&client_config(Some(&two), &version::TLS13));
+    assert_ne!(second.handle, old);
+    second.say(&connect_packet("widget-2"));
+    world.run(&mut second);
+    world.answer_claim(old, None);
+    world.answer_claim(old, None);
+    world.run(&mut second);
+    assert_eq!((second.read.len(), world.gate.sessions()), (0, 0));
+    world.answer_claim(second.handle, Some("identity_pinned"));
+    world.answer_claim(second.handle, None);
+    world.run(&mut second);
+    assert_eq!((second.read.as_slice(), world.gate.sessions()), (&CONNACK_NO[..], 0));
+    for handle in [0, 1, old, u64::MAX] {
+        assert_eq!(world.gate.receive(handle, b"x", world.now), []);
+        assert_eq!(world.gate.stored(handle, 1, world.now), []);
+    }
+}
+
+#[test]
+fn i08_a_registry_that_cannot_answer_admits_nobody() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS12));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    world.answer_claim(client.handle, Some("registry_unavailable"));
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.gate.sessions()), (&[0x20, 2, 0, 3][..], 0));
+}
+
+#[test]
+fn r03_a_clock_that_goes_back_admits_nobody() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    world.admit(&device, "widget-1", &version::TLS13);
+    world.now.unix.0 -= 3_600;
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!((world.codes(), client.read.as_slice()), (vec!["clock_behind".to_owned()], &[0x20, 2, 0, 3][..]));
+}
+
+#[test]
+fn r06_a_live_session_ends_with_its_certificate() {
+    let mut world = World::new();
+    let device = world.tech.device_until("widget-1", 2026);
+    let mut client = world.admit(&device, "widget-1", &version::TLS13);
+    world.now.unix.0 += 366 * 86_400;
+    world.tick_after(1);
+    world.run(&mut client);
+    assert!(client.ended_cleanly());
+    assert_eq!(world.closed(), ["expired"]);
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!(world.codes(), ["expired"]);
+}
+
+#[test]
+fn m12_silence_beyond_one_and_a_half_keep_alives_ends_the_session() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.admit(&device, "widget-1", &version::TLS13);
+    world.tick_after(89_999);
+    assert_eq!(world.closed(), [""; 0]);
+    client.say(&[0xc0, 0]);
+    world.run(&mut client);
+    assert_eq!(client.read, [0xd0, 0]);
+    world.tick_after(89_999);
+    assert_eq!(world.closed(), [""; 0]);
+    world.tick_after(1);
+    assert_eq!(world.closed(), ["keep_alive"]);
+}
+
+#[test]
+fn l17_a_peer_that_stalls_is_closed_at_the_deadline_whatever_it_drips() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut silent = world.connect(&client_config(Some(&device), &version::TLS13));
+    let mut halfway = world.connect(&client_config(Some(&device), &version::TLS13));
+    world.run(&mut halfway);
+    world.tick_after(9_000);
+    halfway.say(&connect_packet("widget-1")[..3]);
+    world.run(&mut halfway);
+    world.tick_after(1_000);
+    world.deliver(&mut silent);
+    world.deliver(&mut halfway);
+    assert!(silent.closed && halfway.closed);
+    assert_eq!((world.closed(), world.gate.connections()), (vec!["handshake_deadline".to_owned(); 2], 0));
+}
+
+#[test]
+fn m10_reading_stops_while_too_much_is_unacknowledged_and_nothing_is_lost() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.admit(&device, "widget-1", &version::TLS12);
+    for packet_id in 1..=100 {
+        client.say(&publish_packet("widget-1", packet_id));
+    }
+    world.run(&mut client);
+    assert_eq!(world.stores(), (1..=32).collect::<Vec<u16>>());
+    assert!(world.log.contains(&Request::Pause { handle: client.handle }));
+    for packet_id in 1..=100 {
+        let requests = world.gate.stored(client.handle, packet_id, world.now);
+        world.log.extend(requests);
+    }
+    world.run(&mut client);
+    assert_eq!(world.stores(), (1..=100).collect::<Vec<u16>>());
+    assert!(world.log.contains(&Request::Resume { handle: client.handle }));
+    let acknowledged: Vec<u16> =
+        client.read.chunks(4).map(|puback| u16::from_be_bytes([puback[2], puback[3]])).collect();
+    assert_eq!(acknowledged, (1..=100).collect::<Vec<u16>>());
+}
+
+#[test]
+fn m04_m09_what_is_not_allowed_ends_the_session_with_its_own_code() {
+    let cases: [(&[u8], &str); 8] = [
+        (&publish_packet("widget-2", 1), "mqtt_topic_not_allowed"),
+        (&connect_packet("widget-1"), "mqtt_unexpected_packet"),
+        (&[0xf0, 0], "mqtt_unexpected_packet"),
+        (&[0x40, 2, 0, 1], "mqtt_unexpected_packet"),
+        (&packet(0x34, &[text("devices/widget-1/messages/events/"), vec![0, 1]].concat()), "mqtt_qos_unsupported"),
+        (&[0x30, 0xff, 0xff, 0xff, 0x7f], "mqtt_packet_too_large"),
+        (&[0xc1, 0], "mqtt_bad_flags"),
+        (&[0x30, 0xff, 0xff, 0xff, 0xff], "mqtt_bad_length"),
+    ];
+    for (bytes, code) in cases {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        client.say(bytes);
+        world.run(&mut client);
+        assert_eq!((world.codes(), world.gate.sessions()), (vec![code.to_owned()], 0), "{code}");
+        assert!(client.finished);
+        world.admit(&device, "widget-1", &version::TLS13);
+    }
+}
+
+#[test]
+fn m04_only_the_devices_own_inbox_is_granted() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.admit(&device, "widget-1", &version::TLS13);
+    let filters = [
+        "devices/widget-1/messages/devicebound/#",
+        "devices/widget-2/messages/devicebound/#",
+        "#",
+        "$SYS/#",
+        "$share/a/b",
+    ];
+    let body: Vec<u8> = filters.iter().flat_map(|filter| [text(filter), vec![2]].concat()).collect();
+    client.say(&packet(0x82, &[vec![0, 9], body].concat()));
+    client.say(&packet(0xa2, &[vec![0, 10], text("never/subscribed")].concat()));
+    world.run(&mut client);
+    assert_eq!(client.read, [&[0x90, 7, 0, 9, 1, 0x80, 0x80, 0x80, 0x80][..], &[0xb0, 2, 0, 10]].concat());
+}
+
+#[test]
+fn l01_bytes_that_are_not_tls_reach_nobody() {
+    for bytes in
+        [&connect_packet("widget-1")[..], b"GET / HTTP/1.1\r\n\r\n", &[0; 100], &[0xff; 100], &[0x16, 3, 1, 0xff, 0xff]]
+    {
+        let mut world = World::new();
+        let (handle, _) = world.gate.open("127.0.0.9:1", world.now);
+        let requests = world.gate.receive(handle.unwrap(), bytes, world.now);
+        world.log.extend(requests);
+        let ended = world.log.iter().any(|request| matches!(request, Request::Finish { .. }));
+        assert!(ended || world.codes().is_empty());
+        assert_eq!((world.claims(), world.stores().len(), world.gate.sessions()), (0, 0, 0));
+        let device = world.tech.device("widget-1");
+        world.admit(&device, "widget-1", &version::TLS12); // U6
+    }
+}
+
+#[test]
+fn i07_a_peer_may_feed_only_so_much_before_its_verdict() {
+    let mut limits = Limits::default();
+    limits.session.handshake_bytes_max = 1_000;
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    world.run(&mut client);
+    assert_eq!(world.codes(), ["handshake_too_large"]);
+}
+
+#[test]
+fn l17_newcomers_beyond_the_limits_find_no_room_and_room_comes_back() {
+    let mut limits = Limits::default();
+    limits.half_open_count_max = 2;
+    let mut world = World::with_limits(limits);
+    let handles: Vec<u64> = (0..2).filter_map(|_| world.gate.open("127.0.0.9:1", world.now).0).collect();
+    assert_eq!(handles.len(), 2);
+    let (handle, requests) = world.gate.open("127.0.0.9:1", world.now);
+    assert!(handle.is_none() && requests.len() == 1);
+    world.gate.lost(handles[0]);
+    let device = world.tech.device("widget-1");
+    let _client = world.admit(&device, "widget-1", &version::TLS13);
+    assert!(world.gate.open("127.0.0.9:1", world.now).0.is_some(), "an admitted device is not half open");
+}
+
+#[test]
+fn draining_ends_idle_sessions_and_lets_unfinished_ones_finish() {
+    let mut world = World::new();
+    let (idle, busy) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
+    let mut idle = world.admit(&idle, "widget-1", &version::TLS13);
+    world.log.clear();
+    let mut busy = world.admit(&busy, "widget-2", &version::TLS13);
+    busy.say(&publish_packet("widget-2", 1));
+    world.run(&mut busy);
+    let requests = world.gate.drain(world.now);
+    world.log.extend(requests);
+    world.run(&mut idle);
+    assert!(idle.ended_cleanly() && world.gate.sessions() == 1);
+    assert!(world.gate.open("127.0.0.9:1", world.now).0.is_none());
+    let requests = world.gate.stored(busy.handle, 1, world.now);
+    world.log.extend(requests);
+    let requests = world.gate.drain(world.now);
+    world.log.extend(requests);
+    world.run(&mut busy);
+    assert_eq!(busy.read, [0x40, 2, 0, 1]);
+    assert!(busy.ended_cleanly() && world.gate.sessions() == 0);
+}
+
+#[test]
+fn u05_names_in_the_log_are_escaped_and_cut() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet(&"\u{202e}".repeat(2_000)));
+    world.run(&mut client);
+    let found = fact(world.notes("refused")[0], "found");
+    assert!(found.len() <= 256 && found.is_ascii(), "{found}");
+}
