@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, final
 
+from typing_extensions import disjoint_base
+
+__all__: list[str]
 __version__: Final[str]
 
 # ── judging chains (bindings/verifier.rs) ──────────────────────────────────────────────────────────────────────────
@@ -160,12 +163,19 @@ class Device:
     @property
     def leaf_spki_sha256(self) -> str: ...
 
+@disjoint_base
 class Request:
     """Something the loop must do now, in the order given."""
 
     @final
     class Send(Request):
         """Write `data` to the connection's transport."""
+
+        __match_args__: Final = (
+            "handle",
+            "data",
+        )
+        def __new__(cls, handle: int, data: bytes) -> Request.Send: ...
         @property
         def handle(self) -> int: ...
         @property
@@ -174,30 +184,58 @@ class Request:
     @final
     class Pause(Request):
         """Stop reading from the connection until `Resume`."""
+
+        __match_args__: Final = ("handle",)
+        def __new__(cls, handle: int) -> Request.Pause: ...
         @property
         def handle(self) -> int: ...
 
     @final
     class Resume(Request):
         """Read again."""
+
+        __match_args__: Final = ("handle",)
+        def __new__(cls, handle: int) -> Request.Resume: ...
         @property
         def handle(self) -> int: ...
 
     @final
     class Finish(Request):
         """After what was sent: shut down writing and keep reading into `receive` until `Close` is asked for."""
+
+        __match_args__: Final = ("handle",)
+        def __new__(cls, handle: int) -> Request.Finish: ...
         @property
         def handle(self) -> int: ...
 
     @final
     class Close(Request):
         """Close the transport; the handle is gone."""
+
+        __match_args__: Final = ("handle",)
+        def __new__(cls, handle: int) -> Request.Close: ...
         @property
         def handle(self) -> int: ...
 
     @final
     class Claim(Request):
         """An identity was never seen, or shows a new key: commit it durably (with its act), then call `Gate.claimed`."""
+
+        __match_args__: Final = (
+            "handle",
+            "device",
+            "path_fingerprints",
+            "anchor_fingerprint",
+            "rekeyed",
+        )
+        def __new__(
+            cls,
+            handle: int,
+            device: Device,
+            path_fingerprints: list[str],
+            anchor_fingerprint: str,
+            rekeyed: bool,
+        ) -> Request.Claim: ...
         @property
         def handle(self) -> int: ...
         @property
@@ -213,6 +251,26 @@ class Request:
     @final
     class Store(Request):
         """A device published telemetry. `packet_id` 0: QoS 0, nothing to acknowledge."""
+
+        __match_args__: Final = (
+            "handle",
+            "packet_id",
+            "device_id",
+            "redelivered",
+            "system_properties",
+            "properties",
+            "payload",
+        )
+        def __new__(
+            cls,
+            handle: int,
+            packet_id: int,
+            device_id: str,
+            redelivered: bool,
+            system_properties: dict[str, str | None],
+            properties: dict[str, str | None],
+            payload: bytes,
+        ) -> Request.Store: ...
         @property
         def handle(self) -> int: ...
         @property
@@ -231,7 +289,14 @@ class Request:
 
     @final
     class Note(Request):
-        """A line for the log. `event` and `code` are slugs; values from a peer are escaped and cut to 256 characters."""
+        """A line for the log. `event` is a slug; values from a peer are escaped and cut to 256 characters."""
+
+        __match_args__: Final = (
+            "level",
+            "event",
+            "fields",
+        )
+        def __new__(cls, level: str, event: str, fields: dict[str, str | int]) -> Request.Note: ...
         @property
         def level(self) -> str: ...
         @property
@@ -255,7 +320,10 @@ class TelemetryWriter:
     def append(self, request: Request.Store, received_at: datetime) -> bool:
         """Queue one message; false when the queue is full (stop reading from publishers)."""
     def take_completed(self) -> list[tuple[int, int]]:
-        """(handle, packet_id) of messages that are durable now, in order. Raises when the store failed: nothing more is acknowledged."""
+        """(handle, packet_id) of messages that are durable since the last call, in order."""
+    @property
+    def failure(self) -> str | None:
+        """Why nothing more will ever be durable, once the store has failed; `fileno()` becomes readable then, too."""
     @property
     def queued(self) -> int: ...
     def close(self) -> None:

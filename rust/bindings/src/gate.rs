@@ -319,7 +319,7 @@ impl From<gate::Request> for Request {
 }
 
 /// Properties of a message; the last of several values of one name counts.
-type Properties = BTreeMap<String, Option<String>>;
+pub(crate) type Properties = BTreeMap<String, Option<String>>;
 
 /// A fact in a log line.
 #[derive(Clone, FromPyObject, IntoPyObject)]

@@ -8,6 +8,7 @@ mod certificate;
 mod convert;
 mod errors;
 mod gate;
+mod stream;
 mod verifier;
 
 use pyo3::prelude::*;
@@ -21,6 +22,8 @@ mod _holdfast {
     use crate::certificate::Certificate;
     #[pymodule_export]
     use crate::gate::{Device, Gate, Request, connection_codes};
+    #[pymodule_export]
+    use crate::stream::TelemetryWriter;
     #[pymodule_export]
     use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes};
 

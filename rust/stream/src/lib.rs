@@ -1,2 +1,46 @@
-//! The telemetry log of one worker: appended by a thread, synced in groups, read back.
+//! The telemetry log of one worker: appended by one native thread, synced in groups, acknowledged only when durable.
+//!
+//! `append` queues; the thread takes all that is queued, writes it in one transaction, syncs once, and then reports what is durable. That is
+//! group commit: under load a sync serves hundreds of messages, and a lone message waits for nobody.
+//!
+//! Laws: nothing is reported durable before `COMMIT` has returned with `synchronous=FULL`; after the first failure nothing is ever
+//! reported again (I9: an fsync that failed once may have lost what it was asked to keep, and a second try would lie).
 #![forbid(unsafe_code)]
+
+mod store;
+mod writer;
+
+pub use store::StoreError;
+pub use writer::{AppendError, Writer};
+
+/// One message to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a row of the log")]
+pub struct Message {
+    /// What the writer reports when the message is durable; 0 as packet id asks for no report.
+    pub receipt: Receipt,
+    /// Who sent it.
+    pub device_id: String,
+    /// When it came, milliseconds since the epoch.
+    pub received_at_ms: i64,
+    /// Whether the device says that it sent this before.
+    pub redelivered: bool,
+    /// The `message-id` property, if any: a redelivery of one that is kept already is not kept twice.
+    pub message_id: Option<String>,
+    /// System properties, a JSON object.
+    pub system_properties: String,
+    /// Application properties, a JSON object.
+    pub properties: String,
+    /// The message.
+    pub payload: Vec<u8>,
+}
+
+/// Names a message to whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "connection and packet are all there is")]
+pub struct Receipt {
+    /// The connection's handle.
+    pub handle: u64,
+    /// Its packet identifier.
+    pub packet_id: u16,
+}

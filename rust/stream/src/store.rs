@@ -1,0 +1,133 @@
+//! The file: one SQLite table, opened only if it is ours.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::Message;
+
+/// `PRAGMA application_id`: the letters `HFst`.
+const APPLICATION_ID: i32 = 0x4846_7374;
+const SCHEMA_VERSION: i32 = 1;
+
+/// The partial index serves one question: was this redelivered message kept already?
+const SCHEMA: &str = "
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    received_at_ms INTEGER NOT NULL,
+    device_id TEXT NOT NULL,
+    message_id TEXT,
+    system_properties TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    payload BLOB NOT NULL
+) STRICT;
+CREATE INDEX messages_by_message_id ON messages (device_id, message_id) WHERE message_id IS NOT NULL;
+";
+
+/// Why the store cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another program's file, or not a database.
+    NotATelemetryLog(String),
+    /// Made by a later version.
+    Newer {
+        /// Its schema.
+        found: i32,
+    },
+    /// What the database says.
+    Sqlite(rusqlite::Error),
+}
+
+impl StoreError {
+    /// The stable slug.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotATelemetryLog(_) => "not_a_telemetry_log",
+            Self::Newer { .. } => "telemetry_log_newer",
+            Self::Sqlite(_) => "telemetry_log_failed",
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotATelemetryLog(reason) => write!(formatter, "the file is not a telemetry log: {reason}"),
+            Self::Newer { found } => {
+                write!(formatter, "the log has schema {found}, this version knows {SCHEMA_VERSION}")
+            }
+            Self::Sqlite(error) => write!(formatter, "the telemetry log failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotATelemetryLog(error.to_string()),
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Store(Connection);
+
+impl Store {
+    /// Opens the log at `path`, or makes it. Nothing is changed in a file that is not ours.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
+        let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
+        let tables: i32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        match (application_id, version) {
+            (APPLICATION_ID, SCHEMA_VERSION) => {}
+            (APPLICATION_ID, found) if found > SCHEMA_VERSION => return Err(StoreError::Newer { found }),
+            (0, 0) if tables == 0 => connection.execute_batch(&format!(
+                "BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            ))?,
+            _ => return Err(StoreError::NotATelemetryLog(format!("application id {application_id:#x}"))),
+        }
+        // WAL lets readers follow; FULL syncs the log at each commit, which is what an acknowledgement promises.
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        Ok(Self(connection))
+    }
+
+    /// Appends `messages` in order, in one transaction, durable on return. A redelivered message whose id is kept is passed over.
+    pub(crate) fn append(&mut self, messages: &[Message]) -> Result<(), StoreError> {
+        let transaction = self.0.transaction()?;
+        {
+            let mut known = transaction
+                .prepare_cached("SELECT 1 FROM messages WHERE device_id = ?1 AND message_id = ?2 LIMIT 1")?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO messages (received_at_ms, device_id, message_id, system_properties, properties, payload)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
+            for message in messages {
+                if message.redelivered
+                    && message.message_id.is_some()
+                    && known.exists(params![message.device_id, message.message_id])?
+                {
+                    continue;
+                }
+                insert.execute(params![
+                    message.received_at_ms,
+                    message.device_id,
+                    message.message_id,
+                    message.system_properties,
+                    message.properties,
+                    message.payload
+                ])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}

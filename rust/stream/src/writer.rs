@@ -1,0 +1,307 @@
+//! The thread between a loop that must not block and a disk that does.
+
+use std::io::{self, PipeReader, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::store::{Store, StoreError};
+use crate::{Message, Receipt};
+
+/// A queue into the log, and what came of it.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    /// Readable when there is something to take; the loop watches it.
+    wake: PipeReader,
+    thread: Option<JoinHandle<()>>,
+    queue_messages_max: usize,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: Vec<Message>,
+    /// Messages that the thread has taken and not yet committed.
+    writing: usize,
+    completed: Vec<Receipt>,
+    failure: Option<String>,
+    /// A byte is in the pipe: one is enough however much there is to take.
+    woken: bool,
+    closing: bool,
+}
+
+/// Why a message was not queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "full or over")]
+pub enum AppendError {
+    /// Too much is queued: stop reading from publishers.
+    Full,
+    /// The store has failed, or was closed.
+    Closed,
+}
+
+impl Writer {
+    /// Opens the log at `path` and starts its thread. `queue_messages_max` bounds what waits.
+    ///
+    /// # Errors
+    /// A file that is not ours or cannot be opened; a thread or pipe that cannot be made.
+    pub fn open(path: &Path, queue_messages_max: usize) -> Result<Self, StoreError> {
+        let store = Store::open(path)?;
+        let failed = |error: io::Error| StoreError::Sqlite(rusqlite::Error::ToSqlConversionFailure(error.into()));
+        let (wake, waker) = io::pipe().map_err(failed)?;
+        let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("holdfast-stream".to_owned())
+            .spawn(move || for_thread.run(store, waker))
+            .map_err(failed)?;
+        Ok(Self { shared, wake, thread: Some(thread), queue_messages_max })
+    }
+
+    /// The descriptor to watch for reading.
+    #[cfg(unix)]
+    pub fn descriptor(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.wake)
+    }
+
+    /// Queues one message.
+    ///
+    /// # Errors
+    /// `Full`, `Closed`; the message is not kept.
+    pub fn append(&self, message: Message) -> Result<(), AppendError> {
+        let mut state = self.shared.lock();
+        if state.closing || state.failure.is_some() {
+            return Err(AppendError::Closed);
+        }
+        if state.queue.len() >= self.queue_messages_max {
+            return Err(AppendError::Full);
+        }
+        state.queue.push(message);
+        drop(state);
+        self.shared.work.notify_one();
+        Ok(())
+    }
+
+    /// Takes what is durable since the last time. Never blocks.
+    pub fn take_completed(&self) -> Vec<Receipt> {
+        let mut state = self.shared.lock();
+        if std::mem::take(&mut state.woken) {
+            // The byte was written before `woken` was set, under this lock: the read finds it.
+            let _drained = (&self.wake).read(&mut [0]);
+        }
+        std::mem::take(&mut state.completed)
+    }
+
+    /// Why nothing more will ever be durable, once the store has failed; the descriptor becomes readable then, too.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.lock().failure.clone()
+    }
+
+    /// Messages queued or being written.
+    pub fn queued(&self) -> usize {
+        let state = self.shared.lock();
+        state.queue.len() + state.writing
+    }
+
+    /// Writes what is queued, then ends the thread. Receipts can still be taken.
+    pub fn close(&mut self) {
+        self.shared.lock().closing = true;
+        self.shared.work.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    /// The thread: takes all that is queued, commits it, reports it; ends when closed and empty, or at the first failure.
+    fn run(&self, mut store: Store, mut waker: io::PipeWriter) {
+        while let Some(batch) = self.next_batch() {
+            let written = store.append(&batch);
+            let mut state = self.lock();
+            state.writing = 0;
+            match written {
+                Ok(()) => {
+                    let receipts = batch.iter().map(|message| message.receipt).filter(|receipt| receipt.packet_id != 0);
+                    state.completed.extend(receipts);
+                }
+                Err(error) => {
+                    state.failure = Some(error.to_string());
+                    state.queue.clear();
+                }
+            }
+            if !state.woken && (state.failure.is_some() || !state.completed.is_empty()) {
+                // One byte into an empty pipe: this cannot block, and the reader outlives the thread.
+                let _written = waker.write(&[1]);
+                state.woken = true;
+            }
+            if state.failure.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn next_batch(&self) -> Option<Vec<Message>> {
+        let idle = |state: &mut State| state.queue.is_empty() && !state.closing;
+        let mut state = self.work.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let batch = std::mem::take(&mut state.queue);
+        state.writing = batch.len();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// No code panics while it holds this lock; were it to, the state is still a queue and a list.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn message(packet_id: u16, message_id: Option<&str>, redelivered: bool) -> Message {
+        Message {
+            receipt: Receipt { handle: 1, packet_id },
+            device_id: "w1".to_owned(),
+            received_at_ms: 0,
+            redelivered,
+            message_id: message_id.map(str::to_owned),
+            system_properties: "{}".to_owned(),
+            properties: "{}".to_owned(),
+            payload: packet_id.to_be_bytes().to_vec(),
+        }
+    }
+
+    /// A path in a directory of this test's own, removed at the end.
+    struct Place(std::path::PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("holdfast-stream-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn log(&self) -> std::path::PathBuf {
+            self.0.join("worker-0.db")
+        }
+
+        fn rows(&self) -> i64 {
+            let connection = Connection::open(self.log()).unwrap();
+            connection.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _removed = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn wait_for(writer: &Writer, count: usize) -> Vec<u16> {
+        let start = Instant::now();
+        let mut ids = Vec::new();
+        while ids.len() < count && start.elapsed() < Duration::from_secs(20) {
+            ids.extend(writer.take_completed().iter().map(|receipt| receipt.packet_id));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ids
+    }
+
+    #[test]
+    fn receipts_come_in_order_and_the_rows_are_there() {
+        let place = Place::new("order");
+        let writer = Writer::open(&place.log(), 10_000).unwrap();
+        (1..=1_000).for_each(|id| writer.append(message(id, None, false)).unwrap());
+        assert_eq!(wait_for(&writer, 1_000), (1..=1_000).collect::<Vec<u16>>());
+        assert_eq!(place.rows(), 1_000);
+        assert_eq!(writer.queued(), 0);
+    }
+
+    #[test]
+    fn a_redelivered_message_with_an_id_is_kept_once_and_acknowledged_again() {
+        let place = Place::new("redelivery");
+        let writer = Writer::open(&place.log(), 100).unwrap();
+        for (id, redelivered) in [(1, false), (2, true), (3, true)] {
+            writer.append(message(id, Some("m"), redelivered)).unwrap();
+        }
+        // Without an id, and without the device saying so, two messages are two messages.
+        writer.append(message(4, None, true)).unwrap();
+        writer.append(message(5, None, true)).unwrap();
+        writer.append(message(6, Some("m"), false)).unwrap();
+        assert_eq!(wait_for(&writer, 6), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(place.rows(), 4);
+    }
+
+    #[test]
+    fn closing_writes_what_is_queued_and_a_reopened_log_goes_on() {
+        let place = Place::new("close");
+        for round in 1..=2 {
+            let mut writer = Writer::open(&place.log(), 100).unwrap();
+            (1..=50).for_each(|id| writer.append(message(id, None, false)).unwrap());
+            writer.close();
+            assert_eq!(writer.append(message(51, None, false)), Err(AppendError::Closed));
+            assert_eq!(writer.take_completed().len(), 50);
+            assert_eq!(place.rows(), 50 * round);
+        }
+    }
+
+    #[test]
+    fn i09_a_store_that_fails_reports_nothing_more() {
+        let place = Place::new("failure");
+        let writer = Writer::open(&place.log(), 100).unwrap();
+        writer.append(message(1, None, false)).unwrap();
+        assert_eq!(wait_for(&writer, 1), [1]);
+        // Another connection takes the table away: the next insert fails for good.
+        Connection::open(place.log()).unwrap().execute_batch("DROP TABLE messages").unwrap();
+        writer.append(message(2, None, false)).unwrap();
+        let start = Instant::now();
+        let failure = loop {
+            assert_eq!(writer.take_completed(), []);
+            if writer.failure().is_some() || start.elapsed() > Duration::from_secs(20) {
+                break writer.failure();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert!(failure.unwrap().contains("messages"));
+        assert_eq!(writer.append(message(3, None, false)), Err(AppendError::Closed));
+    }
+
+    #[test]
+    fn a_full_queue_says_so() {
+        let place = Place::new("full");
+        let writer = Writer::open(&place.log(), 0).unwrap();
+        assert_eq!(writer.append(message(1, None, false)), Err(AppendError::Full));
+    }
+
+    #[test]
+    fn files_that_are_not_ours_are_left_alone() {
+        let place = Place::new("foreign");
+        std::fs::write(place.log(), b"not a database at all, but long enough to be taken for one by nobody").unwrap();
+        assert_eq!(Writer::open(&place.log(), 1).unwrap_err().code(), "not_a_telemetry_log");
+        std::fs::remove_file(place.log()).unwrap();
+        Connection::open(place.log()).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+        assert_eq!(Writer::open(&place.log(), 1).unwrap_err().code(), "not_a_telemetry_log");
+        let open = || Connection::open(place.log()).unwrap();
+        std::fs::remove_file(place.log()).unwrap();
+        drop(Writer::open(&place.log(), 1).unwrap());
+        open().execute_batch("PRAGMA user_version = 99").unwrap();
+        assert_eq!(Writer::open(&place.log(), 1).unwrap_err().code(), "telemetry_log_newer");
+    }
+}
