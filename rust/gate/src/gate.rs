@@ -123,7 +123,7 @@ impl Gate {
         match connection {
             Ok(connection) => {
                 let handle = self.slots.insert(connection);
-                self.half_open += usize::from(handle.is_some());
+                self.half_open = self.half_open.saturating_add(usize::from(handle.is_some()));
                 self.count("connections_opened");
                 (handle, Vec::new())
             }
@@ -409,7 +409,7 @@ impl Gate {
         connection.deadline_ms = now.monotonic_ms.saturating_add(keep_alive_ms.unwrap_or(keep_alive_max));
         connection.stage = Stage::Live { admitted, keep_alive_ms };
         let source = Value::peer(&connection.source);
-        self.half_open -= 1;
+        self.half_open = self.half_open.saturating_sub(1);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
         requests.push(Request::Note(Note {
             level: Level::Info,
@@ -519,7 +519,9 @@ impl Gate {
                 }
             }
             Stage::Draining { .. } => {}
-            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => self.half_open -= 1,
+            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {
+                self.half_open = self.half_open.saturating_sub(1);
+            }
         }
         connection.stage = Stage::Draining { bytes_left: 0 };
     }
@@ -558,7 +560,8 @@ impl Gate {
     }
 
     fn count(&mut self, name: &'static str) {
-        *self.counters.entry(name).or_default() += 1;
+        let counter = self.counters.entry(name).or_default();
+        *counter = counter.saturating_add(1);
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Every call returns what the loop must do, in order. Times are arguments; nothing here blocks, sleeps, or opens a socket.
 #![forbid(unsafe_code)]
+#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod connection;
 mod gate;

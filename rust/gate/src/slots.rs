@@ -29,7 +29,7 @@ impl Slots {
         };
         let slot = self.all.get_mut(usize::try_from(index).ok()?)?;
         slot.connection = Some(Box::new(connection));
-        self.used += 1;
+        self.used = self.used.saturating_add(1);
         Some(handle(slot.generation, index))
     }
 
@@ -43,7 +43,7 @@ impl Slots {
         let (generation, index) = parts(handle)?;
         let slot = self.all.get_mut(index).filter(|slot| slot.generation == generation)?;
         let connection = slot.connection.take()?;
-        self.used -= 1;
+        self.used = self.used.saturating_sub(1);
         // A slot whose generations are used up is retired rather than let an old handle come true again.
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
