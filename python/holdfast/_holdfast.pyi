@@ -10,7 +10,20 @@ from typing import Final, final
 
 from typing_extensions import disjoint_base
 
-__all__: list[str]
+__all__ = [
+    "Certificate",
+    "Device",
+    "Gate",
+    "Outcome",
+    "Request",
+    "TelemetryWriter",
+    "TrustStore",
+    "VerifiedPath",
+    "Verifier",
+    "__version__",
+    "codes",
+    "connection_codes",
+]
 __version__: Final[str]
 
 # ── judging chains (bindings/verifier.rs) ──────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,66 @@
+# Everything happens in .venv; a stamp beside each slow step makes the next run quick. `make help` lists the targets.
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+# Rust builds link against the interpreter that will load them, whatever `python3` is on this machine.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.toml' \) -print)
+# An interpreter that can make the environment and load a stable-ABI extension.
+SUITABLE := import sys, sysconfig, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo services test lint check bench fuzz-smoke deep clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/built ## make .venv: pinned tools, and the extension built in release
+
+demo: setup ## tell the whole story with real processes and sockets (about half a minute after the build)
+	@$(BIN)/holdfast demo
+
+test: setup services ## all tests, Rust then Python; installs the system packages that some need
+	cargo test --workspace --locked --quiet
+	$(BIN)/pytest
+
+services: ## the programs that some tests run: through apt where possible, else said to be skipped
+	@tests/services
+
+lint: setup ## formatting, clippy, rustdoc, ruff, mypy, and the stub against the binary
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest holdfast._holdfast
+
+check: ## what CI runs, in its order
+	@.ci/run
+
+bench: setup ## the figures: compared with other implementations in the same run
+	$(BIN)/pytest benches
+
+fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
+	@rust/fuzz/run 5
+
+deep: setup ## the long counts: every fuzz target for ten minutes (SECONDS_EACH=n for another time)
+	@rust/fuzz/run $(or $(SECONDS_EACH),600)
+
+clean: ## remove what the targets made
+	rm -rf $(VENV) target rust/fuzz/target python/holdfast/_holdfast.abi3.so
+
+$(VENV)/installed: requirements-dev.txt
+	@for tool in cargo cc; do command -v $$tool >/dev/null || { \
+	  echo "holdfast: $$tool is missing: a Rust toolchain (1.90 or newer) and a C compiler are needed" >&2; exit 1; }; done
+	@$(BIN)/python -c '$(SUITABLE)' 2>/dev/null || { \
+	  for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	    if "$$python" -c '$(SUITABLE)' 2>/dev/null; then exec "$$python" -m venv --clear $(VENV); fi; \
+	  done; \
+	  echo "holdfast: no Python 3.11 or newer with the venv module was found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed pyproject.toml Cargo.toml Cargo.lock $(RUST_SOURCES)
+	$(BIN)/maturin develop --release --quiet
+	@touch $@

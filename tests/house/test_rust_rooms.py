@@ -1,0 +1,93 @@
+"""What each crate may know: its neighbours below, and the libraries that are kept behind one door."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .repository import RUST, crates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Which of our crates each one may use (design §2: below, never above; session never calls engine).
+MAY_USE = {
+    "bindings": {"engine", "gate", "roster", "session", "stream", "x509"},
+    "gate": {"engine", "roster", "session", "x509"},
+    "session": {"x509"},
+    "engine": {"x509"},
+    "roster": {"x509"},
+    "stream": set(),
+    "x509": set(),
+}
+# Which crate alone may use each library outside of its tests.
+KEPT_BEHIND = {"pyo3": "bindings", "rustls": "session", "aws-lc-rs": "engine", "rayon": "engine", "rusqlite": "stream"}
+
+CRATES = [pytest.param(crate, id=crate.name) for crate in crates()]
+
+
+def dependencies(crate: Path) -> set[str]:
+    manifest = tomllib.loads((crate / "Cargo.toml").read_text())
+    tables = [manifest, *manifest.get("target", {}).values()]
+    return {name for table in tables for kind in ("dependencies", "build-dependencies") for name in table.get(kind, {})}
+
+
+def sources(crate: Path) -> list[Path]:
+    return sorted((crate / "src").rglob("*.rs"))
+
+
+def naming(pattern: str, directory: Path) -> set[str]:
+    """Files under `directory` with a line of code, neither comment nor test, that matches `pattern`."""
+    code = re.compile(rf"^(?!\s*//).*(?:{pattern})", re.MULTILINE)
+    shipped = ((path, path.read_text().partition("\n#[cfg(test)]\n")[0]) for path in directory.rglob("*.rs"))
+    return {str(path.relative_to(RUST)) for path, text in shipped if code.search(text)}
+
+
+def test_every_crate_has_its_place_in_the_table() -> None:
+    assert {crate.name for crate in crates()} == set(MAY_USE)
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_a_crate_uses_only_crates_below_it(crate: Path) -> None:
+    own = {name.removeprefix("holdfast-") for name in dependencies(crate) if name.startswith("holdfast-")}
+    assert own <= MAY_USE[crate.name]
+
+
+@pytest.mark.parametrize("library", KEPT_BEHIND)
+def test_a_library_is_kept_behind_one_door(library: str) -> None:
+    assert {crate.name for crate in crates() if library in dependencies(crate)} == {KEPT_BEHIND[library]}
+
+
+def test_one_file_of_engine_names_aws_lc_rs() -> None:
+    assert naming(r"\baws_lc_rs\b", RUST / "engine" / "src") == {"engine/src/backend.rs"}
+
+
+def test_one_file_of_session_names_the_tls_library() -> None:
+    """`trust.md` §1.5: `peer_certificates()` is no proof of admission, so nobody else can see it."""
+    assert naming(r"\brustls\b", RUST / "session" / "src") == {"session/src/handshake.rs"}
+    assert naming(r"peer_certificates\b", RUST) <= {"session/src/handshake.rs"}
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_a_crate_is_free_of_unsafe(crate: Path) -> None:
+    lint = tomllib.loads((crate / "Cargo.toml").read_text())["lints"]
+    assert lint == {"workspace": True}
+    assert naming(r"\bunsafe\b(?!_)|allow\(unsafe_code", crate) == set()
+    if crate.name != "bindings":  # PyO3's macros write some; the workspace denies it in ours
+        assert "#![forbid(unsafe_code)]" in (crate / "src" / "lib.rs").read_text()
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_the_clock_is_an_argument_below_bindings(crate: Path) -> None:
+    if crate.name != "bindings":
+        assert naming(r"(SystemTime|Instant)::now", crate / "src") == set()
+
+
+@pytest.mark.parametrize("name", ["x509", "session", "gate"])
+def test_code_that_reads_a_peers_bytes_can_neither_index_nor_wrap(name: str) -> None:
+    text = (RUST / name / "src" / "lib.rs").read_text()
+    for lint in ("indexing_slicing", "arithmetic_side_effects", "as_conversions"):
+        assert re.search(rf"#!\[deny\([^)]*clippy::{lint}", text)
