@@ -11,6 +11,7 @@ from typing import Final, final
 from typing_extensions import disjoint_base
 
 __all__ = [
+    "POSSESSION_PREFIX",
     "Certificate",
     "Device",
     "Gate",
@@ -21,6 +22,7 @@ __all__ = [
     "VerifiedPath",
     "Verifier",
     "__version__",
+    "check_device_id",
     "codes",
     "connection_codes",
 ]
@@ -75,6 +77,12 @@ def codes() -> list[str]:
 
 # ── one certificate (bindings/certificate.rs) ──────────────────────────────────────────────────────────────────────
 
+POSSESSION_PREFIX: Final[str]
+"""How common names that answer a possession challenge begin (trust.md §4.1)."""
+
+def check_device_id(device_id: str) -> None:
+    """Raise `VerificationError` (`common_name_…`) unless this may be a device's identity."""
+
 @final
 class Certificate:
     """One certificate, parsed as strictly as in a chain. Raises `VerificationError` for anything else."""
@@ -89,7 +97,11 @@ class Certificate:
     @property
     def subject_der(self) -> bytes: ...
     @property
-    def common_names(self) -> list[str]: ...
+    def sole_common_name(self) -> str:
+        """The only common name of the subject; raises where there is none, or more than one."""
+    @property
+    def device_id(self) -> str:
+        """The identity that this certificate gives a device (trust.md §3.1); raises where it gives none."""
     @property
     def serial_number(self) -> str: ...
     @property

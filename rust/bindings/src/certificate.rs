@@ -9,6 +9,12 @@ use pyo3::types::PyBytes;
 use crate::convert::{datetime, seconds};
 use crate::errors;
 
+/// Raises unless `device_id` may be a device's identity.
+#[pyfunction]
+pub(crate) fn check_device_id(py: Python<'_>, device_id: &str) -> PyResult<()> {
+    x509::check_device_id(device_id).map_err(|error| errors::refused_certificate(py, error))
+}
+
 /// One certificate, parsed as strictly as in a chain. Raises `VerificationError` for anything else.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) struct Certificate {
@@ -56,8 +62,13 @@ impl Certificate {
     }
 
     #[getter]
-    fn common_names(&self, py: Python<'_>) -> PyResult<Vec<&str>> {
-        Ok(self.parsed(py)?.subject.common_names())
+    fn sole_common_name(&self, py: Python<'_>) -> PyResult<&str> {
+        x509::sole_common_name(&self.parsed(py)?).map_err(|error| errors::refused_certificate(py, error))
+    }
+
+    #[getter]
+    fn device_id(&self, py: Python<'_>) -> PyResult<&str> {
+        x509::device_id(&self.parsed(py)?).map_err(|error| errors::refused_certificate(py, error))
     }
 
     #[getter]

@@ -19,7 +19,7 @@ mod _holdfast {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::certificate::Certificate;
+    use crate::certificate::{Certificate, check_device_id};
     #[pymodule_export]
     use crate::gate::{Device, Gate, Request, connection_codes};
     #[pymodule_export]
@@ -29,6 +29,7 @@ mod _holdfast {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("POSSESSION_PREFIX", holdfast_x509::POSSESSION_PREFIX)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

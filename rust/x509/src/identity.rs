@@ -7,18 +7,17 @@ use crate::name::text;
 /// Longest id, RFC 5280 appendix A's ub-common-name.
 const DEVICE_ID_LENGTH_MAX: usize = 64;
 /// Common names that answer a possession challenge are never device ids (`trust.md` §4.1).
-const POSSESSION_PREFIX: &str = "HFPOP1-";
+pub const POSSESSION_PREFIX: &str = "HFPOP1-";
 
-/// The identity in `leaf`: its only common name, exactly as written.
+/// The only common name of a certificate's subject, exactly as written.
 ///
 /// # Errors
-/// `CommonNameMissing`, `CommonNameAmbiguous` (several, or one in a multi-valued RDN), `CommonNameInvalid` (not a
-/// `PrintableString` or `UTF8String`, not printable ASCII, a space, `#`, `+`, `/`, or a leading `$`), `CommonNameTooLong`,
-/// `CommonNameReserved`.
-pub fn device_id<'a>(leaf: &Certificate<'a>) -> Result<&'a str, Error> {
+/// `CommonNameMissing`, `CommonNameAmbiguous` (several, or one in a multi-valued RDN), `CommonNameInvalid` (neither a
+/// `PrintableString` nor a `UTF8String`).
+pub fn sole_common_name<'a>(certificate: &Certificate<'a>) -> Result<&'a str, Error> {
     let mut only = None;
     let mut ambiguous = false;
-    leaf.subject.for_common_names(|attribute| {
+    certificate.subject.for_common_names(|attribute| {
         ambiguous |= attribute.shares_rdn || only.is_some();
         only = Some(attribute);
     });
@@ -26,7 +25,24 @@ pub fn device_id<'a>(leaf: &Certificate<'a>) -> Result<&'a str, Error> {
     if ambiguous {
         return Err(Error::CommonNameAmbiguous);
     }
-    let id = text(&attribute.value).ok_or(Error::CommonNameInvalid)?;
+    text(&attribute.value).ok_or(Error::CommonNameInvalid)
+}
+
+/// The identity in `leaf`: its only common name.
+///
+/// # Errors
+/// Those of [`sole_common_name`]; `CommonNameInvalid` (not printable ASCII, a space, `#`, `+`, `/`, or a leading `$`),
+/// `CommonNameTooLong`, `CommonNameReserved`.
+pub fn device_id<'a>(leaf: &Certificate<'a>) -> Result<&'a str, Error> {
+    let id = sole_common_name(leaf)?;
+    check_device_id(id).map(|()| id)
+}
+
+/// Whether `id` may be a device's identity.
+///
+/// # Errors
+/// `CommonNameInvalid`, `CommonNameTooLong`, `CommonNameReserved`: as for [`device_id`].
+pub fn check_device_id(id: &str) -> Result<(), Error> {
     // MQTT topics are built from the id: the wildcards and the separator would reach other devices' topics.
     let allowed = |octet: u8| octet.is_ascii_graphic() && !b"#+/".contains(&octet);
     if id.is_empty() || id.starts_with('$') || !id.bytes().all(allowed) {
@@ -38,5 +54,5 @@ pub fn device_id<'a>(leaf: &Certificate<'a>) -> Result<&'a str, Error> {
     if id.get(..POSSESSION_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(POSSESSION_PREFIX)) {
         return Err(Error::CommonNameReserved);
     }
-    Ok(id)
+    Ok(())
 }

@@ -33,7 +33,7 @@ pub use certificate::{Certificate, SubjectPublicKeyInfo, Version};
 pub use der::DerFault;
 pub use error::{Error, Refusal};
 pub use extension::{BasicConstraints, Extensions, KeyUsage};
-pub use identity::device_id;
+pub use identity::{POSSESSION_PREFIX, check_device_id, device_id, sole_common_name};
 pub use name::Name;
 pub use path::{AcceptedPath, Candidate, Edge, Node, Search, Step};
 pub use policy::{KeyAlgorithms, Leniency, Limits, Policy, Purpose};
