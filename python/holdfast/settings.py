@@ -1,0 +1,147 @@
+"""What an operator decides: one frozen object, read from a TOML file and the command line, checked whole.
+
+Precedence: command line, then the file. Paths in the file are relative to the file. An unknown key, a wrong type or a
+value out of range is a `ConfigurationError` that names the file and the key; nothing is ever ignored.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from holdfast.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_BYTES_MAX = 64 * 1024
+LIMIT_MAX = 2**63 - 1
+# RFC 1123 §2.1 host names; an address is allowed too, for closed networks without a name service.
+HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
+TENANT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that `serve` and the commands beside it need to know."""
+
+    hub: str = "localhost"
+    """The hub's name, as devices are given it. Possession challenges are bound to it."""
+    tenant: str = "default"
+    """Whose CAs and devices these are."""
+    state_dir: Path = Path("state")
+    """Where the registry and the telemetry are kept; made with mode 0700."""
+    mqtt_host: str = "0.0.0.0"  # noqa: S104 (a hub is there to be reached; certificates decide who is let in)
+    """Address to listen on for MQTT over TLS."""
+    mqtt_port: int = 8883
+    """Port to listen on for MQTT over TLS; stock SDKs know no other than 8883."""
+    certificate: Path = Path("tls.pem")
+    """The hub's own TLS certificate with its chain, PEM."""
+    private_key: Path = Path("tls.key")
+    """Its key, PEM, readable by its owner alone."""
+    drain_seconds: int = 10
+    """How long a stopping hub lets devices finish what is in hand."""
+    lenient_issuance_proof: bool = False
+    """Accept a proof by issuance also where several tenants share the hub (trust.md §4.3)."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Bounds on connections that are to be other than their defaults; docs/operator.md lists them."""
+
+    def __post_init__(self) -> None:
+        if not HOST_NAME.fullmatch(self.hub) and not _is_address(self.hub):
+            raise _bad("hub", self.hub, "a host name in lower case, or an address")
+        if not TENANT_NAME.fullmatch(self.tenant):
+            raise _bad("tenant", self.tenant, "1 to 63 of a-z, 0-9 and '-', not at its ends")
+        if not _is_address(self.mqtt_host):
+            raise _bad("mqtt_host", self.mqtt_host, "an IPv4 or IPv6 address")
+        if not 1 <= self.mqtt_port <= 65535:
+            raise _bad("mqtt_port", self.mqtt_port, "1 to 65535")
+        if not 0 <= self.drain_seconds <= 3600:
+            raise _bad("drain_seconds", self.drain_seconds, "0 to 3600")
+
+    @property
+    def registry_file(self) -> Path:
+        """The registry's database."""
+        return self.state_dir / "registry.db"
+
+    @property
+    def telemetry_dir(self) -> Path:
+        """Where each worker keeps its telemetry log."""
+        return self.state_dir / "telemetry"
+
+
+def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
+    """Read the file at `path`, if one is named, and lay `overrides` over it; those that are `None` change nothing.
+
+    Raises:
+        ConfigurationError: `unreadable_settings`, `bad_settings`, `unknown_setting`, `bad_setting`.
+    """
+    given = {} if path is None else _read(path)
+    given |= {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**given)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror or error}"
+        raise ConfigurationError("unreadable_settings", message) from error
+    if len(data) > FILE_BYTES_MAX:
+        message = f"{path} is larger than {FILE_BYTES_MAX} bytes"
+        raise ConfigurationError("bad_settings", message)
+    try:
+        table = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"{path} is not TOML: {error}"
+        raise ConfigurationError("bad_settings", message) from error
+    return {name: _value(name, value, path) for name, value in table.items()}
+
+
+# What each key of the file must be; every field of Settings has its entry (a test compares them).
+KINDS: Mapping[str, type] = {
+    "hub": str,
+    "tenant": str,
+    "state_dir": Path,
+    "mqtt_host": str,
+    "mqtt_port": int,
+    "certificate": Path,
+    "private_key": Path,
+    "drain_seconds": int,
+    "lenient_issuance_proof": bool,
+    "limits": dict,
+}
+NAMES = {str: "text", Path: "a path", int: "a whole number", bool: "true or false", dict: "a table"}
+
+
+def _value(name: str, value: object, path: Path) -> object:
+    kind = KINDS.get(name)
+    if kind is None:
+        message = f"{path}: there is no setting '{name}'"
+        raise ConfigurationError("unknown_setting", message, hint=f"The settings are {', '.join(sorted(KINDS))}")
+    written_as = str if kind is Path else kind
+    if type(value) is not written_as:  # bool is an int to isinstance
+        message = f"{path}: '{name}' must be {NAMES[kind]}"
+        raise ConfigurationError("bad_setting", message)
+    if kind is Path:
+        return path.parent / str(value)
+    if isinstance(value, dict) and not all(type(one) is int and 0 < one <= LIMIT_MAX for one in value.values()):
+        message = f"{path}: every entry of '{name}' must be a whole number above 0"
+        raise ConfigurationError("bad_setting", message)
+    return value
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _bad(name: str, value: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError("bad_setting", f"'{name}' is {value!r}, wanted is {wanted}")
