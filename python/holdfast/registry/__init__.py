@@ -1,0 +1,39 @@
+"""Tenants, CAs and devices: rules, storage, and what workers are told."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.registry.cas import Cas
+from holdfast.registry.database import Database
+from holdfast.registry.devices import Devices
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registry:
+    """The registry of one hub, as one tenant sees it."""
+
+    database: Database
+    cas: Cas
+    devices: Devices
+
+
+@contextmanager
+def open_registry(path: Path, *, hub: str, tenant: str, at: datetime, create: bool) -> Iterator[Registry]:
+    """Open the registry at `path` for the length of a block; see `Database.open` for what can be wrong with it."""
+    database = Database.open(path, hub=hub, at=int(at.timestamp()), create=create)
+    try:
+        yield Registry(
+            database=database,
+            cas=Cas(database, hub=hub, tenant=tenant),
+            devices=Devices(database, tenant=tenant),
+        )
+    finally:
+        database.close()

@@ -1,0 +1,113 @@
+"""Device identities: claimed once, pinned, re-keyed only under the pinned issuer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast.registry import open_registry
+from holdfast.registry.devices import Claim, Pin
+
+from ..support.pki import DAY, NOW, Ca
+from .acts import dump, last_act
+from .test_cas import proven
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.registry import Registry
+
+ISSUER, LEAF, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
+
+
+def claim(
+    device_id: str = "widget-1", *, issuer: bytes = ISSUER, leaf: bytes = LEAF, epoch: int = 1, rekeyed: bool = False
+) -> Claim:
+    pin = Pin(device_id=device_id, issuer_spki_sha256=issuer, leaf_spki_sha256=leaf)
+    return Claim(pin=pin, path=b"\x04" * 64, anchor=b"\x05" * 32, epoch=epoch, rekeyed=rekeyed)
+
+
+@pytest.fixture(autouse=True)
+def _tenant(registry: Registry) -> None:
+    proven(registry, Ca.root())
+
+
+def pins(registry: Registry, since: int = 0) -> list[Pin]:
+    return [pin for _, portion in registry.devices.changed_since(since) for pin in portion]
+
+
+def test_a_first_claim_is_pinned_with_its_act(registry: Registry) -> None:
+    assert registry.devices.claim([claim()], at=NOW) == [None]
+    assert pins(registry) == [claim().pin]
+    act = last_act(registry)
+    assert (act["action"], act["subject"], act["actor"]) == ("device.pinned", "widget-1", "hub")
+    assert act["details"] == {
+        "anchor": "05" * 32,
+        "issuer_spki_sha256": "01" * 32,
+        "leaf_spki_sha256": "02" * 32,
+        "path": "04" * 64,
+    }
+
+
+def test_e04_an_identity_stays_with_the_key_that_first_vouched_for_it(registry: Registry) -> None:
+    registry.devices.claim([claim()], at=NOW)
+    before = dump(registry)
+    answers = registry.devices.claim(
+        [claim(), claim(issuer=OTHER), claim(issuer=OTHER, rekeyed=True), claim(leaf=OTHER), claim("Widget-1")], at=NOW
+    )
+    assert answers == [None, "identity_pinned", "identity_pinned", "claim_lost", "identity_case_conflict"]
+    assert dump(registry) == before
+
+
+def test_a_new_key_of_the_pinned_issuer_replaces_the_old_one(registry: Registry) -> None:
+    registry.devices.claim([claim()], at=NOW)
+    (seen, _) = next(registry.devices.changed_since(0))
+    assert registry.devices.claim([claim(leaf=OTHER, rekeyed=True)], at=NOW) == [None]
+    assert pins(registry, seen) == pins(registry) == [claim(leaf=OTHER).pin]
+    assert last_act(registry)["action"] == "device.rekeyed"
+
+
+def test_e06_of_several_claims_for_one_identity_one_wins(registry: Registry) -> None:
+    answers = registry.devices.claim([claim(leaf=bytes([number]) * 32) for number in range(10, 20)], at=NOW)
+    assert answers == [None, *["claim_lost"] * 9]
+    assert pins(registry) == [claim(leaf=b"\x0a" * 32).pin]
+
+
+def test_t14_a_claim_judged_before_trust_moved_is_not_committed(registry: Registry) -> None:
+    registry.cas.disable("company-x", actor="alice", at=NOW)
+    before = dump(registry)
+    assert registry.devices.claim([claim(epoch=1), claim("widget-2", epoch=3)], at=NOW) == ["trust_moved"] * 2
+    assert dump(registry) == before
+    assert registry.devices.claim([claim(epoch=2)], at=NOW) == [None]
+
+
+def test_r03_a_clock_that_was_turned_back_pins_nobody(registry: Registry) -> None:
+    before = dump(registry)
+    assert registry.devices.claim([claim()], at=NOW - DAY) == ["clock_behind"]
+    assert dump(registry) == before
+
+
+def test_tenants_have_their_own_devices(tmp_path: Path, registry: Registry) -> None:
+    registry.devices.claim([claim()], at=NOW)
+    with open_registry(tmp_path / "registry.db", hub="hub.test", tenant="second", at=NOW, create=False) as second:
+        assert second.devices.claim([claim(issuer=OTHER)], at=NOW) == ["trust_moved"]  # no such tenant yet
+        second.cas.add("q", Ca.root().pem, actor="bob", at=NOW)
+        assert second.devices.claim([claim(issuer=OTHER)], at=NOW) == [None]
+        assert pins(second) == [claim(issuer=OTHER).pin]
+    assert pins(registry) == [claim().pin]
+
+
+def test_what_changed_is_read_in_portions_in_order(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.registry.devices.ROWS_AT_ONCE", 3)
+    claims = [claim(f"widget-{number}") for number in range(8)]
+    registry.devices.claim(claims, at=NOW)
+    portions = list(registry.devices.changed_since(0))
+    assert [len(portion) for _, portion in portions] == [3, 3, 2]
+    assert [pin for _, portion in portions for pin in portion] == [one.pin for one in claims]
+    assert list(registry.devices.changed_since(portions[-1][0])) == []
+    registry.devices.claim(
+        [replace(claims[0], pin=replace(claims[0].pin, leaf_spki_sha256=OTHER), rekeyed=True)], at=NOW
+    )
+    assert [pin.device_id for pin in pins(registry, portions[-1][0])] == ["widget-0"]
