@@ -1,0 +1,1 @@
+"""Where telemetry goes: one log a worker, written by the compiled half, read here."""
