@@ -1,0 +1,193 @@
+"""The MQTT door of one worker: does what the gate asks for, with its sockets, its store and the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from holdfast._holdfast import Request
+from holdfast.hub import messages
+from holdfast.hub.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from structlog.typing import FilteringBoundLogger
+
+    from holdfast._holdfast import Device, Gate, TelemetryWriter
+
+READ_BUFFER_BYTES = 64 * 1024
+CLAIMS_WAITING_MAX = 4_096
+"""Newcomers that wait for the registry; beyond it they are told to come back later (trust.md §3.3)."""
+
+
+class Door:
+    """All connections of one worker."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        store: TelemetryWriter,
+        log: FilteringBoundLogger,
+        *,
+        now: Callable[[], datetime],
+        claim: Callable[[list[messages.Claim]], None],
+    ) -> None:
+        self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self._gate = gate
+        self._store = store
+        self._log = log
+        self._now = now
+        self._claim = claim
+        self._connections: dict[int, Connection] = {}
+        self._claims: list[messages.Claim] = []
+        self._claims_waiting = 0
+        # Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
+        self._backlog: deque[Request.Store] = deque()
+        self._held: set[int] = set()
+        self._actions: Mapping[type[Request], Callable[[Any], None]] = {
+            Request.Send: self._on_send,
+            Request.Pause: lambda request: self._hold(request.handle, held=True),
+            Request.Resume: lambda request: self._hold(request.handle, held=False),
+            Request.Finish: self._on_finish,
+            Request.Close: self._on_close,
+            Request.Claim: self._on_claim,
+            Request.Store: self._on_store,
+            Request.Note: self._on_note,
+        }
+
+    # ── what happens ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def accept(self) -> Connection:
+        """A protocol for a connection that is being accepted."""
+        return Connection(self)
+
+    def opened(self, connection: Connection, source: str) -> None:
+        """A connection was accepted from `source`."""
+        handle, requests = self._gate.open(source)
+        if handle:
+            connection.handle = handle
+            self._connections[handle] = connection
+        self._perform(requests)
+        if not handle:
+            connection.abort()
+
+    def received(self, connection: Connection, data: bytes) -> None:
+        """Bytes came."""
+        self._perform(self._gate.receive(connection.handle, data))
+
+    def ended(self, connection: Connection) -> None:
+        """The peer says nothing more."""
+        self._perform(self._gate.end_of_stream(connection.handle))
+
+    def lost(self, connection: Connection) -> None:
+        """The socket is gone."""
+        if self._connections.pop(connection.handle, None):
+            self._perform(self._gate.lost(connection.handle))
+
+    def claimed(self, answers: Iterable[tuple[int, str | None]]) -> None:
+        """The registry has answered claims."""
+        for handle, code in answers:
+            self._claims_waiting -= 1
+            self._perform(self._gate.claimed(handle, code))
+
+    def stored(self) -> None:
+        """The store has something to say: messages are durable, or it has failed and nothing more ever will be."""
+        for handle, packet_id in self._store.take_completed():
+            self._perform(self._gate.stored(handle, packet_id))
+        while self._backlog and self._store.append(self._backlog[0], self._now()):
+            self._backlog.popleft()
+        if not self._backlog:
+            held, self._held = self._held, set()
+            for handle in held:
+                self._hold_for_store(handle, held=False)
+
+    def tick(self) -> None:
+        """Time has passed."""
+        self._perform(self._gate.tick())
+
+    # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> None:
+        """Trust these and nobody else."""
+        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor))
+
+    def load_devices(self, devices: Sequence[Device]) -> None:
+        """These devices are pinned so."""
+        self._gate.load_devices(devices)
+
+    def drain(self) -> int:
+        """End what is idle; answers how many connections are left."""
+        self._perform(self._gate.drain())
+        return self._gate.connections
+
+    def abort(self) -> None:
+        """Let go of every connection that is left."""
+        for connection in list(self._connections.values()):
+            connection.abort()
+
+    # ── what the gate asks for ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _perform(self, requests: Iterable[Request]) -> None:
+        for request in requests:
+            self._actions[type(request)](request)
+
+    def _on_send(self, request: Request.Send) -> None:
+        if connection := self._connections.get(request.handle):
+            connection.send(request.data)
+
+    def _hold(self, handle: int, *, held: bool) -> None:
+        if connection := self._connections.get(handle):
+            connection.hold_for_gate(held=held)
+
+    def _on_finish(self, request: Request.Finish) -> None:
+        if connection := self._connections.get(request.handle):
+            connection.finish()
+
+    def _on_close(self, request: Request.Close) -> None:
+        if connection := self._connections.pop(request.handle, None):
+            connection.close()
+
+    def _on_claim(self, request: Request.Claim) -> None:
+        if self._claims_waiting >= CLAIMS_WAITING_MAX:
+            self._perform(self._gate.claimed(request.handle, "registry_unavailable"))
+            return
+        self._claims_waiting += 1
+        if not self._claims:
+            # All that this turn of the loop brings goes to the registry together, and is committed together.
+            asyncio.get_running_loop().call_soon(self._send_claims)
+        self._claims.append(
+            messages.Claim(
+                handle=request.handle,
+                device_id=request.device.device_id,
+                issuer_spki_sha256=bytes.fromhex(request.device.issuer_spki_sha256),
+                leaf_spki_sha256=bytes.fromhex(request.device.leaf_spki_sha256),
+                path=bytes.fromhex("".join(request.path_fingerprints)),
+                anchor=bytes.fromhex(request.anchor_fingerprint),
+                rekeyed=request.rekeyed,
+            )
+        )
+
+    def _send_claims(self) -> None:
+        claims, self._claims = self._claims, []
+        self._claim(claims)
+
+    def _on_store(self, request: Request.Store) -> None:
+        if not self._backlog and self._store.append(request, self._now()):
+            return
+        self._backlog.append(request)
+        self._held.add(request.handle)
+        self._hold_for_store(request.handle, held=True)
+
+    def _hold_for_store(self, handle: int, *, held: bool) -> None:
+        if connection := self._connections.get(handle):
+            connection.hold_for_store(held=held)
+
+    def _on_note(self, request: Request.Note) -> None:
+        self._log.log(LEVELS[request.level], request.event, **request.fields)
+
+
+# As the standard library numbers them.
+LEVELS = {"info": 20, "warning": 30}

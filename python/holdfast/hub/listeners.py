@@ -1,0 +1,58 @@
+"""Sockets that listen: probed first, then opened, and kept by the supervisor for as long as the hub runs."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from holdfast.errors import ConfigurationError, ConflictError
+
+SEND_BUFFER_BYTES = 64 * 1024
+RECEIVE_BUFFER_BYTES = 256 * 1024
+"""What the kernel keeps for one connection at the most (it doubles both): left to itself it goes to megabytes for every
+peer that does not read, or that sends faster than its messages are stored."""
+
+
+def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+    """Open `count` sockets that share `host` and `port`, the kernel spreading connections over them.
+
+    Raises:
+        ConflictError: `address_in_use`; SO_REUSEPORT alone would let a second hub take half of the connections.
+        ConfigurationError: `address_not_available`, `address_not_allowed`.
+    """
+    with _bound(host, port, shared=False):
+        pass
+    listeners = []
+    for _ in range(count):
+        listener = _bound(host, port, shared=True)
+        listener.listen(socket.SOMAXCONN)
+        listener.settimeout(0)
+        listeners.append(listener)
+    return listeners
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+    is_ipv6 = ipaddress.ip_address(host).version == 6
+    bound = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
+        if not shared:
+            bound.listen(1)  # where binding alone still succeeds, listening does not
+    except OSError as error:
+        bound.close()
+        raise _explained(error, f"{host}:{port}") from error
+    return bound
+
+
+def _explained(error: OSError, where: str) -> ConflictError | ConfigurationError:
+    if error.errno == errno.EADDRINUSE:
+        return ConflictError("address_in_use", f"another process listens on {where}")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return ConfigurationError("address_not_allowed", f"this user may not listen on {where}")
+    return ConfigurationError("address_not_available", f"cannot listen on {where}: {error.strerror}")

@@ -1,0 +1,61 @@
+"""One worker as the supervisor sees it: a process and the channel to it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from holdfast.hub import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class WorkerProcess:
+    """A worker that was started. It ends when its channel is closed, or when it is killed."""
+
+    def __init__(self, process: asyncio.subprocess.Process, channel: messages.Channel[messages.FromWorker]) -> None:
+        self._process = process
+        self._channel = channel
+
+    @classmethod
+    async def start(
+        cls, listeners: Sequence[socket.socket], receive: Callable[[messages.FromWorker], None]
+    ) -> WorkerProcess:
+        """Start a worker that inherits `listeners`; `receive` is called with all that it says."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # whatever lies in the directory that the hub was started in is not ours to import
+                "-m",
+                "holdfast.hub.worker",
+                str(theirs.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), *(listener.fileno() for listener in listeners)],
+            )
+        channel = messages.Channel(messages.from_worker, receive, lambda: None)
+        await channel.open(ours)
+        return cls(process, channel)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def send(self, message: messages.Message) -> None:
+        """Tell it something; nothing happens when it is gone."""
+        self._channel.send(message)
+
+    async def wait(self) -> int:
+        """Wait until it has ended; answers its exit status (negative: the signal that ended it)."""
+        status = await self._process.wait()
+        self._channel.close()
+        return status
+
+    def kill(self) -> None:
+        """End it now."""
+        if self._process.returncode is None:
+            self._process.kill()

@@ -1,0 +1,306 @@
+"""The supervisor: keeps the sockets, is the only writer of the registry, starts workers and ends them.
+
+Workers are started by exec, never by fork: Rust threads and SQLite do not survive it. What other processes write into
+the registry (`holdfast ca …`) is noticed by looking at its data version a few times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import resource
+import signal
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from holdfast._holdfast import Gate
+from holdfast.errors import ConfigurationError, ConflictError, HoldfastError
+from holdfast.hub import messages
+from holdfast.hub.identity import read_identity
+from holdfast.hub.listeners import open_listeners
+from holdfast.hub.log import report_unhandled
+from holdfast.hub.process import WorkerProcess
+from holdfast.registry import open_registry
+from holdfast.registry.devices import Claim, Pin
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from structlog.typing import FilteringBoundLogger
+
+    from holdfast.hub.identity import Identity
+    from holdfast.registry import Registry
+    from holdfast.registry.cas import Trust
+    from holdfast.settings import Settings
+
+WORKERS_COUNT = 1
+LISTENERS_COUNT = 1
+POLL_SECONDS = 0.2
+CLOCK_FLOOR_SECONDS = 60.0
+"""How often the passing of time is made durable: what a clock that was turned back while the hub was down can hide."""
+LEASE_SECONDS = 5.0
+"""How long a hub goes on that cannot read what its operators decide (trust.md §5.2)."""
+RESTART_SECONDS_MAX = 2.0
+KILL_SECONDS = 2.0
+"""How much longer than `drain_seconds` a worker gets before it is killed."""
+DESCRIPTORS_KEPT = 500
+"""Descriptors of a worker that connections cannot have."""
+
+
+def serve(settings: Settings, log: FilteringBoundLogger) -> int:
+    """Run the hub until SIGTERM or SIGINT; answers the exit status.
+
+    Everything that can be wrong is looked for before anything is changed.
+
+    Raises:
+        ConfigurationError: of settings, files, addresses, the registry.
+        ConflictError: `address_in_use`, `already_running`, `registry_busy`.
+    """
+    os.umask(0o077)  # whatever this process and its workers write is their owner's alone
+    identity = read_identity(settings.certificate, settings.private_key)
+    limits = _limits(settings, identity)
+    with ExitStack() as stack:
+        listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, LISTENERS_COUNT)
+        for listener in listeners:
+            stack.enter_context(listener)
+        stack.enter_context(_locked(settings.state_dir))
+        registry = stack.enter_context(
+            open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
+        )
+        settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
+        supervisor = Supervisor(settings, identity, limits, listeners, registry, log)
+        return asyncio.run(supervisor.run())
+
+
+class Supervisor:
+    """One hub."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: Identity,
+        limits: dict[str, int],
+        listeners: Sequence[socket.socket],
+        registry: Registry,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._limits = limits
+        self._listeners = listeners
+        self._registry = registry
+        self._log = log
+        self._trust = registry.cas.trust()
+        self._act = 0
+        self._workers: dict[int, WorkerProcess] = {}
+        self._stopping = asyncio.Event()
+        self._status = 0
+
+    async def run(self) -> int:
+        """Serve until told to stop; answers the exit status."""
+        loop = asyncio.get_running_loop()
+        report_unhandled(self._log)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        if self._identity.not_after < _now():
+            self._log.warning("hub_certificate_expired", not_after=self._identity.not_after.isoformat())
+        watches = [loop.create_task(self._watch_registry()), loop.create_task(self._keep_clock())]
+        workers = [loop.create_task(self._keep_worker(number)) for number in range(WORKERS_COUNT)]
+        for task in (*watches, *workers):
+            task.add_done_callback(self._on_task_done)
+        await self._stopping.wait()
+        self._log.info("stopping", drain_seconds=self._settings.drain_seconds)
+        for worker in self._workers.values():
+            worker.send(messages.Drain())
+        _, late = await asyncio.wait(workers, timeout=self._settings.drain_seconds + KILL_SECONDS)
+        for worker in self._workers.values():
+            worker.kill()
+        if late:
+            await asyncio.wait(late)
+        for task in watches:
+            task.cancel()
+        self._log.info("stopped")
+        return self._status
+
+    # ── workers ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _keep_worker(self, number: int) -> None:
+        """Run worker `number`, and another in its place whenever it ends, until the hub stops."""
+        pause = 0.0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            worker = await WorkerProcess.start(self._listeners, lambda message: self._receive(number, message))
+            self._workers[number] = worker
+            self._introduce(number, worker)
+            status = await worker.wait()
+            del self._workers[number]
+            if self._stopping.is_set():
+                return
+            # At once after a long life; a worker that cannot live is tried again ever more slowly.
+            pause = (
+                0.0 if time.monotonic() - began > RESTART_SECONDS_MAX else min(2 * pause + 0.25, RESTART_SECONDS_MAX)
+            )
+            self._log.error("worker_ended", worker=number, status=status, restart_seconds=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        """None of the supervisor's own tasks may end before the hub does: without it, nobody is let in."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.critical("supervisor_failed", exc_info=error)
+            self._status = 1
+            self._stopping.set()
+
+    def _introduce(self, number: int, worker: WorkerProcess) -> None:
+        """Tell a new worker all that it must know before it serves."""
+        worker.send(
+            messages.Start(
+                number=number,
+                certificate_chain=list(self._identity.certificate_chain),
+                private_key=self._identity.private_key,
+                limits=self._limits,
+                telemetry_file=str(self._settings.telemetry_dir / f"worker-{number}.db"),
+                drain_seconds=self._settings.drain_seconds,
+                listeners=[listener.fileno() for listener in self._listeners],
+            )
+        )
+        worker.send(_trust_message(self._trust))
+        for act, pins in self._registry.devices.changed_since(0):
+            worker.send(_pins_message(pins))
+            # What others have not been told yet, they will be; a worker that is alone knows all.
+            self._act = act if len(self._workers) == 1 else self._act
+        worker.send(messages.Serve())
+
+    def _receive(self, number: int, message: messages.FromWorker) -> None:
+        match message:
+            case messages.Ready():
+                settings = self._settings
+                self._log.info(
+                    "serving", worker=number, pid=self._workers[number].pid, hub=settings.hub, port=settings.mqtt_port
+                )
+            case messages.Claims():
+                self._workers[number].send(messages.Claimed(answers=self._commit(message)))
+                self._spread_pins()
+            case messages.TrustApplied():
+                self._log.info("trust_applied", worker=number, epoch=message.epoch)
+
+    def _commit(self, message: messages.Claims) -> list[tuple[int, str | None]]:
+        """All claims of one message in one transaction. When it fails nobody is let in, and each may try again."""
+        claims = [
+            Claim(
+                pin=Pin(
+                    device_id=claim.device_id,
+                    issuer_spki_sha256=claim.issuer_spki_sha256,
+                    leaf_spki_sha256=claim.leaf_spki_sha256,
+                ),
+                path=claim.path,
+                anchor=claim.anchor,
+                epoch=message.epoch,
+                rekeyed=claim.rekeyed,
+            )
+            for claim in message.claims
+        ]
+        try:
+            codes = self._registry.devices.claim(claims, at=_now())
+        except HoldfastError as error:
+            self._log.error("claims_failed", code=error.code, reason=error.message)
+            codes = ["registry_unavailable"] * len(claims)
+        return [(claim.handle, code) for claim, code in zip(message.claims, codes, strict=True)]
+
+    # ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _watch_registry(self) -> None:
+        """Notice what other processes have committed, and tell the workers.
+
+        Raises:
+            HoldfastError: the registry cannot be read for longer than `LEASE_SECONDS`: what it says is not known.
+        """
+        seen, read_at = 0, time.monotonic()
+        while True:
+            try:
+                version = self._registry.database.data_version()
+                if version != seen:
+                    self._spread_trust()
+                    self._spread_pins()
+                seen, read_at = version, time.monotonic()
+            except HoldfastError as error:
+                self._log.error("registry_unreadable", code=error.code, reason=error.message)
+                if time.monotonic() - read_at > LEASE_SECONDS:
+                    raise
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _keep_clock(self) -> None:
+        """Make it durable that time has passed."""
+        while True:
+            await asyncio.sleep(CLOCK_FLOOR_SECONDS)
+            with suppress(HoldfastError), self._registry.database.writing(at=int(_now().timestamp())):
+                pass
+
+    def _spread_trust(self) -> None:
+        trust = self._registry.cas.trust()
+        if (trust.epoch, trust.anchors) == (self._trust.epoch, self._trust.anchors):
+            return
+        self._trust = trust
+        self._log.info("trust_changed", epoch=trust.epoch, anchors=len(trust.anchors))
+        for worker in self._workers.values():
+            worker.send(_trust_message(trust))
+
+    def _spread_pins(self) -> None:
+        for act, pins in self._registry.devices.changed_since(self._act):
+            for worker in self._workers.values():
+                worker.send(_pins_message(pins))
+            self._act = act
+
+
+def _limits(settings: Settings, identity: Identity) -> dict[str, int]:
+    """The limits that workers get: the operator's, and no more connections than there are descriptors.
+
+    Raises:
+        ConfigurationError: `unknown_limit`, `bad_limit`, `unusable_tls_certificate`.
+    """
+    limits = {**Gate.default_limits(), **settings.limits}
+    # A gate that is made for nothing else tells whether one can be made.
+    Gate(certificate_chain=identity.certificate_chain, private_key=identity.private_key, limits=limits)
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    room = max(descriptors - DESCRIPTORS_KEPT, 1)
+    return limits | {"connections_count_max": min(limits["connections_count_max"], room)}
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory, making it where it is missing.
+
+    Raises:
+        ConflictError: `already_running`.
+        ConfigurationError: `state_dir_unusable`.
+    """
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"cannot use {state_dir}: {error.strerror or error}"
+        raise ConfigurationError("state_dir_unusable", message) from error
+    with os.fdopen(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConflictError("already_running", f"another hub runs in {state_dir}") from error
+        yield
+
+
+def _trust_message(trust: Trust) -> messages.Trust:
+    floor = int(trust.clock_floor.timestamp())
+    return messages.Trust(epoch=trust.epoch, anchors=list(trust.anchors), clock_floor=floor)
+
+
+def _pins_message(pins: Sequence[Pin]) -> messages.Pins:
+    return messages.Pins(rows=[(pin.device_id, pin.issuer_spki_sha256, pin.leaf_spki_sha256) for pin in pins])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
