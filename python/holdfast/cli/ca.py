@@ -1,0 +1,204 @@
+"""`holdfast ca`: register CAs with the hub, and prove that their keys are held."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holdfast.cli.options import actor, now, read_input, read_settings, settings_options
+from holdfast.cli.output import emit_record, emit_table, json_option
+from holdfast.errors import ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.possession import Challenge
+    from holdfast.registry import Registry
+    from holdfast.registry.cas import Ca
+    from holdfast.settings import Settings
+
+NAME = click.argument("name")
+ETAG = click.option("--etag", help="Only if the CA is still the one with this etag.")
+COLUMNS = ("name", "state", "subject", "not_after", "proof", "fingerprint")
+
+
+@click.group()
+def ca() -> None:
+    """Register CAs with the hub, and prove that you hold their keys.
+
+    A CA lets nobody in until possession of its key is proven: `ca add`, `ca challenge`, then `holdfast authority prove`
+    where the key is, then `ca prove`. The hub may be running meanwhile; it notices within a fraction of a second.
+    """
+
+
+@ca.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", required=True, help="What the CA is to be called here.")
+@settings_options
+@json_option
+def add(file: Path, name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401 (click's options)
+    """Register the CA certificate in FILE (PEM or DER, `-` for standard input).
+
+    A file that is or hides a private key is refused, and nothing of it is kept.
+    """
+    upload = read_input(file)
+    with _registry(read_settings(**given), create=True) as registry:
+        added = registry.cas.add(name, upload, actor=actor(), at=now())
+    emit_record(_record(added), as_json=as_json)
+
+
+@ca.command()
+@NAME
+@click.option("--out", type=click.Path(path_type=Path), help="Write the challenge into this new file.")
+@ETAG
+@settings_options
+@json_option
+def challenge(name: str, out: Path | None, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Ask for a challenge to whoever holds the key of NAME.
+
+    It is good once, for an hour, for this hub, tenant and certificate. Asking again makes earlier ones void. Without
+    `--out` the challenge goes to standard output.
+    """
+    if out is not None and out.exists():
+        raise ConflictError("file_exists", f"{out} is there already")
+    with _registry(read_settings(**given)) as registry:
+        issued = registry.cas.challenge(name, actor=actor(), at=now(), etag=etag)
+    text = issued.to_json()
+    if out is None:
+        click.echo(text)
+        return
+    _write_new(out, text)
+    emit_record(_challenge_record(issued, out), as_json=as_json)
+
+
+@ca.command()
+@NAME
+@click.option("--certificate", type=click.Path(path_type=Path), help="The verification certificate.")
+@click.option("--signature", type=click.Path(path_type=Path), help="The signature that `authority prove` wrote.")
+@settings_options
+@json_option
+def prove(name: str, certificate: Path | None, signature: Path | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Answer the challenge of NAME: from here on the devices under it are let in."""
+    from holdfast.registry.upload import read_proof
+
+    if (certificate is None) == (signature is None):
+        message = "one of --certificate and --signature is wanted"
+        raise click.UsageError(message)
+    proof = read_proof(read_input(certificate or signature or Path("-")))
+    settings = read_settings(**given)
+    with _registry(settings) as registry:
+        proven = registry.cas.prove(
+            name, proof, actor=actor(), at=now(), issuance_alone=settings.lenient_issuance_proof
+        )
+    emit_record(_record(proven), as_json=as_json)
+
+
+@ca.command(name="list")
+@settings_options
+@json_option
+def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """List all CAs."""
+    with _registry(read_settings(**given)) as registry:
+        records = [_record(one) for one in registry.cas.list()]
+    emit_table(records, COLUMNS, as_json=as_json, empty="no CA is registered")
+
+
+@ca.command()
+@NAME
+@settings_options
+@json_option
+def show(name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Show one CA."""
+    with _registry(read_settings(**given)) as registry:
+        emit_record(_record(registry.cas.find(name)), as_json=as_json)
+
+
+@ca.command()
+@NAME
+@ETAG
+@settings_options
+@json_option
+def disable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Stop trusting NAME: its devices are let in no more, and those that are connected are cut off."""
+    with _registry(read_settings(**given)) as registry:
+        emit_record(_record(registry.cas.disable(name, actor=actor(), at=now(), etag=etag)), as_json=as_json)
+
+
+@ca.command()
+@NAME
+@ETAG
+@settings_options
+@json_option
+def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Trust NAME again; its proof still holds."""
+    with _registry(read_settings(**given)) as registry:
+        emit_record(_record(registry.cas.enable(name, actor=actor(), at=now(), etag=etag)), as_json=as_json)
+
+
+@ca.command()
+@NAME
+@ETAG
+@click.option("--yes", is_flag=True, help="Do not ask, even if devices are being let in under this CA.")
+@settings_options
+@json_option
+def delete(name: str, etag: str | None, *, yes: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """Forget NAME. To trust it again it must be added and proven anew."""
+    with _registry(read_settings(**given)) as registry:
+        found = registry.cas.find(name)
+        if found.proof is not None and not yes:
+            click.confirm(f"CA '{name}' is {found.state.value}; delete it?", abort=True, err=True)
+        registry.cas.delete(name, actor=actor(), at=now(), etag=etag or found.etag)
+    emit_record({"name": name, "state": "deleted"}, as_json=as_json)
+
+
+@contextmanager
+def _registry(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
+    from holdfast.registry import open_registry  # loads the database library: not for `--help`
+
+    path = settings.registry_file
+    with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=create) as registry:
+        yield registry
+
+
+def _record(one: Ca) -> dict[str, object]:
+    certificate = one.certificate
+    return {
+        "name": one.name,
+        "state": one.state.value,
+        "subject": certificate.subject,
+        "fingerprint": certificate.fingerprint,
+        "spki_sha256": certificate.spki_sha256,
+        "public_key": certificate.public_key_algorithm,
+        "not_before": certificate.not_before.isoformat(),
+        "not_after": certificate.not_after.isoformat(),
+        "path_len": certificate.path_len,
+        "proof": one.proof.value if one.proof else None,
+        "proven_at": one.proven_at.isoformat() if one.proven_at else None,
+        "created_at": one.created_at.isoformat(),
+        "updated_at": one.updated_at.isoformat(),
+        "etag": one.etag,
+        "tenant": one.tenant,
+    }
+
+
+def _challenge_record(issued: Challenge, out: Path) -> dict[str, object]:
+    return {
+        "ca": issued.ca,
+        "hub": issued.hub,
+        "tenant": issued.tenant,
+        "code": issued.code,
+        "expires_at": issued.expires_at.isoformat(),
+        "challenge": str(out),
+    }
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise ConflictError("file_exists", f"{path} is there already") from error

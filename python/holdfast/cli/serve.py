@@ -1,0 +1,34 @@
+"""`holdfast serve`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from holdfast.cli.options import read_settings, settings_options
+from holdfast.errors import ConfigurationError
+
+
+@click.command()
+@settings_options
+@click.option("--mqtt-host", help="Address to listen on.")
+@click.option("--mqtt-port", type=int, help="Port to listen on; stock SDKs know no other than 8883.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="The hub's own TLS certificate, PEM.")
+@click.option("--private-key", type=click.Path(path_type=Path), help="Its key, PEM, mode 0600.")
+@click.option("--drain-seconds", type=int, help="How long a stopping hub lets devices finish.")
+def serve(**given: Any) -> None:  # noqa: ANN401 (click's options)
+    """Run the hub in the foreground, until SIGTERM or Ctrl-C.
+
+    The log goes to stderr, a JSON object a line where that is not a terminal. CAs may be added, proven and disabled
+    while the hub runs.
+    """
+    settings = read_settings(**given)
+    if sys.platform == "win32":
+        raise ConfigurationError("unsupported_platform", "the hub runs on Linux and macOS")
+    from holdfast.hub.log import configure
+    from holdfast.hub.supervisor import serve as run
+
+    sys.exit(run(settings, configure()))

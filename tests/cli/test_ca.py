@@ -1,0 +1,142 @@
+"""`holdfast ca`: the way of a CA through the command line, its answers for people and for programs, its exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ..support.pki import DAY, NOW, Ca, key_pem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = Ca.root("Company-X Root")
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holdfast.toml").write_text('hub = "hub.test"\n')
+    (tmp_path / "root.pem").write_bytes(ROOT.pem)
+
+
+def ca(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "holdfast", "ca", *words],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "300"},
+    )
+    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
+
+
+def answer(*words: str, stdin: bytes = b"") -> Any:
+    finished = ca(*words, "--json", stdin=stdin)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return json.loads(finished.stdout)
+
+
+def complaint(*words: str, status: int, stdin: bytes = b"") -> dict[str, Any]:
+    finished = ca(*words, "--json", stdin=stdin)
+    assert finished.returncode == status, finished
+    assert finished.stdout == ""
+    found: dict[str, Any] = json.loads(finished.stderr)
+    return found
+
+
+def test_the_whole_way_of_a_ca(tmp_path: Path) -> None:
+    added = answer("add", "root.pem", "--name", "company-x")
+    assert (added["state"], added["subject"], added["proof"]) == ("submitted", "CN=Company-X Root", None)
+    issued = json.loads(ca("challenge", "company-x", "--out", "challenge.json", "--json").stdout)
+    document = json.loads((tmp_path / "challenge.json").read_text())
+    assert document["format"] == "holdfast-possession-challenge"
+    assert (document["hub"], document["tenant"], document["code"]) == ("hub.test", "default", issued["code"])
+    (tmp_path / "proof.pem").write_bytes(ROOT.verification(document["code"]))
+    proven = answer("prove", "company-x", "--certificate", "proof.pem")
+    assert (proven["state"], proven["proof"]) == ("proven", "issuance")
+    assert [(one["name"], one["state"]) for one in answer("list")] == [("company-x", "proven")]
+    assert answer("disable", "company-x", "--etag", proven["etag"])["state"] == "disabled"
+    assert complaint("enable", "company-x", "--etag", proven["etag"], status=6)["error"] == "etag_mismatch"
+    assert answer("enable", "company-x")["state"] == "proven"
+    assert answer("show", "company-x")["fingerprint"] == added["fingerprint"]
+    assert answer("delete", "company-x", "--yes") == {"name": "company-x", "state": "deleted"}
+    assert answer("list") == []
+
+
+def test_a_person_reads_lines_and_a_table() -> None:
+    shown = ca("add", "root.pem", "--name", "company-x").stdout
+    assert "state        submitted\n" in shown
+    assert "proof" not in shown
+    table = ca("list").stdout
+    assert "company-x" in table
+    assert "submitted" in table
+    assert "CN=Company-X Root" in table
+    nobody = ca("list", "--tenant", "other")
+    assert (nobody.stdout, nobody.stderr) == ("", "no CA is registered\n")
+
+
+def test_a_certificate_comes_by_standard_input_too() -> None:
+    assert answer("add", "-", "--name", "company-x", stdin=ROOT.der)["state"] == "submitted"
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code"),
+    [
+        (("add", "nowhere.pem", "--name", "x"), 3, "unreadable_file"),
+        (("add", ".", "--name", "x"), 3, "unreadable_file"),
+        (("add", "key.pem", "--name", "x"), 3, "private_key_in_upload"),
+        (("add", "expired.pem", "--name", "x"), 3, "expired"),
+        (("add", "huge.pem", "--name", "x"), 3, "upload_too_large"),
+        (("add", "root.pem", "--name", "a b"), 3, "bad_ca_name"),
+        (("add", "root.pem", "--name", "taken"), 6, "ca_already_registered"),
+        (("show", "nobody"), 3, "unknown_ca"),
+        (("prove", "taken", "--certificate", "root.pem"), 6, "illegal_move"),
+        (("enable", "taken"), 6, "illegal_move"),
+        (("list", "--hub", "other.test"), 3, "other_deployment"),
+        (("list", "--state-dir", "elsewhere"), 3, "no_registry"),
+        (("list", "--config", "elsewhere.toml"), 3, "unreadable_settings"),
+        (("challenge", "taken", "--out", "root.pem"), 6, "file_exists"),
+    ],
+)
+def test_complaints_have_a_code_and_an_exit(tmp_path: Path, words: tuple[str, ...], status: int, code: str) -> None:
+    (tmp_path / "key.pem").write_bytes(key_pem(ROOT.key))
+    (tmp_path / "expired.pem").write_bytes(Ca.root(begins=NOW - 2 * DAY, ends=NOW - DAY).pem)
+    (tmp_path / "huge.pem").write_bytes(ROOT.pem + b"\n" * 2_000_000)
+    answer("add", "root.pem", "--name", "taken")
+    assert complaint(*words, status=status)["error"] == code
+    assert (tmp_path / "root.pem").read_bytes() == ROOT.pem
+
+
+def test_a_wrong_answer_ends_with_1_and_says_what_was_wanted(tmp_path: Path) -> None:
+    answer("add", "root.pem", "--name", "company-x")
+    ca("challenge", "company-x")
+    (tmp_path / "proof.pem").write_bytes(ROOT.verification("HFPOP1-" + "A" * 52))
+    finished = ca("prove", "company-x", "--certificate", "proof.pem")
+    assert finished.returncode == 1
+    assert "(proof_wrong_code). Wanted is CN=HFPOP1-" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("add", "root.pem"), ("prove", "x"), ("prove", "x", "--certificate", "a", "--signature", "b"), ("list", "--what")],
+)
+def test_usage_errors_end_with_2(words: tuple[str, ...]) -> None:
+    assert ca(*words).returncode == 2
+
+
+def test_a_proven_ca_is_deleted_only_on_a_clear_word(tmp_path: Path) -> None:
+    answer("add", "root.pem", "--name", "company-x")
+    document = json.loads(ca("challenge", "company-x").stdout)
+    (tmp_path / "proof.pem").write_bytes(ROOT.verification(document["code"]))
+    answer("prove", "company-x", "--certificate", "proof.pem")
+    assert ca("delete", "company-x", stdin=b"n\n").returncode == 1
+    assert ca("delete", "company-x").returncode == 1
+    assert answer("show", "company-x")["state"] == "proven"
+    assert ca("delete", "company-x", stdin=b"y\n").returncode == 0
