@@ -461,8 +461,20 @@ impl Gate {
     /// The peer broke a protocol: what the session still has to say (a TLS alert) is sent, then it is drained.
     fn broken(&mut self, handle: Handle, fault: &Fault, now: Now, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        let source = connection.source.clone();
-        requests.push(self.fault_note(handle, &source, fault));
+        if let Stage::Live { admitted, .. } = &connection.stage {
+            // It has proven who it is: what it did is said of the device.
+            let fields = vec![
+                ("device", Value::peer(&admitted.device_id)),
+                ("connection", Value::Text(format!("{handle:x}"))),
+                ("reason", fault.code().into()),
+                ("detail", Value::peer(fault.detail())),
+            ];
+            requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
+            self.count("closed");
+        } else {
+            let source = connection.source.clone();
+            requests.push(self.fault_note(handle, &source, fault));
+        }
         self.send(handle, requests);
         self.finish(handle, now, requests);
     }

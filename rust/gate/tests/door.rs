@@ -423,7 +423,7 @@ fn m04_m09_what_is_not_allowed_ends_the_session_with_its_own_code() {
         let mut client = world.admit(&device, "widget-1", &version::TLS13);
         client.say(bytes);
         world.run(&mut client);
-        assert_eq!((world.codes(), world.gate.sessions()), (vec![code.to_owned()], 0), "{code}");
+        assert_eq!((world.closed(), world.codes(), world.gate.sessions()), (vec![code.to_owned()], vec![], 0), "{code}");
         assert!(client.finished);
         world.admit(&device, "widget-1", &version::TLS13);
     }
