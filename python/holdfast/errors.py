@@ -48,6 +48,12 @@ class RegistrationError(HoldfastError):
     exit_status = 3
 
 
+class IssuanceError(HoldfastError):
+    """A request, a name, a key or an issuer that a CA does not sign, or does not sign with."""
+
+    exit_status = 3
+
+
 class ConflictError(HoldfastError):
     """A move that the present state does not allow: it exists already, or another process holds it."""
 
