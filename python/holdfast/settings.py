@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import ConfigurationError
+from holdfast.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FILE_BYTES_MAX = 64 * 1024
 LIMIT_MAX = 2**63 - 1
 # RFC 1123 §2.1 host names; an address is allowed too, for closed networks without a name service.
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
@@ -77,7 +77,8 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
     """Read the file at `path`, if one is named, and lay `overrides` over it; those that are `None` change nothing.
 
     Raises:
-        ConfigurationError: `unreadable_settings`, `bad_settings`, `unknown_setting`, `bad_setting`.
+        ConfigurationError: `unreadable_file`, `bad_settings`, `unknown_setting`, `bad_setting`.
+        LimitExceededError: `file_too_large`.
     """
     given = {} if path is None else _read(path)
     given |= {name: value for name, value in overrides.items() if value is not None}
@@ -86,16 +87,7 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror or error}"
-        raise ConfigurationError("unreadable_settings", message) from error
-    if len(data) > FILE_BYTES_MAX:
-        message = f"{path} is larger than {FILE_BYTES_MAX} bytes"
-        raise ConfigurationError("bad_settings", message)
-    try:
-        table = tomllib.loads(data.decode())
+        table = tomllib.loads(read_file(path).decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"{path} is not TOML: {error}"
         raise ConfigurationError("bad_settings", message) from error

@@ -93,7 +93,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("add", ".", "--name", "x"), 3, "unreadable_file"),
         (("add", "key.pem", "--name", "x"), 3, "private_key_in_upload"),
         (("add", "expired.pem", "--name", "x"), 3, "expired"),
-        (("add", "huge.pem", "--name", "x"), 3, "upload_too_large"),
+        (("add", "huge.pem", "--name", "x"), 3, "file_too_large"),
         (("add", "root.pem", "--name", "a b"), 3, "bad_ca_name"),
         (("add", "root.pem", "--name", "taken"), 6, "ca_already_registered"),
         (("show", "nobody"), 3, "unknown_ca"),
@@ -101,7 +101,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("enable", "taken"), 6, "illegal_move"),
         (("list", "--hub", "other.test"), 3, "other_deployment"),
         (("list", "--state-dir", "elsewhere"), 3, "no_registry"),
-        (("list", "--config", "elsewhere.toml"), 3, "unreadable_settings"),
+        (("list", "--config", "elsewhere.toml"), 3, "unreadable_file"),
         (("challenge", "taken", "--out", "root.pem"), 6, "file_exists"),
     ],
 )

@@ -8,12 +8,11 @@ factory = sign_intermediate(root, request, path_len=1, at=now)                  
 ```
 
 Every private key stays where it was made: only requests and certificates travel. Times are aware datetimes, given by
-the caller. What is refused is an `IssuanceError`; where the engine refuses, with the engine's code. `NewFiles` writes
-as the command line does: all or nothing, and never over another file.
+the caller. What is refused is an `IssuanceError`; where the engine refuses, with the engine's code.
+`holdfast.files.NewFiles` writes as the command line does: all or nothing, and never over another file.
 """
 
 from holdfast.authority.certificate import Issued
-from holdfast.authority.files import NewFiles, Readers, read_file, read_secret_file
 from holdfast.authority.issue import Extras, issue_devices, make_root, sign_intermediate
 from holdfast.authority.issuer import Issuer, load_issuer
 from holdfast.authority.keys import KeyAlgorithm, PrivateKey, generate_key, key_to_pem, read_key
@@ -28,10 +27,8 @@ __all__ = [
     "Issued",
     "Issuer",
     "KeyAlgorithm",
-    "NewFiles",
     "PrivateKey",
     "Profile",
-    "Readers",
     "Request",
     "Signature",
     "check_device_id",
@@ -45,10 +42,8 @@ __all__ = [
     "parse_subject",
     "prove_by_certificate",
     "prove_by_signature",
-    "read_file",
     "read_key",
     "read_request",
-    "read_secret_file",
     "request_by_holder",
     "sign_intermediate",
     "subject_named",

@@ -17,6 +17,7 @@ import click
 from holdfast.cli.options import now
 from holdfast.cli.output import emit_record, json_option, progress
 from holdfast.errors import IssuanceError, LimitExceededError
+from holdfast.files import NewFiles, Readers, read_file, read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,8 +66,6 @@ class Passphrase:
                 raise IssuanceError("passphrase_needed", message)
             return os.fsencode(value)
         if self.file is not None:
-            from holdfast.authority import read_secret_file
-
             return read_secret_file(self.file).rstrip(b"\r\n")
         return None
 
@@ -160,7 +159,7 @@ def root(
     as_json: bool,
 ) -> None:
     """Make a self-signed root CA and its key."""
-    from holdfast.authority import NewFiles, Readers, generate_key, key_to_pem, make_root
+    from holdfast.authority import generate_key, key_to_pem, make_root
 
     key_file, certificate_file = _beside(base, ".key"), _beside(base, ".pem")
     own_subject = _subject(name, subject)
@@ -209,7 +208,7 @@ def request(
 
 
 def _request_ca(subject: Name, base: Path, key_algorithm: str, passphrase: Passphrase) -> dict[str, object]:
-    from holdfast.authority import NewFiles, Profile, Readers, generate_key, key_to_pem, make_request
+    from holdfast.authority import Profile, generate_key, key_to_pem, make_request
 
     key_file, request_file = _beside(base, ".key"), _beside(base, ".csr")
     with NewFiles(base.parent) as files:
@@ -224,7 +223,7 @@ def _request_ca(subject: Name, base: Path, key_algorithm: str, passphrase: Passp
 def _request_devices(
     device_ids: Sequence[str], directory: Path, key_algorithm: str, *, as_json: bool
 ) -> dict[str, object]:
-    from holdfast.authority import NewFiles, Profile, Readers, generate_key, key_to_pem, make_request, subject_named
+    from holdfast.authority import Profile, generate_key, key_to_pem, make_request, subject_named
 
     algorithm = _algorithm(key_algorithm)
     with NewFiles(directory) as files, progress("making keys and requests", len(device_ids)) as advance:
@@ -262,7 +261,7 @@ def sign(
     *, issuer: Issuer, csr: Path, out: Path, path_len: int, days: int | None, ignore_extensions: bool, as_json: bool
 ) -> None:
     """Sign an intermediate CA's request. More days than the CA itself lasts are refused."""
-    from holdfast.authority import NewFiles, Readers, sign_intermediate
+    from holdfast.authority import sign_intermediate
     from holdfast.authority.verdict import about
 
     asked = _read_request(csr)
@@ -317,7 +316,7 @@ def issue(
 
     A device's id is the one common name of its certificate. All are issued, or, if one is refused, none.
     """
-    from holdfast.authority import NewFiles, Readers, issue_devices
+    from holdfast.authority import issue_devices
 
     device_ids = _device_ids(devices, devices_from) if devices or devices_from else []
     paths = list(_request_files(csrs))
@@ -373,7 +372,7 @@ def prove(
     *, issuer: Issuer, hub: str, tenant: str, challenge_file: Path, method: str, out: Path, as_json: bool
 ) -> None:
     """Prove to a hub that you hold the CA's key: to the hub and tenant that you name, and to no other."""
-    from holdfast.authority import NewFiles, Readers, prove_by_certificate, prove_by_signature, read_file
+    from holdfast.authority import prove_by_certificate, prove_by_signature
     from holdfast.possession import DOCUMENT_BYTES_MAX, Challenge, SignatureProof, signed_message
 
     challenge = Challenge.from_json(read_file(challenge_file, bytes_max=DOCUMENT_BYTES_MAX))
@@ -458,7 +457,7 @@ def _make_keys(device_ids: Sequence[str], key_algorithm: str, keys: dict[str, by
 
 def _device_ids(devices: Sequence[str], source: Path | None) -> list[str]:
     """The ids named, each checked, none twice."""
-    from holdfast.authority import DeviceIds, read_file
+    from holdfast.authority import DeviceIds
     from holdfast.authority.verdict import about
 
     ids, found = DeviceIds(), list(devices)
@@ -484,7 +483,7 @@ def _device_ids(devices: Sequence[str], source: Path | None) -> list[str]:
 
 
 def _load_issuer(ca: Path, key_file: Path, passphrase: Passphrase) -> Issuer:
-    from holdfast.authority import load_issuer, read_file, read_key, read_secret_file
+    from holdfast.authority import load_issuer, read_key
     from holdfast.authority.verdict import about
 
     certificates, key_data, spoken = read_file(ca), read_secret_file(key_file), passphrase.read()
@@ -500,7 +499,7 @@ def _load_issuer(ca: Path, key_file: Path, passphrase: Passphrase) -> Issuer:
 
 
 def _read_request(path: Path) -> Request:
-    from holdfast.authority import read_file, read_request
+    from holdfast.authority import read_request
     from holdfast.authority.verdict import about
 
     data = read_file(path)

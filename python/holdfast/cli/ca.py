@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import click
 
 from holdfast.cli.options import actor, now, read_input, read_settings, settings_options
 from holdfast.cli.output import emit_record, emit_table, json_option
-from holdfast.errors import ConflictError
+from holdfast.files import NewFiles, Readers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,15 +62,17 @@ def challenge(name: str, out: Path | None, etag: str | None, *, as_json: bool, *
     It is good once, for an hour, for this hub, tenant and certificate. Asking again makes earlier ones void. Without
     `--out` the challenge goes to standard output.
     """
-    if out is not None and out.exists():
-        raise ConflictError("file_exists", f"{out} is there already")
-    with _registry(read_settings(**given)) as registry:
-        issued = registry.cas.challenge(name, actor=actor(), at=now(), etag=etag)
-    text = issued.to_json()
+    settings = read_settings(**given)
     if out is None:
-        click.echo(text)
+        with _registry(settings) as registry:
+            click.echo(registry.cas.challenge(name, actor=actor(), at=now(), etag=etag).to_json(), nl=False)
         return
-    _write_new(out, text)
+    # A challenge that could not be written must not have made the one before it void.
+    with NewFiles(out.parent) as files:
+        files.check_absent([out.name])
+        with _registry(settings) as registry:
+            issued = registry.cas.challenge(name, actor=actor(), at=now(), etag=etag)
+        files.add(out.name, issued.to_json().encode(), Readers.EVERYBODY)
     emit_record(_challenge_record(issued, out), as_json=as_json)
 
 
@@ -194,11 +195,3 @@ def _challenge_record(issued: Challenge, out: Path) -> dict[str, object]:
         "expires_at": issued.expires_at.isoformat(),
         "challenge": str(out),
     }
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise ConflictError("file_exists", f"{path} is there already") from error

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.errors import ConfigurationError
+from holdfast.files import FILE_BYTES_MAX, read_file
 from holdfast.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 SETTINGS_FILE = Path("holdfast.toml")
-INPUT_BYTES_MAX = 1024 * 1024
-"""More than any door takes: what is larger is refused there, by its own bound."""
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -59,16 +57,10 @@ def actor() -> str:
 
 
 def read_input(path: Path) -> bytes:
-    """The contents of a file, `-` being standard input; a little more than any door takes, so that it can say so.
+    """The contents of a file, `-` being standard input, of which one byte more than any door takes is read.
 
     Raises:
         ConfigurationError: `unreadable_file`.
+        LimitExceededError: `file_too_large`.
     """
-    try:
-        if str(path) == "-":
-            return sys.stdin.buffer.read(INPUT_BYTES_MAX)
-        with path.open("rb") as file:
-            return file.read(INPUT_BYTES_MAX)
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror or error}"
-        raise ConfigurationError("unreadable_file", message) from error
+    return sys.stdin.buffer.read(FILE_BYTES_MAX + 1) if str(path) == "-" else read_file(path)

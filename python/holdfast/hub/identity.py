@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from holdfast.errors import ConfigurationError
+from holdfast.files import read_file, read_secret_file
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
-
-FILE_BYTES_MAX = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +33,16 @@ def read_identity(certificate: Path, private_key: Path) -> Identity:
 
     Raises:
         ConfigurationError: `unreadable_file`, `bad_tls_certificate`, `bad_tls_key`, `tls_key_encrypted`,
-            `tls_key_mismatch`, `key_file_exposed` (others than its owner may read the key).
+            `tls_key_mismatch`, `secret_file_exposed` (others than its owner may read the key).
+        LimitExceededError: `file_too_large`.
     """
     try:
-        chain = x509.load_pem_x509_certificates(_read(certificate))
+        chain = x509.load_pem_x509_certificates(read_file(certificate))
     except ValueError as error:
         message = f"{certificate} holds no PEM certificates: {error}"
         raise ConfigurationError("bad_tls_certificate", message) from error
-    mode = stat.S_IMODE(private_key.stat().st_mode) if private_key.exists() else 0
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        message = f"{private_key} may be read or written by others than its owner (mode {mode:04o})"
-        raise ConfigurationError("key_file_exposed", message, hint=f"chmod 600 {private_key}")
     try:
-        key = serialization.load_pem_private_key(_read(private_key), None)
+        key = serialization.load_pem_private_key(read_secret_file(private_key), None)
     except TypeError as error:
         raise ConfigurationError("tls_key_encrypted", f"{private_key} is encrypted; a hub starts unattended") from error
     except ValueError as error:
@@ -62,16 +57,3 @@ def read_identity(certificate: Path, private_key: Path) -> Identity:
         private_key=key.private_bytes(der, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         not_after=chain[0].not_valid_after_utc,
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        message = f"cannot read {path}: {error.strerror or error}"
-        raise ConfigurationError("unreadable_file", message) from error
-    if len(data) > FILE_BYTES_MAX:
-        message = f"{path} is larger than {FILE_BYTES_MAX} bytes"
-        raise ConfigurationError("unreadable_file", message)
-    return data

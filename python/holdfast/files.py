@@ -1,4 +1,4 @@
-"""The files of a CA: read with a bound, written all together or not at all, and never over another."""
+"""Files: read with a bound, written all together or not at all, and never over another."""
 
 from __future__ import annotations
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast import ConfigurationError, ConflictError, HoldfastError, LimitExceededError
-from holdfast.authority import NewFiles, Readers, read_file, read_secret_file
-from holdfast.authority.files import FILE_BYTES_MAX
+from holdfast.files import FILE_BYTES_MAX, NewFiles, Readers, read_file, read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
