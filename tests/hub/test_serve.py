@@ -10,9 +10,15 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives import serialization
+
+from holdfast.cli.serve import serve
+from holdfast.errors import ConfigurationError
 
 from ..support.hub import RunningHub, running, wait_for
 from ..support.mqtt import (
@@ -29,9 +35,9 @@ from ..support.pki import Ca, Device, key_pem, p256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ROOT = Ca.root("Company-X Root")
+UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
 def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
@@ -179,6 +185,17 @@ def make_key_foreign(hub: RunningHub) -> None:
     (hub.directory / "tls.key").write_bytes(key_pem(p256()))
 
 
+def make_key_garbage(hub: RunningHub) -> None:
+    (hub.directory / "tls.key").write_text("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")
+
+
+def make_key_locked(hub: RunningHub) -> None:
+    path = hub.directory / "tls.key"
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"secret")
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked))
+
+
 def make_certificate_garbage(hub: RunningHub) -> None:
     (hub.directory / "tls.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 
@@ -215,8 +232,10 @@ COMPLAINTS: dict[str, tuple[Callable[[RunningHub], None], int, str]] = {
     ),
     "unreadable certificate": (make_unreadable, 3, "unreadable_file"),
     "garbage for a certificate": (make_certificate_garbage, 3, "bad_tls_certificate"),
-    "key that others may read (F05)": (make_key_exposed, 3, "key_file_exposed"),
+    "key that others may read (F05)": (make_key_exposed, 3, "secret_file_exposed"),
     "key of another certificate": (make_key_foreign, 3, "tls_key_mismatch"),
+    "garbage for a key": (make_key_garbage, 3, "bad_tls_key"),
+    "key under a passphrase": (make_key_locked, 3, "tls_key_encrypted"),
     "registry of another program": (make_registry_foreign, 3, "not_a_registry"),
     "registry of another deployment": (make_registry_of_another_hub, 3, "other_deployment"),
     "state that is no directory": (make_state_a_file, 3, "state_dir_unusable"),
@@ -260,9 +279,32 @@ def test_an_address_of_another_machine_is_refused(hub: RunningHub) -> None:
     assert (status, found["code"]) == (3, "address_not_available")
 
 
+def test_a_port_that_the_user_may_not_have_is_refused(hub: RunningHub) -> None:
+    """As a user without rights; the settings are read before, as root."""
+    code = (
+        "import os\n"
+        "from holdfast.hub.listeners import open_listeners\n"
+        "from holdfast.errors import ConfigurationError\n"
+        "os.setuid(65534)\n"
+        f"try: open_listeners({hub.address!r}, 443, 1)\n"
+        "except ConfigurationError as error: print(error.code)"
+    )
+    if os.geteuid() != 0 or int(UNPRIVILEGED_PORTS.read_text()) <= 443:
+        pytest.skip("this machine lets everybody listen everywhere, or is not ours to ask")
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "address_not_allowed"
+
+
+def test_a_platform_without_the_hub_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    result = CliRunner().invoke(serve, [])
+    assert isinstance(result.exception, ConfigurationError)
+    assert result.exception.code == "unsupported_platform"
+
+
 def test_a_missing_settings_file_is_named(hub: RunningHub) -> None:
     status, found = complaint(hub, "--config", "nowhere.toml")
-    assert (status, found["code"]) == (3, "unreadable_settings")
+    assert (status, found["code"]) == (3, "unreadable_file")
     assert "nowhere.toml" in found["line"]
 
 

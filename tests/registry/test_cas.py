@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from holdfast._holdfast import Certificate
 from holdfast.errors import ConflictError, HoldfastError, LimitExceededError, PossessionError, RegistrationError
 from holdfast.possession import ProofKind, SignatureProof, signed_message
 from holdfast.registry import cas as cas_module
@@ -267,6 +268,29 @@ def test_o14_ten_wrong_answers_make_a_challenge_void(registry: Registry) -> None
     assert code_of(lambda: registry.cas.prove("company-x", right, actor=WHO, at=NOW)) == "illegal_move"
     challenge = registry.cas.challenge("company-x", actor=WHO, at=NOW)
     registry.cas.prove("company-x", read_proof(root.verification(challenge.code)), actor=WHO, at=NOW)
+
+
+def test_a_challenge_that_somebody_else_answered_meanwhile_is_not_open(registry: Registry) -> None:
+    """What two processes that answer at once would find: the row count decides, and one of them loses."""
+    root = Ca.root()
+    challenge = challenged(registry, root)
+    taken = cas_module.update(cas_module.challenges).values(state="consumed")
+    with registry.database.writing(at=int(NOW.timestamp())) as transaction:
+        transaction.change(taken)
+        transaction.act("default", WHO, "ca.proven", "company-x")
+    late = read_proof(root.verification(challenge.code))
+    assert code_of(lambda: registry.cas.prove("company-x", late, actor=WHO, at=NOW)) == "no_open_challenge"
+    assert registry.cas.trust().anchors == ()
+
+
+def test_a_proof_speaks_for_the_certificate_that_was_challenged(registry: Registry) -> None:
+    root, other = Ca.root(), Ca.root()
+    challenge = challenged(registry, root)
+    for proof in (read_proof(root.verification(challenge.code)), signature(root, challenge)):
+        with pytest.raises(PossessionError) as refused:
+            proof.check(challenge, Certificate(other.der), NOW)
+        assert refused.value.code == "proof_for_another_certificate"
+        proof.check(challenge, Certificate(root.der), NOW)
 
 
 def test_a_signature_is_for_one_challenge_and_one_key(registry: Registry) -> None:

@@ -423,7 +423,11 @@ fn m04_m09_what_is_not_allowed_ends_the_session_with_its_own_code() {
         let mut client = world.admit(&device, "widget-1", &version::TLS13);
         client.say(bytes);
         world.run(&mut client);
-        assert_eq!((world.closed(), world.codes(), world.gate.sessions()), (vec![code.to_owned()], vec![], 0), "{code}");
+        assert_eq!(
+            (world.closed(), world.codes(), world.gate.sessions()),
+            (vec![code.to_owned()], vec![], 0),
+            "{code}"
+        );
         assert!(client.finished);
         world.admit(&device, "widget-1", &version::TLS13);
     }
@@ -504,7 +508,9 @@ fn draining_ends_idle_sessions_and_lets_unfinished_ones_finish() {
     world.log.extend(requests);
     world.run(&mut idle);
     assert!(idle.ended_cleanly() && world.gate.sessions() == 1);
-    assert!(world.gate.open("127.0.0.9:1", world.now).0.is_none());
+    let (handle, refused) = world.gate.open("127.0.0.9:1", world.now);
+    world.log.extend(refused);
+    assert_eq!((handle, world.codes()), (None, vec!["draining".to_owned()]));
     let requests = world.gate.stored(busy.handle, 1, world.now);
     world.log.extend(requests);
     let requests = world.gate.drain(world.now);
