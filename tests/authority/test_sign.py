@@ -536,7 +536,6 @@ def test_o04_refuses_to_sign_a_possession_code(company: Issuer, subject: x509.Na
     [
         ("weak_public_key", rsa.generate_private_key(65537, 1024), hashes.SHA256()),
         ("public_key_too_large", rsa.generate_private_key(65537, 4104), hashes.SHA256()),
-        ("unsupported_public_key", ec.generate_private_key(ec.SECP521R1()), hashes.SHA512()),
         ("unsupported_public_key", ec.generate_private_key(ec.SECP256K1()), hashes.SHA256()),
     ],
 )

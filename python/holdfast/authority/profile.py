@@ -83,12 +83,15 @@ def end_entity_extensions() -> list[tuple[x509.ExtensionType, bool]]:
 
 
 def key_identifiers(public_key: PublicKey, issuer: Issuer) -> list[tuple[x509.ExtensionType, bool]]:
-    """The labels by which tools find the issuer, RFC 5280 §4.2.1.1, §4.2.1.2: the issuer's own where it has one."""
+    """The labels by which tools find the issuer, RFC 5280 §4.2.1.1, §4.2.1.2; none below a CA that has none itself.
+
+    A label that points at a CA without one leads nowhere, and the engine refuses it.
+    """
     try:
         own = issuer.parsed.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-        above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
     except x509.ExtensionNotFound:
-        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+        return []
+    above = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
     return [(x509.SubjectKeyIdentifier.from_public_key(public_key), False), (above, False)]
 
 
