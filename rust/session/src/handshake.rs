@@ -191,10 +191,12 @@ impl SetAside {
     }
 }
 
-/// What is offered, in order of preference. Ed25519, P-521 and ML-DSA wait for the engine.
+/// What is offered, in order of preference: cheapest first, and none that costs more units than a handshake has (`trust.md` §1.8).
 const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ED25519,
     SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ECDSA_NISTP521_SHA512,
     SignatureScheme::RSA_PSS_SHA256,
     SignatureScheme::RSA_PSS_SHA384,
     SignatureScheme::RSA_PSS_SHA512,
