@@ -25,7 +25,7 @@ from holdfast.errors import (
 )
 
 if TYPE_CHECKING:
-    from holdfast.verify import Batcher, Policy, Purpose
+    from holdfast.verify import Batcher, Policy, Purpose, RevocationDepth
 
 __all__ = [
     "AuthorizationError",
@@ -42,6 +42,7 @@ __all__ = [
     "Purpose",
     "RegistrationError",
     "RemoteProtocolError",
+    "RevocationDepth",
     "TrustStore",
     "UnreachableError",
     "VerificationError",
@@ -52,7 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in {"Batcher", "Policy", "Purpose"}:
+    if name in {"Batcher", "Policy", "Purpose", "RevocationDepth"}:
         from holdfast import verify
 
         value: object = getattr(verify, name)

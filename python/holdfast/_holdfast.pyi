@@ -25,6 +25,7 @@ __all__ = [
     "check_device_id",
     "codes",
     "connection_codes",
+    "mends",
 ]
 __version__: Final[str]
 
@@ -75,6 +76,9 @@ class VerifiedPath:
 def codes() -> list[str]:
     """Every code that judging a chain can end in."""
 
+def mends() -> list[tuple[str, str, str]]:
+    """Every such code, the section its rule is written in, and what would mend it."""
+
 # ── one certificate (bindings/certificate.rs) ──────────────────────────────────────────────────────────────────────
 
 POSSESSION_PREFIX: Final[str]
@@ -112,7 +116,7 @@ class Certificate:
     def spki_sha256(self) -> str: ...
     @property
     def public_key_algorithm(self) -> str:
-        """`ecdsa-p256`, `ecdsa-p384`, `rsa-2048` …"""
+        """`ecdsa-p256`, `ed25519`, `rsa-2048`, `ml-dsa-44` …"""
     @property
     def not_before(self) -> datetime: ...
     @property
@@ -129,7 +133,7 @@ class Certificate:
     def check_issued_by(self, issuer: Certificate) -> None:
         """Raise unless `issuer`'s name and key made this certificate; aws-lc-rs decides."""
     def verify_signature(self, message: bytes, signature: bytes) -> None:
-        """Raise `bad_signature` unless this certificate's key signed `message` (ECDSA with the curve's hash; RSA PKCS #1 v1.5 with SHA-256)."""
+        """Raise `bad_signature` unless this certificate's key signed `message` (ECDSA with the curve's hash; RSA PKCS #1 v1.5 with SHA-256, or PSS for keys that allow nothing else; Ed25519; ML-DSA)."""
 
 # ── connections (bindings/gate.rs) ─────────────────────────────────────────────────────────────────────────────────
 

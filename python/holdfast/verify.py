@@ -13,45 +13,75 @@ from holdfast.errors import VerificationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Batcher", "Outcome", "Policy", "Purpose", "TrustStore", "VerifiedPath", "Verifier"]
+__all__ = ["Batcher", "Outcome", "Policy", "Purpose", "RevocationDepth", "TrustStore", "VerifiedPath", "Verifier"]
 
 
 class Purpose(enum.Enum):
     """What the end entity is used for, RFC 5280 §4.2.1.12."""
 
     CLIENT_AUTH = "client_auth"
+    """A device."""
     SERVER_AUTH = "server_auth"
-    """Needs `server_name`; not supported yet."""
+    """A server under the name it was called by: RFC 9525, and what the web PKI's Baseline Requirements add."""
+
+
+class RevocationDepth(enum.Enum):
+    """Whose status is asked when there are `Policy.crls`."""
+
+    END_ENTITY = "end_entity"
+    PATH = "path"
+    """Every certificate's but the anchor's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a path must be. Everything not implemented yet is refused when a `Verifier` is made, as `unsupported_…`.
+    """What a path must be. It is read when a `Verifier` is made, which refuses one that means nothing.
 
     Each leniency is off unless asked for; what it lets in is said beside it.
     """
 
     purpose: Purpose = Purpose.CLIENT_AUTH
     server_name: str | None = None
-    """The DNS name or address to match, for `SERVER_AUTH`. Not supported yet."""
+    """The DNS name (ASCII form) or address that a `SERVER_AUTH` end entity must show; refused for other purposes."""
     max_intermediates: int = 8
     """Intermediates between end entity and anchor; self-issued ones are not counted."""
-    key_algorithms: frozenset[str] = frozenset({"ecdsa-p256", "ecdsa-p384", "rsa"})
-    """Kinds of keys that may occur. RSA is 2048 to 4096 bits."""
+    key_algorithms: frozenset[str] = frozenset({"ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa"})
+    """Kinds of keys that may occur. RSA is 2048 to 4096 bits, PKCS #1 v1.5 or PSS. `"ml-dsa"` (RFC 9881) is there for
+    the asking."""
+    require_extended_key_usage: bool = False
+    """Whether an end entity must name its purpose; by RFC 5280 one that names none may be used for anything."""
     crls: tuple[bytes, ...] | None = None
-    """Revocation lists. Not supported yet."""
+    """Revocation lists, DER or PEM, one each: the only ones asked, and read once for each verifier (a million entries
+    take about 40 MB). `None` asks nothing; with `()` every status is unknown. A list must be in date; deltas count
+    beside the complete list they build on, indirect lists where a certificate's distribution point names them."""
+    revocation_depth: RevocationDepth = RevocationDepth.PATH
+    """Whose status is asked."""
     certificate_policies: tuple[str, ...] | None = None
-    """Policies of which one must be valid. Not supported yet."""
-    chain_certificates_count_max: int = 10
-    """Certificates in one chain."""
+    """Policies (dotted decimal) of which one must be valid along the whole path; `None` takes any or none."""
+    require_explicit_policy: bool = False
+    """Whether some policy must be valid along the whole path even where no certificate asks for it."""
+    inhibit_policy_mapping: bool = False
+    """Whether policies that CAs map to others count for nothing."""
+    inhibit_any_policy: bool = False
+    """Whether anyPolicy in a certificate counts for nothing."""
+    chain_certificates_count_max: int | None = None
+    """Certificates in one chain; by default 10 from a client, and 64 from a server, whose chain may be a bag."""
     chain_bytes_max: int = 32 * 1024
     """Bytes of DER in one chain."""
     lenient_v1_leaf: bool = False
     """End entities of version 1, as `openssl x509 -req` without extensions makes them."""
     lenient_ca_leaf: bool = False
     """End entities that are CAs or may sign certificates."""
+    lenient_issuance: bool = False
+    """What RFC 5280 asks of *issuers* (§4, §5) and not of validation (§6): complete key identifiers, criticality of
+    extensions, positive serial numbers of at most 20 octets, UTCTime through 2049, no unique identifiers, numbered
+    revocation lists; and the Baseline Requirements for servers."""
     lenient_not_before_skew_seconds: int = 0
     """How far an end entity's `not_before` may lie ahead; 300 at most. Never moves `not_after`."""
+    lenient_unknown_revocation_status: bool = False
+    """Certificates whose status no list tells, or only lists that cannot be used."""
+    lenient_stale_crls: bool = False
+    """Lists past their next update: what was revoked since is let in."""
 
 
 class Batcher:

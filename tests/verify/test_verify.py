@@ -221,9 +221,6 @@ def test_a_policy_that_cannot_be_followed_makes_no_verifier() -> None:
     with pytest.raises(holdfast.ConfigurationError) as caught:
         Verifier(STORE, Policy(key_algorithms=frozenset({"rot13"})))
     assert caught.value.code == "unknown_key_algorithm"
-    with pytest.raises(holdfast.ConfigurationError) as server:
-        Verifier(STORE, Policy(purpose=holdfast.Purpose.SERVER_AUTH))
-    assert server.value.code == "unsupported_purpose"
 
 
 def test_a_batch_is_bounded() -> None:

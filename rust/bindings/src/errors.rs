@@ -2,11 +2,18 @@
 
 use holdfast_x509::{Error, Refusal};
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyType};
 
-/// `VerificationError(code, message, position)`.
+/// `VerificationError(code, message, position, hint)`: the hint is what would mend it.
 pub(crate) fn refused(py: Python<'_>, refusal: &Refusal) -> PyErr {
-    raise(py, "VerificationError", (refusal.code(), refusal.error.to_string(), refusal.position))
+    let build = || -> PyResult<PyErr> {
+        let hint = PyDict::new(py);
+        hint.set_item("hint", refusal.error.mend())?;
+        let arguments = (refusal.code(), refusal.error.to_string(), refusal.position);
+        let class = py.import("holdfast.errors")?.getattr("VerificationError")?;
+        Ok(PyErr::from_value(class.call(arguments, Some(&hint))?))
+    };
+    build().unwrap_or_else(|error| error)
 }
 
 /// `VerificationError` of one certificate that stands in no path.

@@ -8,6 +8,7 @@ mod certificate;
 mod convert;
 mod errors;
 mod gate;
+mod policy;
 mod stream;
 mod verifier;
 
@@ -25,7 +26,7 @@ mod _holdfast {
     #[pymodule_export]
     use crate::stream::TelemetryWriter;
     #[pymodule_export]
-    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes};
+    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes, mends};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

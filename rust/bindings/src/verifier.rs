@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use holdfast_engine::{self as engine, hex};
-use holdfast_x509::{Anchors, Error, KeyAlgorithms, Leniency, Policy, Refusal};
+use holdfast_x509::{Anchors, Error, Refusal};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyTuple, PyType};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use crate::convert::{datetime, seconds};
 use crate::errors;
+use crate::policy::read_policy;
 
 /// Chains in one call: beyond it the outcomes alone would fill gigabytes; call again with the rest.
 const BATCH_CHAINS_COUNT_MAX: usize = 1_000_000;
@@ -32,14 +32,16 @@ impl TrustStore {
     #[classmethod]
     fn from_pem(class: &Bound<'_, PyType>, pem: PyBackedBytes) -> PyResult<Self> {
         let py = class.py();
-        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        match certificates {
-            Ok(certificates) if !certificates.is_empty() => {
-                Self::of(py, certificates.into_iter().map(|der| der.to_vec()).collect())
-            }
-            Ok(_) => Err(errors::configuration(py, "no_certificate", "there is no certificate in the PEM text")),
-            Err(error) => Err(errors::configuration(py, "bad_pem", &format!("not PEM: {error}"))),
+        let sections: Result<Vec<(SectionKind, Vec<u8>)>, _> = PemObject::pem_slice_iter(&pem).collect();
+        let sections = sections.map_err(|error| errors::configuration(py, "bad_pem", &format!("not PEM: {error}")))?;
+        if let Some((kind, _)) = sections.iter().find(|(kind, _)| *kind != SectionKind::Certificate) {
+            let message = format!("the PEM text holds a {kind:?}, certificates alone are wanted");
+            return Err(errors::configuration(py, "unexpected_pem_block", &message));
         }
+        if sections.is_empty() {
+            return Err(errors::configuration(py, "no_certificate", "there is no certificate in the PEM text"));
+        }
+        Self::of(py, sections.into_iter().map(|(_, der)| der).collect())
     }
 
     fn __len__(&self) -> usize {
@@ -108,49 +110,6 @@ impl Verifier {
         let outcomes = py.detach(|| self.verifier.verify_many(&chains, at, self.threads));
         Ok(outcomes.into_iter().map(|outcome| Outcome { outcome: outcome.map(Arc::new) }).collect())
     }
-}
-
-/// Reads a `holdfast.Policy` once. What it asks for and is not implemented yet is refused here, before any chain.
-fn read_policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
-    let py = given.py();
-    for name in ["crls", "certificate_policies", "server_name"] {
-        if !given.getattr(name)?.is_none() {
-            let message = format!("Policy.{name} is not supported yet");
-            return Err(errors::configuration(py, &format!("unsupported_{name}"), &message));
-        }
-    }
-    let purpose: String = given.getattr("purpose")?.getattr("value")?.extract()?;
-    if purpose != "client_auth" {
-        return Err(errors::configuration(
-            py,
-            "unsupported_purpose",
-            &format!("purpose {purpose} is not supported yet"),
-        ));
-    }
-    let leniency = |name: &str| -> PyResult<Leniency> {
-        Ok(if given.getattr(name)?.extract()? { Leniency::Allow } else { Leniency::Refuse })
-    };
-    let mut policy = Policy::client_auth();
-    policy.max_intermediates = given.getattr("max_intermediates")?.extract()?;
-    policy.key_algorithms = KeyAlgorithms::NONE;
-    for name in given.getattr("key_algorithms")?.try_iter()? {
-        let name: String = name?.extract()?;
-        policy.key_algorithms = policy.key_algorithms.with(match name.as_str() {
-            "ecdsa-p256" => KeyAlgorithms::ECDSA_P256,
-            "ecdsa-p384" => KeyAlgorithms::ECDSA_P384,
-            "rsa" => KeyAlgorithms::RSA,
-            _ => {
-                let message = format!("key algorithm '{name}' is not one of ecdsa-p256, ecdsa-p384, rsa");
-                return Err(errors::configuration(py, "unknown_key_algorithm", &message));
-            }
-        });
-    }
-    policy.limits.certificates_count_max = given.getattr("chain_certificates_count_max")?.extract()?;
-    policy.limits.chain_bytes_max = given.getattr("chain_bytes_max")?.extract()?;
-    policy.lenient_v1_leaf = leniency("lenient_v1_leaf")?;
-    policy.lenient_ca_leaf = leniency("lenient_ca_leaf")?;
-    policy.lenient_not_before_skew_seconds = given.getattr("lenient_not_before_skew_seconds")?.extract()?;
-    Ok(policy)
 }
 
 /// What came of one chain. Its fields are made when they are read.
@@ -232,4 +191,10 @@ impl VerifiedPath {
 #[pyfunction]
 pub(crate) fn codes() -> Vec<&'static str> {
     Error::CODES.to_vec()
+}
+
+/// Every such code with the section its rule is written in and what would mend it.
+#[pyfunction]
+pub(crate) fn mends() -> Vec<(&'static str, &'static str, &'static str)> {
+    Error::MENDS.to_vec()
 }

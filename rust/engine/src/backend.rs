@@ -1,17 +1,31 @@
 //! The only file that names aws-lc-rs: one signature, one digest.
 
 use aws_lc_rs::{digest, signature};
-use holdfast_x509::{PublicKeyAlgorithm, SignatureAlgorithm, SignatureJob};
+use holdfast_x509::{PssHash, PublicKeyAlgorithm as Key, SignatureAlgorithm as Made, SignatureJob};
 
 /// Whether the signature holds. Everything unexpected is a no.
 pub(crate) fn verify(job: &SignatureJob<'_>) -> bool {
     let algorithm: &dyn signature::VerificationAlgorithm = match (job.algorithm, job.key_algorithm) {
-        (SignatureAlgorithm::EcdsaSha256, PublicKeyAlgorithm::EcdsaP256) => &signature::ECDSA_P256_SHA256_ASN1,
-        (SignatureAlgorithm::EcdsaSha384, PublicKeyAlgorithm::EcdsaP256) => &signature::ECDSA_P256_SHA384_ASN1,
-        (SignatureAlgorithm::EcdsaSha256, PublicKeyAlgorithm::EcdsaP384) => &signature::ECDSA_P384_SHA256_ASN1,
-        (SignatureAlgorithm::EcdsaSha384, PublicKeyAlgorithm::EcdsaP384) => &signature::ECDSA_P384_SHA384_ASN1,
-        (SignatureAlgorithm::RsaPkcs1Sha256, PublicKeyAlgorithm::Rsa { .. }) => &signature::RSA_PKCS1_2048_8192_SHA256,
-        (SignatureAlgorithm::RsaPkcs1Sha384, PublicKeyAlgorithm::Rsa { .. }) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (Made::EcdsaSha256, Key::EcdsaP256) => &signature::ECDSA_P256_SHA256_ASN1,
+        (Made::EcdsaSha384, Key::EcdsaP256) => &signature::ECDSA_P256_SHA384_ASN1,
+        (Made::EcdsaSha512, Key::EcdsaP256) => &signature::ECDSA_P256_SHA512_ASN1,
+        (Made::EcdsaSha256, Key::EcdsaP384) => &signature::ECDSA_P384_SHA256_ASN1,
+        (Made::EcdsaSha384, Key::EcdsaP384) => &signature::ECDSA_P384_SHA384_ASN1,
+        (Made::EcdsaSha512, Key::EcdsaP384) => &signature::ECDSA_P384_SHA512_ASN1,
+        (Made::EcdsaSha256, Key::EcdsaP521) => &signature::ECDSA_P521_SHA256_ASN1,
+        (Made::EcdsaSha384, Key::EcdsaP521) => &signature::ECDSA_P521_SHA384_ASN1,
+        (Made::EcdsaSha512, Key::EcdsaP521) => &signature::ECDSA_P521_SHA512_ASN1,
+        (Made::Ed25519, Key::Ed25519) => &signature::ED25519,
+        (Made::MlDsa44, Key::MlDsa44) => &signature::ML_DSA_44,
+        (Made::MlDsa65, Key::MlDsa65) => &signature::ML_DSA_65,
+        (Made::MlDsa87, Key::MlDsa87) => &signature::ML_DSA_87,
+        (Made::RsaPkcs1Sha256, Key::Rsa { .. }) => &signature::RSA_PKCS1_2048_8192_SHA256,
+        (Made::RsaPkcs1Sha384, Key::Rsa { .. }) => &signature::RSA_PKCS1_2048_8192_SHA384,
+        (Made::RsaPkcs1Sha512, Key::Rsa { .. }) => &signature::RSA_PKCS1_2048_8192_SHA512,
+        // The salt is as long as the hash: x509 has refused every other length.
+        (Made::RsaPss(PssHash::Sha256), Key::Rsa { .. } | Key::RsaPss { .. }) => &signature::RSA_PSS_2048_8192_SHA256,
+        (Made::RsaPss(PssHash::Sha384), Key::Rsa { .. } | Key::RsaPss { .. }) => &signature::RSA_PSS_2048_8192_SHA384,
+        (Made::RsaPss(PssHash::Sha512), Key::Rsa { .. } | Key::RsaPss { .. }) => &signature::RSA_PSS_2048_8192_SHA512,
         _ => return false,
     };
     signature::UnparsedPublicKey::new(algorithm, job.public_key).verify(job.message, job.signature).is_ok()

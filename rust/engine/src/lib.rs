@@ -3,16 +3,19 @@
 
 mod backend;
 mod batch;
+mod lists;
 mod possession;
 mod verified;
 
 use std::sync::{Arc, OnceLock};
 
-use holdfast_x509::{Anchors, Policy, Refusal, UnixSeconds};
+use holdfast_x509::{Anchors, Context, Policy, Refusal, UnixSeconds};
 use rayon::prelude::*;
 
+use lists::ListFacts;
+
 pub use backend::sha256;
-pub use possession::{check_issued_by, verify_signature};
+pub use possession::{check_issued_by, check_signature, verify_signature};
 pub use verified::{VerifiedPath, hex};
 
 /// Chains that one thread takes at a time: enough that a link shared by all is checked once for many, few enough that
@@ -24,12 +27,13 @@ const BLOCK_CHAINS_COUNT: usize = 1024;
 pub struct Verifier {
     anchors: Arc<Anchors>,
     policy: Policy,
+    lists: ListFacts,
 }
 
 impl Verifier {
-    /// A verifier; it holds nothing but its arguments.
+    /// A verifier; beside its arguments it remembers only whose key signed which of the policy's revocation lists.
     pub fn new(anchors: Arc<Anchors>, policy: Policy) -> Self {
-        Self { anchors, policy }
+        Self { anchors, policy, lists: ListFacts::default() }
     }
 
     /// The policy it judges by.
@@ -60,7 +64,7 @@ impl Verifier {
         at: UnixSeconds,
         units_spent: u32,
     ) -> Result<VerifiedPath, Refusal> {
-        batch::verify_one(chain, &self.anchors, &self.policy, at, units_spent)
+        batch::verify_one(chain, &Context::new(&self.anchors, &self.policy, at), &self.lists, units_spent)
     }
 
     /// Judges many chains; one outcome each, in order. Signatures that several chains share are checked once a block.
@@ -71,7 +75,8 @@ impl Verifier {
         at: UnixSeconds,
         threads: usize,
     ) -> Vec<Result<VerifiedPath, Refusal>> {
-        let block = |chains: &[C]| batch::verify_block(chains, &self.anchors, &self.policy, at);
+        let block =
+            |chains: &[C]| batch::verify_block(chains, &Context::new(&self.anchors, &self.policy, at), &self.lists);
         match pool(threads) {
             Some(pool) if chains.len() > BLOCK_CHAINS_COUNT => {
                 pool.install(|| chains.par_chunks(BLOCK_CHAINS_COUNT).flat_map_iter(block).collect())

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use crate::certificate::Certificate;
-use crate::error::Refusal;
+use crate::error::{Error, Refusal};
+use crate::name::Name;
 
 /// Trust anchors by subject. Looking one up costs the same with one anchor and with a hundred thousand.
 #[derive(Debug, Default)]
 pub struct Anchors {
-    anchors: Vec<Anchor>,
+    all: Vec<Anchor>,
     by_subject: HashMap<Box<[u8]>, Vec<usize>>,
+    /// The same by the folded subject, for issuers that write its name in another way (§7.1).
+    by_folded_subject: HashMap<Box<[u8]>, Vec<usize>>,
 }
 
 /// One anchor: a certificate that somebody chose to trust.
@@ -23,7 +26,7 @@ impl Anchor {
     ///
     /// # Errors
     /// Those of [`Certificate::parse`], which the set's construction has excluded.
-    pub fn certificate(&self) -> Result<Certificate<'_>, crate::error::Error> {
+    pub fn certificate(&self) -> Result<Certificate<'_>, Error> {
         Certificate::parse(&self.der)
     }
 
@@ -43,39 +46,45 @@ impl Anchors {
         let mut set = Self::default();
         for (position, der) in certificates.into_iter().enumerate() {
             let certificate = Certificate::parse(&der).map_err(|error| Refusal::at(position, error))?;
-            let index = set.anchors.len();
+            let index = set.all.len();
             let same_subject = set.by_subject.entry(certificate.subject.der().into()).or_default();
-            if same_subject.iter().any(|&other| set.anchors.get(other).is_some_and(|anchor| *anchor.der == *der)) {
+            if same_subject.iter().any(|&other| set.all.get(other).is_some_and(|anchor| *anchor.der == *der)) {
                 continue;
             }
             same_subject.push(index);
-            set.anchors.push(Anchor { der: der.into() });
+            set.by_folded_subject.entry(certificate.subject.folded().into()).or_default().push(index);
+            set.all.push(Anchor { der: der.into() });
         }
         Ok(set)
     }
 
-    /// The anchors whose subject is `name` (DER), by index.
-    pub(crate) fn named(&self, name: &[u8]) -> &[usize] {
-        self.by_subject.get(name).map_or(&[], Vec::as_slice)
+    /// The anchors whose subject is `name`, byte for byte, by index.
+    pub(crate) fn named(&self, name: &Name<'_>) -> &[usize] {
+        self.by_subject.get(name.der()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The anchors whose subject matches a name that folds to `folded`, by index.
+    pub(crate) fn matching(&self, folded: &[u8]) -> &[usize] {
+        self.by_folded_subject.get(folded).map_or(&[], Vec::as_slice)
     }
 
     /// One anchor.
     pub fn get(&self, index: usize) -> Option<&Anchor> {
-        self.anchors.get(index)
+        self.all.get(index)
     }
 
     /// All of them, in the order given.
     pub fn iter(&self) -> impl Iterator<Item = &Anchor> {
-        self.anchors.iter()
+        self.all.iter()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.anchors.len()
+        self.all.len()
     }
 
     /// Whether nobody is trusted.
     pub fn is_empty(&self) -> bool {
-        self.anchors.is_empty()
+        self.all.is_empty()
     }
 }

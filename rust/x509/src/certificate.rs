@@ -1,6 +1,6 @@
 //! A certificate as named slices of its own bytes; interprets nothing. RFC 5280 §4.1.
 
-use crate::der::{self, DerFault, Reader};
+use crate::der::{self, DerFault, Malformed, Reader};
 use crate::error::Error;
 use crate::extension::Extensions;
 use crate::name::Name;
@@ -26,6 +26,8 @@ pub struct Certificate<'a> {
     pub subject: Name<'a>,
     /// The key.
     pub spki: SubjectPublicKeyInfo<'a>,
+    /// Whether it carries issuerUniqueID or subjectUniqueID, §4.1.2.8.
+    pub unique_identifiers: bool,
     /// Its extensions, if any.
     pub extensions: Extensions<'a>,
     /// How it was signed; the same inside and outside of the signed part (§4.1.1.2).
@@ -62,11 +64,9 @@ impl<'a> Certificate<'a> {
     ///
     /// # Errors
     /// `Der` with what was being read and what is wrong; `DuplicateExtension`, `ExtensionsNotAllowed`, `InvalidTime`,
-    /// `SignatureAlgorithmMismatch`, `TooManyExtensions`, `UniqueIdentifier`, `UnsupportedVersion`.
+    /// `SignatureAlgorithmMismatch`, `TooManyExtensions`, `UnsupportedVersion`.
     pub fn parse(der: &'a [u8]) -> Result<Self, Error> {
-        let mut outer = Reader::new(der, "certificate");
-        let mut certificate = outer.inside(der::SEQUENCE, "certificate")?;
-        outer.finish()?;
+        let mut certificate = Reader::only(der, der::SEQUENCE, "certificate")?;
         let tbs = certificate.expect(der::SEQUENCE)?;
         let signature_algorithm = AlgorithmIdentifier::parse(&mut certificate)?;
         let signature = certificate.bit_string_octets()?;
@@ -83,10 +83,8 @@ impl<'a> Certificate<'a> {
         let validity = Validity::parse(&mut inside)?;
         let subject = Name::parse(&mut inside)?;
         let spki = SubjectPublicKeyInfo::parse(&mut inside)?;
-        // §4.1.2.8: conforming CAs never make them, and nothing reads them; they could only hide something.
-        if inside.next_is(0x81) || inside.next_is(0x82) {
-            return Err(Error::UniqueIdentifier);
-        }
+        let issuer_unique_id = inside.optional(der::implicit(1))?;
+        let subject_unique_id = inside.optional(der::implicit(2))?;
         let extensions = match inside.optional(der::context(3))? {
             None => Extensions::default(),
             Some(_) if version != Version::V3 => return Err(Error::ExtensionsNotAllowed),
@@ -102,6 +100,7 @@ impl<'a> Certificate<'a> {
             validity,
             subject,
             spki,
+            unique_identifiers: issuer_unique_id.is_some() || subject_unique_id.is_some(),
             extensions,
             signature_algorithm,
             signature,
@@ -119,7 +118,7 @@ fn parse_version(reader: &mut Reader<'_>) -> Result<Version, Error> {
     let Some(value) = reader.optional(der::context(0))? else { return Ok(Version::V1) };
     let mut inside = Reader::new(value, "version");
     let version = match inside.integer()? {
-        [0] => return Err(inside.fault(DerFault::BadValue)),
+        [0] => return Err(inside.fault(DerFault::BadValue).into()),
         [1] => Version::V2,
         [2] => Version::V3,
         _ => return Err(Error::UnsupportedVersion),
@@ -129,7 +128,7 @@ fn parse_version(reader: &mut Reader<'_>) -> Result<Version, Error> {
 }
 
 impl<'a> SubjectPublicKeyInfo<'a> {
-    fn parse(reader: &mut Reader<'a>) -> Result<Self, Error> {
+    fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let element = reader.expect(der::SEQUENCE)?;
         let mut inside = Reader::new(element.value, "subjectPublicKeyInfo");
         let algorithm = AlgorithmIdentifier::parse(&mut inside)?.contents();
@@ -152,7 +151,7 @@ impl<'a> SubjectPublicKeyInfo<'a> {
     /// What kind of key it is.
     ///
     /// # Errors
-    /// `UnsupportedPublicKey` (explicit curve parameters and compressed points among them), `WeakPublicKey`, `PublicKeyTooLarge`.
+    /// `ExplicitCurveParameters`, `PointFormNotSupported`, `PublicKeyTooLarge`, `UnsupportedPublicKey`, `WeakPublicKey`.
     pub fn public_key_algorithm(&self) -> Result<PublicKeyAlgorithm, Error> {
         PublicKeyAlgorithm::of(self)
     }

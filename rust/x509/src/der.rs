@@ -3,8 +3,6 @@
 //! It never recurses: a caller that wants the inside of a value makes another `Reader`, so nesting cannot exhaust the
 //! stack, and nothing is allocated whatever a length claims.
 
-use crate::error::Error;
-
 /// What is wrong with the encoding of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +32,7 @@ pub(crate) const UTF8_STRING: Tag = 0x0c;
 pub(crate) const PRINTABLE_STRING: Tag = 0x13;
 pub(crate) const UTC_TIME: Tag = 0x17;
 pub(crate) const GENERALIZED_TIME: Tag = 0x18;
+pub(crate) const ENUMERATED: Tag = 0x0a;
 pub(crate) const SEQUENCE: Tag = 0x30;
 pub(crate) const SET: Tag = 0x31;
 
@@ -42,12 +41,24 @@ pub(crate) const fn context(number: u8) -> Tag {
     0xa0 | number
 }
 
+/// `[number]`, primitive: an implicit tag on a simple type.
+pub(crate) const fn implicit(number: u8) -> Tag {
+    0x80 | number
+}
+
 /// One element: its tag, its contents, and the whole of its octets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: Tag,
     pub(crate) value: &'a [u8],
     pub(crate) der: &'a [u8],
+}
+
+/// Bytes that are not DER, or not the type expected. Small and free of allocation: a reader returns one at every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed {
+    pub(crate) inside: &'static str,
+    pub(crate) fault: DerFault,
 }
 
 /// Reads elements one after another. `inside` names what is being read, for errors.
@@ -62,29 +73,54 @@ impl<'a> Reader<'a> {
         Self { rest: bytes, inside }
     }
 
+    /// The inside of the one element in `bytes`, which must be `tag`; nothing may follow it.
+    pub(crate) fn only(bytes: &'a [u8], tag: Tag, inside: &'static str) -> Result<Self, Malformed> {
+        let mut outer = Self::new(bytes, inside);
+        let value = outer.value(tag)?;
+        outer.finish()?;
+        Ok(Self::new(value, inside))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     pub(crate) fn next_is(&self, tag: Tag) -> bool {
         self.rest.first() == Some(&tag)
     }
 
-    pub(crate) fn element(&mut self) -> Result<Element<'a>, Error> {
+    #[inline]
+    pub(crate) fn element(&mut self) -> Result<Element<'a>, Malformed> {
         let whole = self.rest;
-        let (&tag, rest) = whole.split_first().ok_or(self.fault(DerFault::Truncated))?;
-        if tag & 0x1f == 0x1f {
+        if whole.first().is_some_and(|tag| tag & 0x1f == 0x1f) {
             return Err(self.fault(DerFault::UnexpectedTag));
         }
-        let (length, rest) = self.length(rest)?;
-        let (value, rest) = rest.split_at_checked(length).ok_or(self.fault(DerFault::Truncated))?;
-        let used = whole.len().saturating_sub(rest.len());
-        let der = whole.get(..used).ok_or(self.fault(DerFault::Truncated))?;
+        // Nearly every length in a certificate is short: two octets decide.
+        let (tag, length, after) = match *whole {
+            [tag, length @ 0..=0x7f, ref after @ ..] => (tag, usize::from(length), after),
+            [tag, first, ref after @ ..] => {
+                let (length, after) = self.long_length(first, after)?;
+                (tag, length, after)
+            }
+            _ => return Err(self.fault(DerFault::Truncated)),
+        };
+        let Some((value, rest)) = after.split_at_checked(length) else {
+            return Err(self.fault(DerFault::Truncated));
+        };
+        let Some(der) = whole.get(..whole.len().saturating_sub(rest.len())) else {
+            return Err(self.fault(DerFault::Truncated));
+        };
         self.rest = rest;
         Ok(Element { tag, value, der })
     }
 
-    pub(crate) fn expect(&mut self, tag: Tag) -> Result<Element<'a>, Error> {
+    #[inline]
+    pub(crate) fn expect(&mut self, tag: Tag) -> Result<Element<'a>, Malformed> {
         if !self.is_empty() && !self.next_is(tag) {
             return Err(self.fault(DerFault::UnexpectedTag));
         }
@@ -92,22 +128,30 @@ impl<'a> Reader<'a> {
     }
 
     /// The contents of the next element, which must be `tag`.
-    pub(crate) fn value(&mut self, tag: Tag) -> Result<&'a [u8], Error> {
+    #[inline]
+    pub(crate) fn value(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
         self.expect(tag).map(|element| element.value)
     }
 
     /// A reader of the inside of the next element, which must be `tag`.
-    pub(crate) fn inside(&mut self, tag: Tag, inside: &'static str) -> Result<Reader<'a>, Error> {
+    #[inline]
+    pub(crate) fn inside(&mut self, tag: Tag, inside: &'static str) -> Result<Reader<'a>, Malformed> {
         self.value(tag).map(|value| Reader::new(value, inside))
     }
 
-    pub(crate) fn optional(&mut self, tag: Tag) -> Result<Option<&'a [u8]>, Error> {
+    #[inline]
+    pub(crate) fn optional(&mut self, tag: Tag) -> Result<Option<&'a [u8]>, Malformed> {
         if self.next_is(tag) { self.value(tag).map(Some) } else { Ok(None) }
     }
 
     /// A BOOLEAN DEFAULT FALSE: only TRUE is ever written (X.690 §11.1, §11.5).
-    pub(crate) fn default_false(&mut self) -> Result<bool, Error> {
-        match self.optional(BOOLEAN)? {
+    pub(crate) fn default_false(&mut self) -> Result<bool, Malformed> {
+        self.default_false_as(BOOLEAN)
+    }
+
+    /// The same under an implicit tag.
+    pub(crate) fn default_false_as(&mut self, tag: Tag) -> Result<bool, Malformed> {
+        match self.optional(tag)? {
             None => Ok(false),
             Some([0xff]) => Ok(true),
             Some(_) => Err(self.fault(DerFault::BadValue)),
@@ -115,8 +159,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The contents of an INTEGER, minimal (X.690 §8.3.2); may be negative.
-    pub(crate) fn integer(&mut self) -> Result<&'a [u8], Error> {
-        let value = self.value(INTEGER)?;
+    pub(crate) fn integer(&mut self) -> Result<&'a [u8], Malformed> {
+        self.integer_as(INTEGER)
+    }
+
+    /// The same under an implicit tag.
+    pub(crate) fn integer_as(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
+        let value = self.value(tag)?;
         match value {
             [] => Err(self.fault(DerFault::BadValue)),
             [0x00, next, ..] if next & 0x80 == 0 => Err(self.fault(DerFault::BadValue)),
@@ -126,16 +175,28 @@ impl<'a> Reader<'a> {
     }
 
     /// The octets of an INTEGER that must not be negative, without the sign octet.
-    pub(crate) fn unsigned(&mut self) -> Result<&'a [u8], Error> {
-        match self.integer()? {
+    pub(crate) fn unsigned(&mut self) -> Result<&'a [u8], Malformed> {
+        self.unsigned_as(INTEGER)
+    }
+
+    /// The same under an implicit tag.
+    pub(crate) fn unsigned_as(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
+        match self.integer_as(tag)? {
             [first, ..] if first & 0x80 != 0 => Err(self.fault(DerFault::BadValue)),
             [0x00, rest @ ..] if !rest.is_empty() => Ok(rest),
             value => Ok(value),
         }
     }
 
+    /// An INTEGER that counts something: not negative, and whatever does not fit is `u32::MAX`, more than any path can reach.
+    pub(crate) fn count_as(&mut self, tag: Tag) -> Result<u32, Malformed> {
+        let octets = self.unsigned_as(tag)?;
+        let fold = |value: u32, &octet: &u8| value.checked_mul(256)?.checked_add(octet.into());
+        Ok(octets.iter().try_fold(0, fold).unwrap_or(u32::MAX))
+    }
+
     /// The octets of a BIT STRING that is a whole number of octets.
-    pub(crate) fn bit_string_octets(&mut self) -> Result<&'a [u8], Error> {
+    pub(crate) fn bit_string_octets(&mut self) -> Result<&'a [u8], Malformed> {
         match self.value(BIT_STRING)? {
             [0x00, octets @ ..] => Ok(octets),
             _ => Err(self.fault(DerFault::BadValue)),
@@ -143,52 +204,65 @@ impl<'a> Reader<'a> {
     }
 
     /// The octets of a named-bit BIT STRING: padding zero, trailing zero bits removed (X.690 §11.2).
-    pub(crate) fn named_bits(&mut self) -> Result<&'a [u8], Error> {
-        let value = self.value(BIT_STRING)?;
-        let (&unused, octets) = value.split_first().ok_or(self.fault(DerFault::BadValue))?;
+    pub(crate) fn named_bits(&mut self) -> Result<&'a [u8], Malformed> {
+        self.named_bits_as(BIT_STRING)
+    }
+
+    /// The same under an implicit tag.
+    pub(crate) fn named_bits_as(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
+        let bad = self.fault(DerFault::BadValue);
+        let value = self.value(tag)?;
+        let (&unused, octets) = value.split_first().ok_or(bad)?;
         let Some(&last) = octets.last() else {
-            return if unused == 0 { Ok(octets) } else { Err(self.fault(DerFault::BadValue)) };
+            return if unused == 0 { Ok(octets) } else { Err(bad) };
         };
         // The last bit kept must be one, and every bit after it zero: exactly `unused` trailing zeros.
         if unused > 7 || last.trailing_zeros() != u32::from(unused) {
-            return Err(self.fault(DerFault::BadValue));
+            return Err(bad);
         }
         Ok(octets)
     }
 
     /// The contents of an OBJECT IDENTIFIER: arcs minimal and complete (X.690 §8.19.2).
-    pub(crate) fn oid(&mut self) -> Result<&'a [u8], Error> {
-        let value = self.value(OID)?;
-        let mut at_start = true;
-        for &octet in value {
-            if at_start && octet == 0x80 {
-                return Err(self.fault(DerFault::BadValue));
+    pub(crate) fn oid(&mut self) -> Result<&'a [u8], Malformed> {
+        self.oid_as(OID)
+    }
+
+    /// The same under an implicit tag.
+    pub(crate) fn oid_as(&mut self, tag: Tag) -> Result<&'a [u8], Malformed> {
+        let value = self.value(tag)?;
+        let mut whole = !value.is_empty();
+        // Most of those in a certificate have arcs of one octet only.
+        if !value.is_ascii() {
+            for &octet in value {
+                if whole && octet == 0x80 {
+                    return Err(self.fault(DerFault::BadValue));
+                }
+                whole = octet & 0x80 == 0;
             }
-            at_start = octet & 0x80 == 0;
         }
-        if value.is_empty() || !at_start { Err(self.fault(DerFault::BadValue)) } else { Ok(value) }
+        if whole { Ok(value) } else { Err(self.fault(DerFault::BadValue)) }
     }
 
     /// Nothing may be left.
-    pub(crate) fn finish(self) -> Result<(), Error> {
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.is_empty() { Ok(()) } else { Err(self.fault(DerFault::TrailingData)) }
     }
 
-    pub(crate) fn fault(&self, fault: DerFault) -> Error {
-        Error::Der { inside: self.inside, fault }
+    pub(crate) fn fault(&self, fault: DerFault) -> Malformed {
+        Malformed { inside: self.inside, fault }
     }
 
-    /// The definite, minimal length at the head of `rest`, and what follows it.
-    fn length(&self, rest: &'a [u8]) -> Result<(usize, &'a [u8]), Error> {
-        let (&first, rest) = rest.split_first().ok_or(self.fault(DerFault::Truncated))?;
-        if first < 0x80 {
-            return Ok((usize::from(first), rest));
-        }
+    /// The length whose first octet, `first`, says that others follow: definite, minimal, at most four octets.
+    #[inline(never)]
+    fn long_length(&self, first: u8, after: &'a [u8]) -> Result<(usize, &'a [u8]), Malformed> {
         let count = usize::from(first & 0x7f);
         if !(1..=4).contains(&count) {
             return Err(self.fault(DerFault::BadLength));
         }
-        let (octets, rest) = rest.split_at_checked(count).ok_or(self.fault(DerFault::Truncated))?;
+        let Some((octets, rest)) = after.split_at_checked(count) else {
+            return Err(self.fault(DerFault::Truncated));
+        };
         let length = octets.iter().fold(0u32, |length, &octet| (length << 8) | u32::from(octet));
         let minimal = octets.first() != Some(&0) && length >= 0x80;
         match usize::try_from(length) {
@@ -202,17 +276,14 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Element<'_>, Error> {
+    fn read(bytes: &[u8]) -> Result<Element<'_>, Malformed> {
         let mut reader = Reader::new(bytes, "test");
         let element = reader.element()?;
         reader.finish().map(|()| element)
     }
 
     fn fault(bytes: &[u8]) -> DerFault {
-        match read(bytes) {
-            Err(Error::Der { fault, .. }) => fault,
-            other => panic!("{other:?}"),
-        }
+        read(bytes).unwrap_err().fault
     }
 
     #[test]

@@ -3,19 +3,23 @@
 //! The search is a value: whoever checks signatures calls [`Search::next`], checks the jobs of the candidate, reports each edge,
 //! and calls again. That is what lets a thousand searches share one batch of signatures.
 //!
-//! It stays small whatever is presented: certificates from which no anchor can be reached by name are never visited; checks of one
-//! certificate are made once; a signature is asked for once; every step and every signature is paid from the budget.
+//! It stays small whatever is presented: who could have issued whom is looked up once, in sorted order; certificates from which no anchor
+//! can be reached by name are never visited; checks of one certificate are made once; a signature is asked for once; every step and
+//! every signature is paid from the budget.
 
-use crate::anchors::Anchors;
+use std::ops::Range;
+
+use crate::budget::{Budget, Counter, Spent};
 use crate::certificate::Certificate;
+use crate::context::Context;
 use crate::error::{Error, Refusal};
-use crate::policy::Policy;
+use crate::name::brief;
 use crate::signature::SignatureJob;
-use crate::time::UnixSeconds;
-use crate::validate::{check_ca, check_end_entity, validate_path};
+use crate::status::{Inquiry, Placed, Status};
+use crate::validate::{First, check_ca, check_end_entity, check_path};
 
 /// A certificate in the search: an index in the presented chain, or in the anchors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "a certificate is presented or trusted; there is no third")]
 pub enum Node {
     /// Index in the presented chain; 0 is the end entity.
@@ -24,17 +28,32 @@ pub enum Node {
     Anchor(usize),
 }
 
-/// "This certificate was signed by that one."
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What carries a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "certificates and revocation lists are all there is")]
+pub enum Signed {
+    /// Index in the presented chain.
+    Certificate(usize),
+    /// Index in the policy's revocation lists.
+    List(usize),
+}
+
+/// "This was signed by that certificate's key."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Edge {
-    child: usize,
-    issuer: Node,
+    pub(crate) signed: Signed,
+    pub(crate) issuer: Node,
 }
 
 impl Edge {
+    /// What carries the signature.
+    pub fn signed(self) -> Signed {
+        self.signed
+    }
+
     /// Whether the signature is the one on the end entity, which no other chain shares.
     pub fn is_end_entity(self) -> bool {
-        self.child == 0
+        self.signed == Signed::Certificate(0)
     }
 }
 
@@ -62,6 +81,13 @@ impl AcceptedPath {
     pub fn anchor(&self) -> usize {
         self.anchor
     }
+
+    /// Who signed whom, end entity first.
+    pub(crate) fn edges(&self) -> impl Iterator<Item = Edge> {
+        let issuers =
+            self.presented.iter().skip(1).map(|&index| Node::Presented(index)).chain([Node::Anchor(self.anchor)]);
+        self.presented.iter().zip(issuers).map(|(&child, issuer)| Edge { signed: Signed::Certificate(child), issuer })
+    }
 }
 
 /// What the search wants next.
@@ -76,15 +102,21 @@ pub enum Step<'a> {
     Refused(Refusal),
 }
 
+/// The path that a refusal is about: what was presented, end entity first, and the anchor if it got that far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Indices in the presented chain.
+    pub presented: Vec<usize>,
+    /// Index in the anchors.
+    pub anchor: Option<usize>,
+}
+
 /// One chain's search for a path.
 #[derive(Debug)]
-pub struct Search<'a> {
+pub struct Search<'a, 'c> {
     chain: &'a [Certificate<'a>],
-    anchors: &'a Anchors,
-    policy: &'a Policy,
-    time: UnixSeconds,
-    /// Whether an anchor can be reached by name from each presented certificate.
-    reachable: Vec<bool>,
+    context: &'a Context<'c>,
+    issuers: Issuers<'a>,
     /// The verdict of `check_ca` on each presented certificate, once it was asked for.
     ca_checks: Vec<Option<Result<(), Error>>>,
     /// Edges whose signature was asked for, and what was reported.
@@ -92,11 +124,9 @@ pub struct Search<'a> {
     /// The path being built, each certificate with the next of its possible issuers to try.
     frames: Vec<Frame>,
     pending: Option<AcceptedPath>,
-    best: Option<Refusal>,
+    best: Option<(Refusal, Tried)>,
     started: bool,
-    steps: u32,
-    candidates: u32,
-    signature_units: u32,
+    budget: Budget,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,30 +136,26 @@ struct Frame {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EdgeState {
+pub(crate) enum EdgeState {
     Asked,
     Good,
     Bad,
 }
 
-impl<'a> Search<'a> {
-    /// A search over `chain` (end entity first, the rest in any order) for a path to one of `anchors` at `time`.
-    pub fn new(chain: &'a [Certificate<'a>], anchors: &'a Anchors, policy: &'a Policy, time: UnixSeconds) -> Self {
+impl<'a, 'c> Search<'a, 'c> {
+    /// A search over `chain` (end entity first, the rest in any order) for a path under `context`.
+    pub fn new(chain: &'a [Certificate<'a>], context: &'a Context<'c>) -> Self {
         Self {
             chain,
-            anchors,
-            policy,
-            time,
-            reachable: Vec::new(),
+            context,
+            issuers: Issuers::default(),
             ca_checks: Vec::new(),
             edges: Vec::new(),
             frames: Vec::new(),
             pending: None,
             best: None,
             started: false,
-            steps: 0,
-            candidates: 0,
-            signature_units: 0,
+            budget: Budget::new(context.policy.limits),
         }
     }
 
@@ -143,13 +169,19 @@ impl<'a> Search<'a> {
     /// Counts `units` as spent before the search begins: the peer's own handshake signature (`trust.md` §1.8).
     #[must_use]
     pub fn with_units_spent(mut self, units: u32) -> Self {
-        self.signature_units = units;
+        // Too many are noticed at the first signature that has to be paid.
+        let _noticed_later = self.budget.spend(Counter::SignatureUnits, usize::try_from(units).unwrap_or(usize::MAX));
         self
     }
 
-    /// Signature units asked for so far, for tests and metrics.
-    pub fn signature_units(&self) -> u32 {
-        self.signature_units
+    /// Work done so far, for tests and metrics.
+    pub fn spent(&self) -> Spent {
+        self.budget.spent()
+    }
+
+    /// The path that the refusal was about, once there was one.
+    pub fn tried(&self) -> Tried {
+        self.best.as_ref().map(|(_, tried)| tried.clone()).unwrap_or_default()
     }
 
     /// The next candidate, or the end.
@@ -165,15 +197,18 @@ impl<'a> Search<'a> {
         }
         if let Some(path) = self.pending.take()
             && self.all_good(&path)
+            && let Some(step) = self.ask_status(path)?
         {
-            return Ok(Step::Accepted(path));
+            return Ok(step);
         }
         while let Some(frame) = self.frames.last_mut() {
             let (child, option) = (frame.certificate, frame.next_option);
             frame.next_option = option.saturating_add(1);
-            Self::spend(&mut self.steps, 1, self.policy.limits.steps_count_max, "steps")?;
-            match self.option(child, option) {
-                Some(issuer) if self.edge_state(Edge { child, issuer }) == Some(EdgeState::Bad) => {}
+            self.budget.spend(Counter::Steps, 1).map_err(Refusal::whole)?;
+            match self.issuers.option(child, option) {
+                Some(issuer)
+                    if self.edge_state(Edge { signed: Signed::Certificate(child), issuer }) == Some(EdgeState::Bad) => {
+                }
                 Some(Node::Anchor(anchor)) => {
                     if let Some(candidate) = self.complete(anchor)? {
                         return Ok(Step::Candidate(candidate));
@@ -185,63 +220,33 @@ impl<'a> Search<'a> {
                 }
             }
         }
-        Err(self.best.take().unwrap_or_else(|| self.unknown_issuer()))
+        Err(match &self.best {
+            Some((refusal, _)) => refusal.clone(),
+            None => self.unknown_issuer(),
+        })
     }
 
     /// The checks that need no path, and the pass that marks from where an anchor can be reached by name.
     fn start(&mut self) -> Result<(), Refusal> {
         self.started = true;
-        let limit = self.policy.limits.certificates_count_max;
-        if self.chain.len() > limit {
-            return Err(Refusal::whole(Error::TooManyCertificates { found: self.chain.len(), limit }));
-        }
-        let (limit, found) = (self.policy.limits.chain_bytes_max, self.chain.iter().map(|one| one.der.len()).sum());
-        if found > limit {
-            return Err(Refusal::whole(Error::ChainTooLarge { found, limit }));
-        }
-        let end_entity = self.chain.first().ok_or(Refusal::whole(Error::EmptyChain))?;
-        self.mark_reachable();
-        if self.reachable.first() != Some(&true) {
+        let limits = &self.context.policy.limits;
+        check_size(self.chain.len(), self.chain.iter().map(|one| one.der.len()).sum(), limits)
+            .map_err(Refusal::whole)?;
+        let end_entity = self.chain.first().ok_or_else(|| Refusal::whole(Error::EmptyChain))?;
+        self.issuers = Issuers::of(self.chain, self.context);
+        if !self.issuers.reach_anchor(0) {
             return Err(self.unknown_issuer());
         }
-        check_end_entity(end_entity, self.policy, self.time).map_err(|error| Refusal::at(0, error))?;
-        self.ca_checks = vec![None; self.chain.len()];
         self.frames.push(Frame { certificate: 0, next_option: 0 });
+        let (policy, time) = (self.context.policy, self.context.time);
+        if let Err(error) = check_end_entity(end_entity, policy, time, &mut First) {
+            return Err(self.note(Refusal::at(0, error), None));
+        }
+        self.ca_checks = vec![None; self.chain.len()];
         Ok(())
     }
 
-    /// From the anchors down: at most one pass for each level, each comparing every pair of names once.
-    fn mark_reachable(&mut self) {
-        self.reachable = self.chain.iter().map(|one| !self.anchors.named(one.issuer.der()).is_empty()).collect();
-        loop {
-            let found: Vec<bool> = (self.chain.iter().zip(&self.reachable))
-                .map(|(one, &reachable)| {
-                    reachable
-                        || (self.chain.iter().zip(&self.reachable))
-                            .any(|(other, &up)| up && other.subject == one.issuer)
-                })
-                .collect();
-            if found == self.reachable {
-                return;
-            }
-            self.reachable = found;
-        }
-    }
-
-    /// The `option`th possible issuer of `child`: the anchors of that name, then the presented certificates.
-    fn option(&self, child: usize, option: usize) -> Option<Node> {
-        let issuer = self.chain.get(child)?.issuer;
-        let anchors = self.anchors.named(issuer.der());
-        if let Some(&anchor) = anchors.get(option) {
-            return Some(Node::Anchor(anchor));
-        }
-        let fits = |index: &usize| {
-            self.reachable.get(*index) == Some(&true) && self.chain.get(*index).is_some_and(|one| one.subject == issuer)
-        };
-        (1..self.chain.len()).filter(fits).nth(option.saturating_sub(anchors.len())).map(Node::Presented)
-    }
-
-    /// Puts a presented certificate on top of the path, unless it stands there already or is no CA.
+    /// Puts a presented certificate on top of the path, unless it stands there already, is no CA, or there is no room.
     fn extend(&mut self, issuer: usize) {
         let Some(certificate) = self.chain.get(issuer) else { return };
         // RFC 4158 §5.2: the same name with the same key twice is a loop, whatever else differs.
@@ -252,106 +257,285 @@ impl<'a> Search<'a> {
         if self.frames.iter().any(on_path) {
             return;
         }
-        let (policy, time) = (self.policy, self.time);
+        let (policy, time) = (self.context.policy, self.context.time);
         let Some(slot) = self.ca_checks.get_mut(issuer) else { return };
-        if let Err(error) = slot.get_or_insert_with(|| check_ca(certificate, policy, time)).clone() {
-            return self.note(Refusal::at(self.frames.len(), error));
-        }
+        let checked = slot.get_or_insert_with(|| check_ca(certificate, 0, policy, time, &mut First));
+        let position = self.frames.len();
+        let refusal = match checked.clone() {
+            Err(error) => Some(Refusal::at(position, error)),
+            // Counted from the anchor, as §6.1.4 (l) counts, the one too many is the one nearest to the end entity.
+            Ok(()) => self.check_depth(certificate).err().map(|error| Refusal::at(1, error)),
+        };
         self.frames.push(Frame { certificate: issuer, next_option: 0 });
+        if let Some(refusal) = refusal {
+            self.note(refusal, None);
+            self.frames.pop();
+        }
+    }
+
+    /// Whether one more intermediate has room: self-issued ones are not counted.
+    fn check_depth(&self, certificate: &Certificate<'_>) -> Result<(), Error> {
+        let limit = self.context.policy.max_intermediates;
+        let counted = |frame: &&Frame| self.chain.get(frame.certificate).is_some_and(|one| !one.self_issued());
+        let count = self.frames.iter().skip(1).filter(counted).count();
+        if certificate.self_issued() || u32::try_from(count).is_ok_and(|count| count < limit) {
+            Ok(())
+        } else {
+            Err(Error::MaxIntermediatesExceeded { limit })
+        }
     }
 
     /// Judges the path built so far under `anchor`; a candidate when only signatures are left to check.
     fn complete(&mut self, anchor: usize) -> Result<Option<Candidate<'a>>, Refusal> {
-        Self::spend(&mut self.candidates, 1, self.policy.limits.candidates_count_max, "candidates")?;
-        let Some(Ok(anchor_certificate)) = self.anchors.get(anchor).map(super::anchors::Anchor::certificate) else {
-            return Ok(None);
-        };
+        self.budget.spend(Counter::Candidates, 1).map_err(Refusal::whole)?;
         let presented: Vec<usize> = self.frames.iter().map(|frame| frame.certificate).collect();
         let path: Vec<&Certificate<'a>> = presented.iter().filter_map(|&index| self.chain.get(index)).collect();
-        if let Err(refusal) = validate_path(&path, &anchor_certificate, self.policy, self.time) {
-            self.note(refusal);
-            return Ok(None);
+        let anchor_certificate: Certificate<'a> = match self.context.anchor(anchor) {
+            Ok(certificate) => certificate,
+            Err(error) => {
+                self.note(Refusal::at(path.len(), error), Some(anchor));
+                return Ok(None);
+            }
+        };
+        let judged = check_path(&path, &anchor_certificate, self.context.policy, &mut self.budget, &mut First);
+        if let Err(refusal) = judged {
+            let ends = refusal.error.is_final();
+            let refusal = self.note(refusal, Some(anchor));
+            return if ends { Err(refusal) } else { Ok(None) };
         }
         let mut jobs = Vec::with_capacity(path.len());
         let issuers = path.iter().skip(1).copied().chain(std::iter::once(&anchor_certificate));
-        let path = AcceptedPath { presented, anchor };
-        for (position, (edge, issuer)) in path.edges().zip(issuers).enumerate() {
+        let accepted = AcceptedPath { presented, anchor };
+        for (position, (edge, (child, issuer))) in accepted.edges().zip(path.iter().zip(issuers)).enumerate() {
             match self.edge_state(edge) {
                 Some(EdgeState::Good) => continue,
                 Some(EdgeState::Asked | EdgeState::Bad) => return Ok(None),
                 None => {}
             }
-            let Some(child) = self.chain.get(edge.child) else { return Ok(None) };
             match SignatureJob::of(child, issuer) {
                 Ok(job) => jobs.push((edge, job)),
                 Err(error) => {
-                    self.note(Refusal::at(position, error));
+                    self.note(Refusal::at(position, error), Some(anchor));
                     return Ok(None);
                 }
             }
         }
-        for (edge, job) in &jobs {
-            let limit = self.policy.limits.signature_units_max;
-            Self::spend(&mut self.signature_units, job.key_algorithm.cost_units(), limit, "signature units")?;
+        self.ask(&jobs, Counter::SignatureUnits)?;
+        self.pending = Some(accepted);
+        Ok(Some(Candidate { jobs }))
+    }
+
+    /// Pays for signatures and remembers that they were asked for.
+    fn ask(&mut self, jobs: &[(Edge, SignatureJob<'a>)], counter: Counter) -> Result<(), Refusal> {
+        for (edge, job) in jobs {
+            let units = usize::try_from(job.key_algorithm.cost_units()).unwrap_or(usize::MAX);
+            self.budget.spend(counter, units).map_err(Refusal::whole)?;
             self.edges.push((*edge, EdgeState::Asked));
         }
-        self.pending = Some(path);
-        Ok(Some(Candidate { jobs }))
+        Ok(())
     }
 
     /// Whether every signature of `path` was reported good; notes the first that was not.
     fn all_good(&mut self, path: &AcceptedPath) -> bool {
-        let bad = path.edges().position(|edge| self.edge_state(edge) != Some(EdgeState::Good));
-        let Some(position) = bad else { return true };
         // Silence is a no: what was asked and not answered is never asked again.
         for (_, state) in self.edges.iter_mut().filter(|(_, state)| *state == EdgeState::Asked) {
             *state = EdgeState::Bad;
         }
-        self.note(Refusal::at(position, Error::BadSignature));
+        let bad = path.edges().position(|edge| self.edge_state(edge) != Some(EdgeState::Good));
+        let Some(position) = bad else { return true };
+        self.note(Refusal::at(position, Error::BadSignature), Some(path.anchor));
         false
+    }
+
+    /// What a path whose own signatures hold comes to: accepted, more signatures wanted, or `None` when a certificate is revoked.
+    fn ask_status(&mut self, path: AcceptedPath) -> Result<Option<Step<'a>>, Refusal> {
+        let Some(revocation) = &self.context.policy.revocation else { return Ok(Some(Step::Accepted(path))) };
+        let presented = path
+            .presented
+            .iter()
+            .filter_map(|&index| Some(Placed { node: Node::Presented(index), certificate: *self.chain.get(index)? }));
+        let anchor = self.context.anchor(path.anchor).map_err(Refusal::whole)?;
+        let placed: Vec<Placed<'a>> =
+            presented.chain([Placed { node: Node::Anchor(path.anchor), certificate: anchor }]).collect();
+        let inquiry = Inquiry {
+            policy: self.context.policy,
+            time: self.context.time,
+            revocation,
+            path: &placed,
+            chain: self.chain,
+            edges: &self.edges,
+        };
+        match inquiry.status() {
+            Status::Good => Ok(Some(Step::Accepted(path))),
+            Status::Needs(jobs) => {
+                self.ask(&jobs, Counter::RevocationUnits)?;
+                self.pending = Some(path);
+                Ok(Some(Step::Candidate(Candidate { jobs })))
+            }
+            Status::Refused(refusal) => {
+                self.note(refusal, Some(path.anchor));
+                Ok(None)
+            }
+        }
     }
 
     fn edge_state(&self, edge: Edge) -> Option<EdgeState> {
         self.edges.iter().find(|(known, _)| *known == edge).map(|(_, state)| *state)
     }
 
-    fn note(&mut self, refusal: Refusal) {
-        if self.best.as_ref().is_none_or(|best| best.error.rank() < refusal.error.rank()) {
-            self.best = Some(refusal);
+    /// Keeps the refusal of the path as it stands if it tells more than what is kept; gives it back.
+    fn note(&mut self, refusal: Refusal, anchor: Option<usize>) -> Refusal {
+        if self.best.as_ref().is_none_or(|(best, _)| best.error.rank() < refusal.error.rank()) {
+            let presented = self.frames.iter().map(|frame| frame.certificate).collect();
+            self.best = Some((refusal.clone(), Tried { presented, anchor }));
         }
+        refusal
     }
 
     /// Follows names upward from the end entity as far as they lead, to say whose issuer is missing.
-    fn unknown_issuer(&self) -> Refusal {
+    fn unknown_issuer(&mut self) -> Refusal {
         let mut path = vec![0usize];
         loop {
             let Some(last) = path.last().and_then(|&index| self.chain.get(index)) else {
                 return Refusal::whole(Error::EmptyChain);
             };
             // A self-issued certificate is the top of its hierarchy: its own name is the one that is not known.
-            let above = (0..if last.self_issued() { 0 } else { self.chain.len() }).find(|index| {
-                !path.contains(index) && self.chain.get(*index).is_some_and(|one| one.subject == last.issuer)
-            });
+            let above = path
+                .last()
+                .filter(|_| !last.self_issued())
+                .and_then(|&index| self.issuers.presented(index).find(|above| !path.contains(above)));
             if let Some(index) = above {
                 path.push(index);
             } else {
-                let issuer = last.issuer.to_string();
-                return Refusal::at(path.len().saturating_sub(1), Error::UnknownIssuer { issuer });
+                let refusal =
+                    Refusal::at(path.len().saturating_sub(1), Error::UnknownIssuer { issuer: brief(&last.issuer) });
+                self.best = Some((refusal.clone(), Tried { presented: path, anchor: None }));
+                return refusal;
+            }
+        }
+    }
+}
+
+/// That a chain is no larger than the limits allow.
+///
+/// # Errors
+/// `TooManyCertificates`, `ChainTooLarge`.
+pub fn check_size(certificates: usize, bytes: usize, limits: &crate::policy::Limits) -> Result<(), Error> {
+    if certificates > limits.certificates_count_max {
+        return Err(Error::TooManyCertificates { found: certificates, limit: limits.certificates_count_max });
+    }
+    if bytes > limits.chain_bytes_max {
+        return Err(Error::ChainTooLarge { found: bytes, limit: limits.chain_bytes_max });
+    }
+    Ok(())
+}
+
+/// Who could have issued whom, by name.
+///
+/// An issuer is looked for by the very bytes of its name; only where nobody bears it so, by the folded name (RFC 5280 §7.1).
+#[derive(Debug, Default)]
+struct Issuers<'a> {
+    /// Presented certificates but the end entity, in the order of their subjects' bytes.
+    by_subject: Vec<usize>,
+    /// The same in the order of their folded subjects; made when first needed.
+    by_folded: Vec<usize>,
+    links: Vec<Link<'a>>,
+}
+
+/// The possible issuers of one certificate.
+#[derive(Debug, Default)]
+struct Link<'a> {
+    anchors: &'a [usize],
+    presented: Range<usize>,
+    /// Whether `presented` is a range of `by_folded`.
+    folded: bool,
+    reaches_anchor: bool,
+}
+
+impl<'a> Issuers<'a> {
+    fn of(chain: &[Certificate<'_>], context: &'a Context<'_>) -> Self {
+        let subject = |index: &usize| chain.get(*index).map_or(&[][..], |one| one.subject.der());
+        let mut by_subject: Vec<usize> = (1..chain.len()).collect();
+        by_subject.sort_by(|left, right| subject(left).cmp(subject(right)));
+        let mut issuers = Self { by_subject, by_folded: Vec::new(), links: Vec::with_capacity(chain.len()) };
+        let mut folded_subjects: Vec<Vec<u8>> = Vec::new();
+        for certificate in chain {
+            let name = certificate.issuer.der();
+            let anchors = context.anchors.named(&certificate.issuer);
+            let presented = equal_range(&issuers.by_subject, |index| subject(index).cmp(name));
+            let mut link = Link { anchors, presented, ..Link::default() };
+            if link.anchors.is_empty() && link.presented.is_empty() {
+                if folded_subjects.is_empty() {
+                    folded_subjects = chain.iter().map(|one| one.subject.folded()).collect();
+                    issuers.by_folded.clone_from(&issuers.by_subject);
+                    issuers.by_folded.sort_by_key(|index| folded_subjects.get(*index));
+                }
+                let folded = certificate.issuer.folded();
+                link.anchors = context.anchors.matching(&folded);
+                link.presented =
+                    equal_range(&issuers.by_folded, |index| folded_subjects.get(*index).cmp(&Some(&folded)));
+                link.folded = true;
+            }
+            issuers.links.push(link);
+        }
+        issuers.mark_reachable();
+        issuers
+    }
+
+    /// From the anchors down: each certificate is taken once, and looked for among the possible issuers of every other.
+    fn mark_reachable(&mut self) {
+        let mut places = vec![(usize::MAX, usize::MAX); self.links.len()];
+        for (place, &index) in self.by_subject.iter().enumerate() {
+            if let Some(places) = places.get_mut(index) {
+                places.0 = place;
+            }
+        }
+        for (place, &index) in self.by_folded.iter().enumerate() {
+            if let Some(places) = places.get_mut(index) {
+                places.1 = place;
+            }
+        }
+        let mut queue: Vec<usize> = Vec::with_capacity(self.links.len());
+        for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| !link.anchors.is_empty()) {
+            link.reaches_anchor = true;
+            queue.push(index);
+        }
+        while let Some(&(plain, folded)) = queue.pop().and_then(|index| places.get(index)) {
+            for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| !link.reaches_anchor) {
+                if link.presented.contains(if link.folded { &folded } else { &plain }) {
+                    link.reaches_anchor = true;
+                    queue.push(index);
+                }
             }
         }
     }
 
-    fn spend(counter: &mut u32, units: u32, limit: u32, what: &'static str) -> Result<(), Refusal> {
-        *counter = counter.saturating_add(units);
-        if *counter > limit { Err(Refusal::whole(Error::BudgetExceeded { what, limit })) } else { Ok(()) }
+    /// Whether names lead from a presented certificate to an anchor.
+    fn reach_anchor(&self, index: usize) -> bool {
+        self.links.get(index).is_some_and(|link| link.reaches_anchor)
+    }
+
+    /// The presented certificates that bear the name of `child`'s issuer.
+    fn presented(&self, child: usize) -> impl Iterator<Item = usize> {
+        let indices = self.links.get(child).and_then(|link| {
+            let all = if link.folded { &self.by_folded } else { &self.by_subject };
+            all.get(link.presented.clone())
+        });
+        indices.unwrap_or_default().iter().copied()
+    }
+
+    /// The `option`th possible issuer of `child` from which an anchor can be reached: anchors first.
+    fn option(&self, child: usize, option: usize) -> Option<Node> {
+        let anchors = self.links.get(child)?.anchors;
+        if let Some(&anchor) = anchors.get(option) {
+            return Some(Node::Anchor(anchor));
+        }
+        let option = option.saturating_sub(anchors.len());
+        self.presented(child).filter(|index| self.reach_anchor(*index)).nth(option).map(Node::Presented)
     }
 }
 
-impl AcceptedPath {
-    /// Who signed whom, end entity first.
-    fn edges(&self) -> impl Iterator<Item = Edge> {
-        let issuers =
-            self.presented.iter().skip(1).map(|&index| Node::Presented(index)).chain([Node::Anchor(self.anchor)]);
-        self.presented.iter().zip(issuers).map(|(&child, issuer)| Edge { child, issuer })
-    }
+/// The range of a sorted slice in which `compare` says equal.
+fn equal_range(sorted: &[usize], compare: impl Fn(&usize) -> std::cmp::Ordering) -> Range<usize> {
+    sorted.partition_point(|index| compare(index).is_lt())..sorted.partition_point(|index| compare(index).is_le())
 }

@@ -16,46 +16,59 @@ pub struct Validity {
     pub not_before: UnixSeconds,
     /// Last second in which it may be used.
     pub not_after: UnixSeconds,
+    /// A year before 2050 is written as `GeneralizedTime`, which §4.1.2.5 keeps for later ones.
+    pub(crate) early_generalized: bool,
 }
 
 impl Validity {
     pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
         let mut inside = reader.inside(der::SEQUENCE, "validity")?;
-        let not_before = parse_time(&mut inside)?;
-        let not_after = parse_time(&mut inside)?;
+        let not_before = Time::parse(&mut inside)?;
+        let not_after = Time::parse(&mut inside)?;
         inside.finish()?;
-        Ok(Self { not_before, not_after })
+        Ok(Self {
+            not_before: not_before.at,
+            not_after: not_after.at,
+            early_generalized: not_before.early_generalized || not_after.early_generalized,
+        })
     }
 }
 
-/// `YYMMDDHHMMSSZ` through 2049, `YYYYMMDDHHMMSSZ` from 2050 on, and nothing else (§4.1.2.5.1, §4.1.2.5.2).
-fn parse_time(reader: &mut Reader<'_>) -> Result<UnixSeconds, Error> {
-    let element = reader.element()?;
-    let (century_digits, rest) = match element.tag {
-        der::UTC_TIME if element.value.len() == 13 => (None, element.value),
-        der::GENERALIZED_TIME if element.value.len() == 15 => {
-            let (head, rest) = element.value.split_at_checked(2).ok_or(Error::InvalidTime)?;
-            (Some(two_digits(head)?), rest)
-        }
-        _ => return Err(Error::InvalidTime),
-    };
-    let [year @ .., m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'Z'] = rest else {
-        return Err(Error::InvalidTime);
-    };
-    let year = two_digits(year)?;
-    let year = match century_digits {
-        // §4.1.2.5.1: 50–99 is 19YY, 00–49 is 20YY.
-        None if year >= 50 => year.saturating_add(1900),
-        None => year.saturating_add(2000),
-        Some(century) => century.saturating_mul(100).saturating_add(year),
-    };
-    // §4.1.2.5: dates through 2049 are UTCTime, so a GeneralizedTime before 2050 has two encodings and is refused.
-    if century_digits.is_some() && year < 2050 {
-        return Err(Error::InvalidTime);
+/// One `Time`, §4.1.2.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) at: UnixSeconds,
+    /// A year before 2050 that is written as `GeneralizedTime`: one instant then has two encodings.
+    pub(crate) early_generalized: bool,
+}
+
+impl Time {
+    /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`, and nothing else (§4.1.2.5.1, §4.1.2.5.2).
+    pub(crate) fn parse(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        let element = reader.element()?;
+        let (century_digits, rest) = match element.tag {
+            der::UTC_TIME if element.value.len() == 13 => (None, element.value),
+            der::GENERALIZED_TIME if element.value.len() == 15 => {
+                let (head, rest) = element.value.split_at_checked(2).ok_or(Error::InvalidTime)?;
+                (Some(two_digits(head)?), rest)
+            }
+            _ => return Err(Error::InvalidTime),
+        };
+        let [year @ .., m1, m2, d1, d2, h1, h2, n1, n2, s1, s2, b'Z'] = rest else {
+            return Err(Error::InvalidTime);
+        };
+        let year = two_digits(year)?;
+        let year = match century_digits {
+            // §4.1.2.5.1: 50–99 is 19YY, 00–49 is 20YY.
+            None if year >= 50 => year.saturating_add(1900),
+            None => year.saturating_add(2000),
+            Some(century) => century.saturating_mul(100).saturating_add(year),
+        };
+        let [month, day, hour, minute, second] =
+            [[*m1, *m2], [*d1, *d2], [*h1, *h2], [*n1, *n2], [*s1, *s2]].map(|pair| two_digits(&pair));
+        let at = civil_to_unix(year, month?, day?, hour?, minute?, second?)?;
+        Ok(Self { at, early_generalized: century_digits.is_some() && year < 2050 })
     }
-    let [month, day, hour, minute, second] =
-        [[*m1, *m2], [*d1, *d2], [*h1, *h2], [*n1, *n2], [*s1, *s2]].map(|pair| two_digits(&pair));
-    civil_to_unix(year, month?, day?, hour?, minute?, second?)
 }
 
 fn two_digits(digits: &[u8]) -> Result<i64, Error> {
@@ -68,7 +81,7 @@ fn two_digits(digits: &[u8]) -> Result<i64, Error> {
     }
 }
 
-/// Seconds since the epoch of a proleptic Gregorian date. The arithmetic cannot overflow for years 1950–9999.
+/// Seconds since the epoch of a proleptic Gregorian date. The arithmetic cannot overflow for years 0–9999.
 #[expect(clippy::arithmetic_side_effects, reason = "every operand is bounded by the checks above it")]
 fn civil_to_unix(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i64) -> Result<UnixSeconds, Error> {
     let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
@@ -84,7 +97,7 @@ fn civil_to_unix(year: i64, month: i64, day: i64, hour: i64, minute: i64, second
     }
     // Count years from March, so that the leap day is the last of its year; 146,097 days make 400 years.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, year_of_era) = (year / 400, year % 400);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     let days = era * 146_097 + day_of_era - 719_468;
@@ -118,7 +131,7 @@ mod tests {
     fn time(tag: u8, text: &str) -> Result<UnixSeconds, Error> {
         let mut bytes = vec![tag, u8::try_from(text.len()).unwrap()];
         bytes.extend_from_slice(text.as_bytes());
-        parse_time(&mut Reader::new(&bytes, "test"))
+        Time::parse(&mut Reader::new(&bytes, "test")).map(|time| time.at)
     }
 
     #[test]
@@ -143,9 +156,19 @@ mod tests {
         {
             assert_eq!(time(der::UTC_TIME, text), Err(Error::InvalidTime), "{text}");
         }
-        for text in ["20490101000000Z", "20500101000000.5Z", "205001010000Z", "20500101000000"] {
+        for text in ["20500101000000.5Z", "205001010000Z", "20500101000000", "20500101000000+0000"] {
             assert_eq!(time(der::GENERALIZED_TIME, text), Err(Error::InvalidTime), "{text}");
         }
+    }
+
+    #[test]
+    fn generalized_time_before_2050_is_noted() {
+        let early = |text: &str| {
+            let bytes = [&[der::GENERALIZED_TIME, 15], text.as_bytes()].concat();
+            Time::parse(&mut Reader::new(&bytes, "test")).unwrap().early_generalized
+        };
+        assert!(early("20491231235959Z"));
+        assert!(!early("20500101000000Z"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
 
-use holdfast_x509::{Anchors, Certificate, Policy, Search, Step, UnixSeconds};
+use holdfast_x509::{Anchors, Certificate, Context, Policy, Search, Step, UnixSeconds};
 
 const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
 
@@ -50,7 +50,8 @@ struct End {
 fn run(chain: &[Vec<u8>], anchors: &[Vec<u8>], policy: &Policy, good: impl Fn(u8, u8) -> bool) -> End {
     let anchors = Anchors::new(anchors.iter().cloned()).unwrap();
     let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
-    let mut search = Search::new(&chain, &anchors, policy, NOW);
+    let context = Context::new(&anchors, policy, NOW);
+    let mut search = Search::new(&chain, &context);
     let mut signatures_count = 0;
     for _ in 0..1_000 {
         match search.next() {
@@ -199,7 +200,8 @@ fn i08_silence_about_a_signature_is_a_refusal() {
     let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
     let anchors = Anchors::new([certificate("root", "root", 2, true, None)]).unwrap();
     let policy = Policy::client_auth();
-    let mut search = Search::new(&chain, &anchors, &policy, NOW);
+    let context = Context::new(&anchors, &policy, NOW);
+    let mut search = Search::new(&chain, &context);
     assert!(matches!(search.next(), Step::Candidate(_)));
     match search.next() {
         Step::Refused(refusal) => assert_eq!((refusal.code(), refusal.position), ("bad_signature", Some(0))),
@@ -213,9 +215,10 @@ fn the_handshake_signature_is_paid_from_the_same_budget() {
     let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
     let anchors = Anchors::new([certificate("root", "root", 2, true, None)]).unwrap();
     let policy = Policy::client_auth();
-    let mut search = Search::new(&chain, &anchors, &policy, NOW).with_units_spent(15);
+    let context = Context::new(&anchors, &policy, NOW);
+    let mut search = Search::new(&chain, &context).with_units_spent(15);
     assert!(matches!(search.next(), Step::Candidate(_)));
-    let mut search = Search::new(&chain, &anchors, &policy, NOW).with_units_spent(16);
+    let mut search = Search::new(&chain, &context).with_units_spent(16);
     match search.next() {
         Step::Refused(refusal) => assert_eq!(refusal.code(), "budget_exceeded"),
         other => panic!("{other:?}"),

@@ -1,0 +1,396 @@
+//! Which names a CA may vouch for. RFC 5280 §4.2.1.10, §6.1.3 (b), (c), §6.1.4 (g).
+//!
+//! The judge asks each certificate's names against the constraints of every CA above it, which is the same as intersecting what they
+//! permit and joining what they exclude. Every pair compared is paid for.
+//!
+//! Deviation: a wildcard is excluded when it *could* stand for an excluded name, and permitted only when everything it could stand
+//! for is (RFC 9525 is silent; CVE-2025-61727). Deviation: mailboxes in the subject are constrained whether or not there are
+//! alternative names, as OpenSSL does. Deviation: a client's common name that looks like a host name or an address is constrained as one
+//! unless there is an alternative name of that kind, because it is the client's identity (T12); a server's is nothing (RFC 9525 §2).
+
+use std::net::IpAddr;
+
+use crate::budget::{Budget, Counter};
+use crate::certificate::Certificate;
+use crate::der::{self, Malformed, Reader};
+use crate::error::Error;
+use crate::general_name::{GeneralName, Underscores, address, is_host_name};
+use crate::name::{Within, brief, text};
+
+/// The two lists of subtrees of one CA.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameConstraints<'a> {
+    permitted: &'a [u8],
+    excluded: &'a [u8],
+}
+
+/// What a certificate's common name means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommonName {
+    /// It is part of the directory name, no more.
+    Label,
+    /// It says who the subject is.
+    Identity,
+}
+
+impl<'a> NameConstraints<'a> {
+    /// Reads and checks the extension's value.
+    pub(crate) fn parse(value: &'a [u8]) -> Result<Self, Error> {
+        let mut inside = Reader::only(value, der::SEQUENCE, "nameConstraints")?;
+        let permitted = inside.optional(der::context(0))?;
+        let excluded = inside.optional(der::context(1))?;
+        inside.finish()?;
+        // §4.2.1.10: not an empty sequence; and a list that is there holds at least one subtree.
+        if (permitted, excluded) == (None, None) || permitted == Some(&[]) || excluded == Some(&[]) {
+            return Err(Error::NameConstraintsEmpty);
+        }
+        let constraints = Self { permitted: permitted.unwrap_or_default(), excluded: excluded.unwrap_or_default() };
+        for list in [constraints.permitted, constraints.excluded] {
+            let mut list = Reader::new(list, "generalSubtrees");
+            while !list.is_empty() {
+                let base = subtree(&mut list)?;
+                if !is_well_formed(&base) {
+                    return Err(Error::NameConstraintInvalid { constraint: brief(&base) });
+                }
+            }
+        }
+        Ok(constraints)
+    }
+
+    /// How many octets it takes to go through all subtrees once.
+    pub(crate) fn len(&self) -> usize {
+        self.permitted.len().saturating_add(self.excluded.len())
+    }
+
+    /// Whether every name of `certificate` is permitted and none is excluded.
+    pub(crate) fn check(
+        &self,
+        certificate: &Certificate<'_>,
+        common_name: CommonName,
+        budget: &mut Budget,
+    ) -> Result<(), Error> {
+        let mut verdict = Ok(());
+        for_names(certificate, common_name, |name| {
+            if verdict.is_ok() {
+                verdict = self.check_name(name, budget);
+            }
+        })?;
+        verdict
+    }
+
+    fn check_name(&self, name: &GeneralName<'_>, budget: &mut Budget) -> Result<(), Error> {
+        let mut excluded = Reader::new(self.excluded, "generalSubtrees");
+        while !excluded.is_empty() {
+            let base = subtree(&mut excluded)?;
+            if compare(name, &base, budget)?.is_some_and(|within| within != Within::No) {
+                return Err(Error::NameExcluded { name: brief(name) });
+            }
+        }
+        let mut permitted = Reader::new(self.permitted, "generalSubtrees");
+        let (mut constrained, mut inside) = (false, false);
+        while !permitted.is_empty() && !inside {
+            let base = subtree(&mut permitted)?;
+            if let Some(within) = compare(name, &base, budget)? {
+                constrained = true;
+                inside = within == Within::Yes;
+            }
+        }
+        // A kind of name that is not constrained at all is permitted.
+        if constrained && !inside { Err(Error::NameNotPermitted { name: brief(name) }) } else { Ok(()) }
+    }
+}
+
+/// Where `name` lies, seen from `base`; `None` when they are of different kinds.
+fn compare(name: &GeneralName<'_>, base: &GeneralName<'_>, budget: &mut Budget) -> Result<Option<Within>, Error> {
+    budget.spend(Counter::Comparisons, 1)?;
+    if !name.is_like(base) {
+        return Ok(None);
+    }
+    let within = match (name, base) {
+        (GeneralName::Dns(name), GeneralName::Dns(base)) => dns_within(name, base),
+        (GeneralName::Ip(name), GeneralName::Ip(base)) => ip_within(name, base),
+        (GeneralName::Rfc822(name), GeneralName::Rfc822(base)) => mailbox_within(name, base),
+        (GeneralName::Uri(name), GeneralName::Uri(base)) => uri_within(name, base),
+        (GeneralName::Directory(name), GeneralName::Directory(base)) => {
+            // Comparing directory names takes them apart: paid by their length.
+            let octets = name.der().len().saturating_add(base.der().len());
+            budget.spend(Counter::Comparisons, octets.div_euclid(8))?;
+            Some(name.within(base))
+        }
+        // §4.2.1.10: a constraint that is not understood is obeyed by refusing every name of its kind.
+        _ => return Err(Error::NameConstraintUnsupported { form: name.kind() }),
+    };
+    // Where a name that is no name lies, nobody can say.
+    within.map(Some).ok_or_else(|| Error::GeneralNameInvalid { name: brief(name) })
+}
+
+/// One `GeneralSubtree`: minimum is its default, so not written, and maximum absent (§4.2.1.10).
+fn subtree<'a>(list: &mut Reader<'a>) -> Result<GeneralName<'a>, Malformed> {
+    let mut inside = list.inside(der::SEQUENCE, "generalSubtree")?;
+    let base = GeneralName::parse(&mut inside)?;
+    inside.finish()?;
+    Ok(base)
+}
+
+/// Whether a constraint has the form of its kind; kinds that are not understood are of any form.
+fn is_well_formed(base: &GeneralName<'_>) -> bool {
+    let host = |name: &[u8]| is_host_name(name, Underscores::Allow);
+    let host_or_domain = |name: &[u8]| host(name.strip_prefix(b".").unwrap_or(name));
+    match base {
+        // The empty name is the root: everything lies below it.
+        GeneralName::Dns(name) => name.is_empty() || host(name),
+        GeneralName::Rfc822(name) => match split_mailbox(name) {
+            Some((local, domain)) => !local.is_empty() && host(domain),
+            None => host_or_domain(name),
+        },
+        GeneralName::Uri(name) => host_or_domain(name),
+        GeneralName::Ip(octets) => network(octets).is_some(),
+        GeneralName::Directory(_) | GeneralName::Other(..) => true,
+    }
+}
+
+/// Calls `each` for every name that constraints apply to.
+fn for_names(
+    certificate: &Certificate<'_>,
+    common_name: CommonName,
+    mut each: impl FnMut(&GeneralName<'_>),
+) -> Result<(), Error> {
+    if !certificate.subject.is_empty() {
+        each(&GeneralName::Directory(certificate.subject));
+    }
+    certificate.subject.for_email_addresses(|address| each(&GeneralName::Rfc822(address)));
+    let mut names = certificate.extensions.subject_alt_names()?;
+    let (mut dns, mut ip) = (false, false);
+    while let Some(name) = names.next()? {
+        dns |= matches!(name, GeneralName::Dns(_));
+        ip |= matches!(name, GeneralName::Ip(_));
+        each(&name);
+    }
+    if common_name == CommonName::Label {
+        return Ok(());
+    }
+    certificate.subject.for_common_names(|attribute| {
+        let name = text(&attribute.value).unwrap_or_default();
+        match name.parse() {
+            Ok(IpAddr::V4(address)) if !ip => each(&GeneralName::Ip(&address.octets())),
+            Ok(IpAddr::V6(address)) if !ip => each(&GeneralName::Ip(&address.octets())),
+            Err(_) if !dns && name.contains('.') && is_host_name(name.as_bytes(), Underscores::Allow) => {
+                each(&GeneralName::Dns(name.as_bytes()));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    });
+    Ok(())
+}
+
+/// `base` with zero or more labels to the left. A wildcard's `*` stands for one label (RFC 9525 §6.3).
+fn dns_within(name: &[u8], base: &[u8]) -> Option<Within> {
+    let (wildcard, host) = match name.strip_prefix(b"*.") {
+        Some(host) => (true, host),
+        None => (false, name),
+    };
+    if !is_host_name(host, Underscores::Allow) {
+        return None;
+    }
+    if is_below(host, base) {
+        return Some(Within::Yes);
+    }
+    // Of the names that `*.example.com` could be, exactly one may lie inside: `base` itself, if it is one label below `example.com`.
+    let first_label = base.split(|octet| *octet == b'.').next().unwrap_or_default();
+    let above = base.get(first_label.len().saturating_add(1)..).unwrap_or_default();
+    Some(if wildcard && above.eq_ignore_ascii_case(host) { Within::Unknown } else { Within::No })
+}
+
+/// Whether `host` is `base`, or lies below it; case does not matter. Everything lies below the empty name.
+fn is_below(host: &[u8], base: &[u8]) -> bool {
+    let Some((below, tail)) = host.len().checked_sub(base.len()).and_then(|at| host.split_at_checked(at)) else {
+        return false;
+    };
+    tail.eq_ignore_ascii_case(base) && (base.is_empty() || below.is_empty() || below.last() == Some(&b'.'))
+}
+
+/// Address and mask of one family, contiguous (§4.2.1.10, RFC 4632).
+fn network(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (network, mask) = match octets.len() {
+        8 => octets.split_at_checked(4)?,
+        32 => octets.split_at_checked(16)?,
+        _ => return None,
+    };
+    let mut bits = mask.iter().flat_map(|octet| (0..8).rev().map(move |bit| (octet >> bit) & 1));
+    let contiguous = bits.by_ref().find(|bit| *bit == 0).is_none() || bits.all(|bit| bit == 0);
+    contiguous.then_some((network, mask))
+}
+
+fn ip_within(name: &[u8], base: &[u8]) -> Option<Within> {
+    address(name)?;
+    let (network, mask) = network(base)?;
+    let inside = name.len() == network.len()
+        && name.iter().zip(network).zip(mask).all(|((name, network), mask)| name & mask == network & mask);
+    Some(if inside { Within::Yes } else { Within::No })
+}
+
+/// Local part and host of a mailbox: the host begins after the last `@`, since a quoted local part may hold one (RFC 5321 §4.1.2).
+fn split_mailbox(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = name.iter().rposition(|octet| *octet == b'@')?;
+    Some((name.get(..at)?, name.get(at.saturating_add(1)..)?))
+}
+
+/// A constraint is one mailbox, all mailboxes at one host, or, with a leading period, all those at hosts of a domain. The local part is
+/// compared exactly.
+fn mailbox_within(name: &[u8], base: &[u8]) -> Option<Within> {
+    let (local, host) = split_mailbox(name)?;
+    if local.is_empty() || !name.is_ascii() || !is_host_name(host, Underscores::Allow) {
+        return None;
+    }
+    let inside = match split_mailbox(base) {
+        Some((base_local, base_host)) => local == base_local && host.eq_ignore_ascii_case(base_host),
+        None => host_within(host, base),
+    };
+    Some(if inside { Within::Yes } else { Within::No })
+}
+
+/// The host of a mailbox or URI against a constraint: equal, or below it when the constraint begins with a period.
+fn host_within(host: &[u8], base: &[u8]) -> bool {
+    match base.strip_prefix(b".") {
+        Some(domain) => is_below(host, domain) && host.len() > domain.len(),
+        None => host.eq_ignore_ascii_case(base),
+    }
+}
+
+/// §4.2.1.10: a URI that is constrained must have an authority whose host is a fully qualified domain name.
+fn uri_within(name: &[u8], base: &[u8]) -> Option<Within> {
+    let scheme_end = name.iter().position(|octet| *octet == b':')?;
+    let (scheme, rest) = name.split_at_checked(scheme_end)?;
+    let scheme_octet = |octet: &u8| octet.is_ascii_alphanumeric() || b"+-.".contains(octet);
+    if !scheme.first().is_some_and(u8::is_ascii_alphabetic) || !scheme.iter().all(scheme_octet) {
+        return None;
+    }
+    let authority = rest.strip_prefix(b"://")?.split(|octet| b"/?#".contains(octet)).next()?;
+    let after_user = authority.rsplit(|octet| *octet == b'@').next()?;
+    let host = match after_user.iter().position(|octet| *octet == b':') {
+        Some(port) if after_user.get(port.saturating_add(1)..)?.iter().all(u8::is_ascii_digit) => {
+            after_user.get(..port)?
+        }
+        Some(_) => return None,
+        None => after_user,
+    };
+    // An address, in brackets or not, is not a domain name.
+    let is_address = host.rsplit(|octet| *octet == b'.').next()?.iter().all(u8::is_ascii_digit);
+    if is_address || !is_host_name(host, Underscores::Allow) {
+        return None;
+    }
+    Some(if host_within(host, base) { Within::Yes } else { Within::No })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use Within::{No, Unknown, Yes};
+
+    fn dns(name: &str, base: &str) -> Option<Within> {
+        dns_within(name.as_bytes(), base.as_bytes())
+    }
+
+    #[test]
+    fn dns_constraints_reach_below_and_ignore_case() {
+        assert_eq!(dns("host.example.com", "example.com"), Some(Yes));
+        assert_eq!(dns("EXAMPLE.com", "example.COM"), Some(Yes));
+        assert_eq!(dns("notexample.com", "example.com"), Some(No));
+        assert_eq!(dns("example.com", "host.example.com"), Some(No));
+        assert_eq!(dns("anything.example", ""), Some(Yes));
+        assert_eq!(dns(".example.com", "example.com"), None);
+        assert_eq!(dns("a..example.com", "example.com"), None);
+        assert_eq!(dns("example.com.", "example.com"), None);
+    }
+
+    #[test]
+    fn t12_a_wildcard_is_permitted_by_what_holds_all_of_it_and_excluded_by_what_holds_any() {
+        assert_eq!(dns("*.example.com", "example.com"), Some(Yes));
+        assert_eq!(dns("*.host.example.com", "example.com"), Some(Yes));
+        assert_eq!(dns("*.example.com", "HOST.example.com"), Some(Unknown));
+        assert_eq!(dns("*.example.com", "deep.host.example.com"), Some(No), "one label only");
+        assert_eq!(dns("*.example.com", "host.example.org"), Some(No));
+        assert_eq!(dns("*", "example.com"), None);
+        assert_eq!(dns("a*.example.com", "example.com"), None);
+    }
+
+    #[test]
+    fn address_constraints_have_contiguous_masks_and_one_family() {
+        let v4 = |address: [u8; 4], mask: [u8; 4]| [address, mask].concat();
+        assert_eq!(ip_within(&[192, 0, 2, 9], &v4([192, 0, 2, 0], [255, 255, 255, 0])), Some(Yes));
+        assert_eq!(ip_within(&[192, 0, 3, 9], &v4([192, 0, 2, 0], [255, 255, 255, 0])), Some(No));
+        assert_eq!(ip_within(&[192, 0, 3, 9], &v4([0, 0, 0, 0], [0, 0, 0, 0])), Some(Yes));
+        assert_eq!(ip_within(&[192, 0, 2, 9], &v4([192, 0, 2, 9], [255, 255, 255, 255])), Some(Yes));
+        assert_eq!(ip_within(&[0; 16], &v4([0, 0, 0, 0], [0, 0, 0, 0])), Some(No), "another family");
+        assert_eq!(ip_within(&[1, 2, 3], &v4([0, 0, 0, 0], [0, 0, 0, 0])), None);
+        for mask in [[255, 0, 255, 0], [0, 255, 255, 255], [255, 255, 253, 0]] {
+            assert!(!is_well_formed(&GeneralName::Ip(&v4([10, 0, 0, 0], mask))), "{mask:?}");
+        }
+        assert!(is_well_formed(&GeneralName::Ip(&v4([10, 0, 0, 0], [255, 240, 0, 0]))));
+        assert!(!is_well_formed(&GeneralName::Ip(&[10, 0, 0, 0])));
+    }
+
+    #[test]
+    fn mailbox_constraints_are_a_mailbox_a_host_or_a_domain() {
+        let mail = |name: &str, base: &str| mailbox_within(name.as_bytes(), base.as_bytes());
+        assert_eq!(mail("a@example.com", "a@EXAMPLE.com"), Some(Yes));
+        assert_eq!(mail("A@example.com", "a@example.com"), Some(No), "local parts are exact");
+        assert_eq!(mail("*@example.com", "*@example.com"), Some(Yes), "an asterisk is a character");
+        assert_eq!(mail("b@example.com", "*@example.com"), Some(No));
+        assert_eq!(mail("a@example.com", "example.com"), Some(Yes));
+        assert_eq!(mail("a@host.example.com", "example.com"), Some(No));
+        assert_eq!(mail("a@host.example.com", ".example.com"), Some(Yes));
+        assert_eq!(mail("a@example.com", ".example.com"), Some(No));
+        assert_eq!(mail("\"x@y\"@example.com", "example.com"), Some(Yes));
+        for bad in ["example.com", "@example.com", "a@", "a@.example.com", "a@ex ample", "é@example.com"] {
+            assert_eq!(mail(bad, "example.com"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn uri_constraints_ask_for_a_host_name() {
+        let uri = |name: &str, base: &str| uri_within(name.as_bytes(), base.as_bytes());
+        assert_eq!(uri("https://host.example.com/x", "host.example.com"), Some(Yes));
+        assert_eq!(uri("spiffe://user@host.example.com:8443/x?y#z", ".example.com"), Some(Yes));
+        assert_eq!(uri("https://host.example.com", "example.com"), Some(No));
+        assert_eq!(uri("https://example.com", ".example.com"), Some(No));
+        assert_eq!(uri("https://good.example@evil.example/", "good.example"), Some(No));
+        for bad in [
+            "urn:uuid:1",
+            "https:///x",
+            "https://[::1]/",
+            "https://192.0.2.1/",
+            "//host.example",
+            "host",
+            "https://a:b/",
+            "1x://a.b/",
+        ] {
+            assert_eq!(uri(bad, "example.com"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn malformed_constraints_are_refused() {
+        for base in ["*.example.com", ".example.com", "example.com.", "a b"] {
+            assert!(!is_well_formed(&GeneralName::Dns(base.as_bytes())), "{base}");
+        }
+        assert!(is_well_formed(&GeneralName::Dns(b"")));
+        assert!(is_well_formed(&GeneralName::Uri(b".example.com")));
+        assert!(!is_well_formed(&GeneralName::Uri(b"https://example.com")));
+        assert!(!is_well_formed(&GeneralName::Rfc822(b"@example.com")));
+    }
+
+    #[test]
+    fn constraints_hold_something_and_nothing_but_bases() {
+        let parse = |value: &[u8]| NameConstraints::parse(value).map(|_| ());
+        let dns = [0x30, 3, 0x82, 1, b'a'];
+        assert_eq!(parse(&[&[0x30, 7, 0xa0, 5][..], &dns].concat()), Ok(()));
+        assert_eq!(parse(&[&[0x30, 7, 0xa1, 5][..], &dns].concat()), Ok(()));
+        assert_eq!(parse(&[0x30, 0]), Err(Error::NameConstraintsEmpty));
+        assert_eq!(parse(&[0x30, 2, 0xa0, 0]), Err(Error::NameConstraintsEmpty));
+        assert_eq!(parse(&[0x30, 4, 0xa0, 0, 0xa1, 0]), Err(Error::NameConstraintsEmpty));
+        let with_minimum = [0x30, 10, 0xa0, 8, 0x30, 6, 0x82, 1, b'a', 0x80, 1, 1];
+        assert!(matches!(parse(&with_minimum), Err(Error::Der { .. })));
+    }
+}
