@@ -46,6 +46,14 @@ pub(crate) const fn implicit(number: u8) -> Tag {
     0x80 | number
 }
 
+/// Whether an identifier octet is one that DER knows here: of one octet, and for a universal type constructed exactly if the type is
+/// (SEQUENCE, SET, EXTERNAL, EMBEDDED PDV): BER alone cuts strings in pieces (X.690 §10.2).
+fn is_der_identifier(tag: Tag) -> bool {
+    let universal = tag & 0xc0 == 0;
+    let constructed = tag & 0x20 != 0;
+    tag & 0x1f != 0x1f && (!universal || constructed == matches!(tag & 0x1f, 8 | 11 | 16 | 17))
+}
+
 /// One element: its tag, its contents, and the whole of its octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Element<'a> {
@@ -97,7 +105,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn element(&mut self) -> Result<Element<'a>, Malformed> {
         let whole = self.rest;
-        if whole.first().is_some_and(|tag| tag & 0x1f == 0x1f) {
+        if whole.first().is_some_and(|tag| !is_der_identifier(*tag)) {
             return Err(self.fault(DerFault::UnexpectedTag));
         }
         // Nearly every length in a certificate is short: two octets decide.
@@ -316,6 +324,16 @@ mod tests {
         assert_eq!(fault(&[4, 2, 1]), DerFault::Truncated);
         assert_eq!(fault(&[4, 0, 9]), DerFault::TrailingData);
         assert_eq!(fault(&[0x1f, 0x81, 1, 0]), DerFault::UnexpectedTag);
+    }
+
+    #[test]
+    fn d01_rejects_constructed_strings_and_primitive_structures() {
+        for tag in [0x23, 0x24, 0x2c, 0x33, 0x36, 0x22, 0x21, 0x26, 0x10, 0x11] {
+            assert_eq!(fault(&[tag, 0]), DerFault::UnexpectedTag, "{tag:#x}");
+        }
+        for tag in [0x30, 0x31, 0x04, 0x0c, 0x80, 0xa0, 0x9e, 0xbe] {
+            assert!(read(&[tag, 0]).is_ok(), "{tag:#x}");
+        }
     }
 
     #[test]
