@@ -51,6 +51,18 @@ impl<'a> GeneralName<'a> {
         }
     }
 
+    /// The contents.
+    pub(crate) fn octets(&self) -> &'a [u8] {
+        match self {
+            Self::Rfc822(octets)
+            | Self::Dns(octets)
+            | Self::Uri(octets)
+            | Self::Ip(octets)
+            | Self::Other(_, octets) => octets,
+            Self::Directory(name) => name.der(),
+        }
+    }
+
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Rfc822(_) => "rfc822Name",

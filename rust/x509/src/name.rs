@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 
 use crate::der::{self, DerFault, Element, Malformed, Reader};
 
+/// Names in use have a hundred or two; upper bounds of RFC 5280 appendix A add up to about this.
+const FOLDED_NAME_BYTES_MAX: usize = 1024;
 /// id-at-commonName, 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// emailAddress, 1.2.840.113549.1.9.1.
@@ -70,36 +72,28 @@ impl<'a> Name<'a> {
         });
     }
 
-    /// Whether both are the same name under §7.1.
+    /// Whether both are the same name under §7.1. Deviation: long names are compared byte by byte alone.
     pub(crate) fn matches(&self, other: &Name<'_>) -> bool {
-        self == other || self.folded() == other.folded()
+        let foldable = self.is_foldable() && other.is_foldable();
+        self == other || (foldable && self.folded() == other.folded())
+    }
+
+    /// Whether the name is short enough to be taken apart for a comparison whose number nobody counts.
+    pub(crate) fn is_foldable(&self) -> bool {
+        self.der.len() <= FOLDED_NAME_BYTES_MAX
     }
 
     /// The name as bytes that are equal exactly when two names match: one part after another for each RDN.
     pub(crate) fn folded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.der.len());
-        for rdn in self.comparable() {
+        for rdn in self.comparable().0 {
             rdn.append_to(&mut bytes);
         }
         bytes
     }
 
-    /// Whether the name lies inside the subtree of `base`: its first RDNs are those of `base` (§4.2.1.10, §7.1).
-    pub(crate) fn within(&self, base: &Name<'_>) -> Within {
-        let (name, base) = (self.comparable(), base.comparable());
-        let Some(head) = name.get(..base.len()) else { return Within::No };
-        let mut verdict = Within::Yes;
-        for (found, wanted) in head.iter().zip(&base) {
-            match found.compare(wanted) {
-                Within::Yes => {}
-                Within::No => return Within::No,
-                Within::Unknown => verdict = Within::Unknown,
-            }
-        }
-        verdict
-    }
-
-    fn comparable(&self) -> Vec<ComparableRdn<'a>> {
+    /// The name taken apart for comparison.
+    pub(crate) fn comparable(&self) -> ComparableName<'a> {
         let mut rdns: Vec<ComparableRdn<'a>> = Vec::new();
         let _checked = self.visit(|index, attribute| {
             if index >= rdns.len() {
@@ -112,7 +106,7 @@ impl<'a> Name<'a> {
         for rdn in &mut rdns {
             rdn.0.sort_unstable();
         }
-        rdns
+        ComparableName(rdns)
     }
 
     /// Walks the RDNs, checking their structure; `each` is given the RDN's index and one attribute.
@@ -192,6 +186,27 @@ impl<'a> Comparable<'a> {
             0x0c | 0x12 | 0x13 | 0x14 | 0x16 | 0x1a | 0x1c | 0x1e => Self::Unfolded(value),
             _ => Self::Other(value),
         }
+    }
+}
+
+/// A name as §7.1 compares it.
+#[derive(Debug)]
+pub(crate) struct ComparableName<'a>(Vec<ComparableRdn<'a>>);
+
+impl ComparableName<'_> {
+    /// Whether the name lies inside the subtree of `base`: its first RDNs are those of `base` (§4.2.1.10, §7.1).
+    pub(crate) fn within(&self, base: &Name<'_>) -> Within {
+        let base = base.comparable();
+        let Some(head) = self.0.get(..base.0.len()) else { return Within::No };
+        let mut verdict = Within::Yes;
+        for (found, wanted) in head.iter().zip(&base.0) {
+            match found.compare(wanted) {
+                Within::Yes => {}
+                Within::No => return Within::No,
+                Within::Unknown => verdict = Within::Unknown,
+            }
+        }
+        verdict
     }
 }
 
@@ -475,7 +490,7 @@ pub(crate) mod tests {
         let within = |found: &[(&[u8], u8, &[u8])], base: &[(&[u8], u8, &[u8])]| {
             let (found, base) = (name(found), name(base));
             let parse = |der| Name::parse(&mut Reader::new(der, "test")).unwrap();
-            parse(&found).within(&parse(&base))
+            parse(&found).comparable().within(&parse(&base))
         };
         let widget: &[(&[u8], u8, &[u8])] = &[(ORGANIZATION, 0x0c, b"Factory-Y"), (COMMON_NAME, 0x0c, b"w1")];
         assert_eq!(within(widget, &[(ORGANIZATION, 0x13, b"FACTORY-Y")]), Within::Yes);

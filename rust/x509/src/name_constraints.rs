@@ -15,7 +15,7 @@ use crate::certificate::Certificate;
 use crate::der::{self, Malformed, Reader};
 use crate::error::Error;
 use crate::general_name::{GeneralName, Underscores, address, is_host_name};
-use crate::name::{Within, brief, text};
+use crate::name::{ComparableName, Within, brief, text};
 
 /// The two lists of subtrees of one CA.
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +79,11 @@ impl<'a> NameConstraints<'a> {
     }
 
     fn check_name(&self, name: &GeneralName<'_>, budget: &mut Budget) -> Result<(), Error> {
+        let mut taken_apart = None;
         let mut excluded = Reader::new(self.excluded, "generalSubtrees");
         while !excluded.is_empty() {
             let base = subtree(&mut excluded)?;
-            if compare(name, &base, budget)?.is_some_and(|within| within != Within::No) {
+            if compare(name, &base, &mut taken_apart, budget)?.is_some_and(|within| within != Within::No) {
                 return Err(Error::NameExcluded { name: brief(name) });
             }
         }
@@ -90,7 +91,7 @@ impl<'a> NameConstraints<'a> {
         let (mut constrained, mut inside) = (false, false);
         while !permitted.is_empty() && !inside {
             let base = subtree(&mut permitted)?;
-            if let Some(within) = compare(name, &base, budget)? {
+            if let Some(within) = compare(name, &base, &mut taken_apart, budget)? {
                 constrained = true;
                 inside = within == Within::Yes;
             }
@@ -100,28 +101,77 @@ impl<'a> NameConstraints<'a> {
     }
 }
 
-/// Where `name` lies, seen from `base`; `None` when they are of different kinds.
-fn compare(name: &GeneralName<'_>, base: &GeneralName<'_>, budget: &mut Budget) -> Result<Option<Within>, Error> {
+/// Where `name` lies, seen from `base`; `None` when they are of different kinds. `taken_apart` keeps the name's parts from one base to
+/// the next.
+fn compare<'a>(
+    name: &GeneralName<'a>,
+    base: &GeneralName<'_>,
+    taken_apart: &mut Option<Parts<'a>>,
+    budget: &mut Budget,
+) -> Result<Option<Within>, Error> {
     budget.spend(Counter::Comparisons, 1)?;
     if !name.is_like(base) {
         return Ok(None);
     }
-    let within = match (name, base) {
-        (GeneralName::Dns(name), GeneralName::Dns(base)) => dns_within(name, base),
-        (GeneralName::Ip(name), GeneralName::Ip(base)) => ip_within(name, base),
-        (GeneralName::Rfc822(name), GeneralName::Rfc822(base)) => mailbox_within(name, base),
-        (GeneralName::Uri(name), GeneralName::Uri(base)) => uri_within(name, base),
-        (GeneralName::Directory(name), GeneralName::Directory(base)) => {
-            // Comparing directory names takes them apart: paid by their length.
-            let octets = name.der().len().saturating_add(base.der().len());
-            budget.spend(Counter::Comparisons, octets.div_euclid(8))?;
-            Some(name.within(base))
+    if taken_apart.is_none() {
+        // Looking at a name is paid by its length. Where a name that is no name lies, nobody can say.
+        budget.spend(Counter::Comparisons, name.octets().len().div_euclid(8))?;
+        *taken_apart = Parts::of(name);
+    }
+    let Some(parts) = taken_apart else { return Err(Error::GeneralNameInvalid { name: brief(name) }) };
+    Ok(Some(match (parts, base) {
+        (Parts::Dns { host, wildcard }, GeneralName::Dns(base)) => dns_within(host, *wildcard, base),
+        (Parts::Ip(octets), GeneralName::Ip(base)) => ip_within(octets, base),
+        (Parts::Mailbox { local, host }, GeneralName::Rfc822(base)) => mailbox_within(local, host, base),
+        (Parts::Uri { host }, GeneralName::Uri(base)) => yes_if(host_within(host, base)),
+        (Parts::Directory(name), GeneralName::Directory(base)) => {
+            budget.spend(Counter::Comparisons, base.der().len().div_euclid(2))?;
+            name.within(base)
         }
         // §4.2.1.10: a constraint that is not understood is obeyed by refusing every name of its kind.
         _ => return Err(Error::NameConstraintUnsupported { form: name.kind() }),
-    };
-    // Where a name that is no name lies, nobody can say.
-    within.map(Some).ok_or_else(|| Error::GeneralNameInvalid { name: brief(name) })
+    }))
+}
+
+/// A name as it is compared.
+#[derive(Debug)]
+enum Parts<'a> {
+    /// A wildcard's `*` stands for one label in front of `host` (RFC 9525 §6.3).
+    Dns {
+        host: &'a [u8],
+        wildcard: bool,
+    },
+    Ip(&'a [u8]),
+    Mailbox {
+        local: &'a [u8],
+        host: &'a [u8],
+    },
+    Uri {
+        host: &'a [u8],
+    },
+    Directory(ComparableName<'a>),
+    NotUnderstood,
+}
+
+impl<'a> Parts<'a> {
+    /// `None` for a name in no form that its kind allows.
+    fn of(name: &GeneralName<'a>) -> Option<Self> {
+        Some(match name {
+            GeneralName::Dns(name) => {
+                let (host, wildcard) = name.strip_prefix(b"*.").map_or((*name, false), |host| (host, true));
+                Self::Dns { host: is_host_name(host, Underscores::Allow).then_some(host)?, wildcard }
+            }
+            GeneralName::Ip(octets) => address(octets).map(|_| Self::Ip(octets))?,
+            GeneralName::Rfc822(name) => {
+                let (local, host) = split_mailbox(name)?;
+                let well_formed = !local.is_empty() && local.is_ascii() && is_host_name(host, Underscores::Allow);
+                well_formed.then_some(Self::Mailbox { local, host })?
+            }
+            GeneralName::Uri(name) => Self::Uri { host: uri_host(name)? },
+            GeneralName::Directory(name) => Self::Directory(name.comparable()),
+            GeneralName::Other(..) => Self::NotUnderstood,
+        })
+    }
 }
 
 /// One `GeneralSubtree`: minimum is its default, so not written, and maximum absent (§4.2.1.10).
@@ -183,22 +233,18 @@ fn for_names(
     Ok(())
 }
 
-/// `base` with zero or more labels to the left. A wildcard's `*` stands for one label (RFC 9525 §6.3).
-fn dns_within(name: &[u8], base: &[u8]) -> Option<Within> {
-    let (wildcard, host) = match name.strip_prefix(b"*.") {
-        Some(host) => (true, host),
-        None => (false, name),
-    };
-    if !is_host_name(host, Underscores::Allow) {
-        return None;
-    }
+fn yes_if(inside: bool) -> Within {
+    if inside { Within::Yes } else { Within::No }
+}
+
+/// `base` with zero or more labels to the left.
+fn dns_within(host: &[u8], wildcard: bool, base: &[u8]) -> Within {
     if is_below(host, base) {
-        return Some(Within::Yes);
+        return Within::Yes;
     }
     // Of the names that `*.example.com` could be, exactly one may lie inside: `base` itself, if it is one label below `example.com`.
-    let first_label = base.split(|octet| *octet == b'.').next().unwrap_or_default();
-    let above = base.get(first_label.len().saturating_add(1)..).unwrap_or_default();
-    Some(if wildcard && above.eq_ignore_ascii_case(host) { Within::Unknown } else { Within::No })
+    let above = base.iter().position(|octet| *octet == b'.').and_then(|dot| base.get(dot.saturating_add(1)..));
+    if wildcard && above.is_some_and(|above| above.eq_ignore_ascii_case(host)) { Within::Unknown } else { Within::No }
 }
 
 /// Whether `host` is `base`, or lies below it; case does not matter. Everything lies below the empty name.
@@ -221,12 +267,10 @@ fn network(octets: &[u8]) -> Option<(&[u8], &[u8])> {
     contiguous.then_some((network, mask))
 }
 
-fn ip_within(name: &[u8], base: &[u8]) -> Option<Within> {
-    address(name)?;
-    let (network, mask) = network(base)?;
-    let inside = name.len() == network.len()
-        && name.iter().zip(network).zip(mask).all(|((name, network), mask)| name & mask == network & mask);
-    Some(if inside { Within::Yes } else { Within::No })
+fn ip_within(octets: &[u8], base: &[u8]) -> Within {
+    let Some((network, mask)) = network(base) else { return Within::Unknown };
+    let same = |((octet, network), mask): ((&u8, &u8), &u8)| octet & mask == network & mask;
+    yes_if(octets.len() == network.len() && octets.iter().zip(network).zip(mask).all(same))
 }
 
 /// Local part and host of a mailbox: the host begins after the last `@`, since a quoted local part may hold one (RFC 5321 §4.1.2).
@@ -237,16 +281,11 @@ fn split_mailbox(name: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// A constraint is one mailbox, all mailboxes at one host, or, with a leading period, all those at hosts of a domain. The local part is
 /// compared exactly.
-fn mailbox_within(name: &[u8], base: &[u8]) -> Option<Within> {
-    let (local, host) = split_mailbox(name)?;
-    if local.is_empty() || !name.is_ascii() || !is_host_name(host, Underscores::Allow) {
-        return None;
-    }
-    let inside = match split_mailbox(base) {
+fn mailbox_within(local: &[u8], host: &[u8], base: &[u8]) -> Within {
+    yes_if(match split_mailbox(base) {
         Some((base_local, base_host)) => local == base_local && host.eq_ignore_ascii_case(base_host),
         None => host_within(host, base),
-    };
-    Some(if inside { Within::Yes } else { Within::No })
+    })
 }
 
 /// The host of a mailbox or URI against a constraint: equal, or below it when the constraint begins with a period.
@@ -257,8 +296,8 @@ fn host_within(host: &[u8], base: &[u8]) -> bool {
     }
 }
 
-/// §4.2.1.10: a URI that is constrained must have an authority whose host is a fully qualified domain name.
-fn uri_within(name: &[u8], base: &[u8]) -> Option<Within> {
+/// The host of a URI. §4.2.1.10: one that is constrained must have an authority whose host is a fully qualified domain name.
+fn uri_host(name: &[u8]) -> Option<&[u8]> {
     let scheme_end = name.iter().position(|octet| *octet == b':')?;
     let (scheme, rest) = name.split_at_checked(scheme_end)?;
     let scheme_octet = |octet: &u8| octet.is_ascii_alphanumeric() || b"+-.".contains(octet);
@@ -276,10 +315,7 @@ fn uri_within(name: &[u8], base: &[u8]) -> Option<Within> {
     };
     // An address, in brackets or not, is not a domain name.
     let is_address = host.rsplit(|octet| *octet == b'.').next()?.iter().all(u8::is_ascii_digit);
-    if is_address || !is_host_name(host, Underscores::Allow) {
-        return None;
-    }
-    Some(if host_within(host, base) { Within::Yes } else { Within::No })
+    (!is_address && is_host_name(host, Underscores::Allow)).then_some(host)
 }
 
 #[cfg(test)]
@@ -288,8 +324,18 @@ mod tests {
 
     use Within::{No, Unknown, Yes};
 
+    /// `None` where the name is in no form that its kind allows.
+    fn within(name: &GeneralName<'_>, base: &GeneralName<'_>) -> Option<Within> {
+        let mut budget = Budget::new(crate::policy::Limits::default());
+        match compare(name, base, &mut None, &mut budget) {
+            Ok(within) => within,
+            Err(Error::GeneralNameInvalid { .. }) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn dns(name: &str, base: &str) -> Option<Within> {
-        dns_within(name.as_bytes(), base.as_bytes())
+        within(&GeneralName::Dns(name.as_bytes()), &GeneralName::Dns(base.as_bytes()))
     }
 
     #[test]
@@ -318,6 +364,7 @@ mod tests {
     #[test]
     fn address_constraints_have_contiguous_masks_and_one_family() {
         let v4 = |address: [u8; 4], mask: [u8; 4]| [address, mask].concat();
+        let ip_within = |name: &[u8], base: &[u8]| within(&GeneralName::Ip(name), &GeneralName::Ip(base));
         assert_eq!(ip_within(&[192, 0, 2, 9], &v4([192, 0, 2, 0], [255, 255, 255, 0])), Some(Yes));
         assert_eq!(ip_within(&[192, 0, 3, 9], &v4([192, 0, 2, 0], [255, 255, 255, 0])), Some(No));
         assert_eq!(ip_within(&[192, 0, 3, 9], &v4([0, 0, 0, 0], [0, 0, 0, 0])), Some(Yes));
@@ -333,7 +380,9 @@ mod tests {
 
     #[test]
     fn mailbox_constraints_are_a_mailbox_a_host_or_a_domain() {
-        let mail = |name: &str, base: &str| mailbox_within(name.as_bytes(), base.as_bytes());
+        let mail = |name: &str, base: &str| {
+            within(&GeneralName::Rfc822(name.as_bytes()), &GeneralName::Rfc822(base.as_bytes()))
+        };
         assert_eq!(mail("a@example.com", "a@EXAMPLE.com"), Some(Yes));
         assert_eq!(mail("A@example.com", "a@example.com"), Some(No), "local parts are exact");
         assert_eq!(mail("*@example.com", "*@example.com"), Some(Yes), "an asterisk is a character");
@@ -350,7 +399,8 @@ mod tests {
 
     #[test]
     fn uri_constraints_ask_for_a_host_name() {
-        let uri = |name: &str, base: &str| uri_within(name.as_bytes(), base.as_bytes());
+        let uri =
+            |name: &str, base: &str| within(&GeneralName::Uri(name.as_bytes()), &GeneralName::Uri(base.as_bytes()));
         assert_eq!(uri("https://host.example.com/x", "host.example.com"), Some(Yes));
         assert_eq!(uri("spiffe://user@host.example.com:8443/x?y#z", ".example.com"), Some(Yes));
         assert_eq!(uri("https://host.example.com", "example.com"), Some(No));

@@ -13,7 +13,7 @@ use crate::budget::{Budget, Counter, Spent};
 use crate::certificate::Certificate;
 use crate::context::Context;
 use crate::error::{Error, Refusal};
-use crate::name::brief;
+use crate::name::{Name, brief};
 use crate::signature::SignatureJob;
 use crate::status::{Inquiry, Placed, Status};
 use crate::validate::{First, check_ca, check_end_entity, check_path};
@@ -458,20 +458,21 @@ impl<'a> Issuers<'a> {
         let mut by_subject: Vec<usize> = (1..chain.len()).collect();
         by_subject.sort_by(|left, right| subject(left).cmp(subject(right)));
         let mut issuers = Self { by_subject, by_folded: Vec::new(), links: Vec::with_capacity(chain.len()) };
-        let mut folded_subjects: Vec<Vec<u8>> = Vec::new();
+        let mut folded_subjects: Vec<Option<Vec<u8>>> = Vec::new();
         for certificate in chain {
             let name = certificate.issuer.der();
             let anchors = context.anchors.named(&certificate.issuer);
             let presented = equal_range(&issuers.by_subject, |index| subject(index).cmp(name));
             let mut link = Link { anchors, presented, ..Link::default() };
-            if link.anchors.is_empty() && link.presented.is_empty() {
+            if link.anchors.is_empty() && link.presented.is_empty() && certificate.issuer.is_foldable() {
                 if folded_subjects.is_empty() {
-                    folded_subjects = chain.iter().map(|one| one.subject.folded()).collect();
+                    let fold = |name: &Name<'_>| name.is_foldable().then(|| name.folded());
+                    folded_subjects = chain.iter().map(|one| fold(&one.subject)).collect();
                     issuers.by_folded.clone_from(&issuers.by_subject);
                     issuers.by_folded.sort_by_key(|index| folded_subjects.get(*index));
                 }
-                let folded = certificate.issuer.folded();
-                link.anchors = context.anchors.matching(&folded);
+                let folded = Some(certificate.issuer.folded());
+                link.anchors = folded.as_deref().map_or(&[], |folded| context.anchors.matching(folded));
                 link.presented =
                     equal_range(&issuers.by_folded, |index| folded_subjects.get(*index).cmp(&Some(&folded)));
                 link.folded = true;

@@ -106,6 +106,9 @@ impl<'a> PolicyState<'a> {
         last: bool,
         budget: &mut Budget,
     ) -> Result<(), Error> {
+        // Reading them anew for each path is paid as well.
+        let octets = certificate.extensions.certificate_policies.map_or(0, <[u8]>::len);
+        budget.spend(Counter::Comparisons, octets.div_euclid(4))?;
         // (e) Without the extension, the graph is NULL.
         let policies = certificate.extensions.policies()?;
         self.graph = match (self.graph.take(), policies) {
@@ -170,6 +173,8 @@ impl<'a> PolicyState<'a> {
 
     /// §6.1.4 (a), (b), (h)–(j) after a certificate that is not the last.
     pub(crate) fn prepare(&mut self, certificate: &Certificate<'a>, budget: &mut Budget) -> Result<(), Error> {
+        let octets = certificate.extensions.policy_mappings.map_or(0, <[u8]>::len);
+        budget.spend(Counter::Comparisons, octets.div_euclid(4))?;
         let mut mappings = certificate.extensions.policy_mappings()?;
         // (a)
         if mappings.iter().any(|&(from, to)| from == ANY_POLICY || to == ANY_POLICY) {

@@ -69,38 +69,36 @@ fn dns_shows(name: &[u8], wanted: &[u8]) -> bool {
         && after_first_label.is_some_and(|rest| rest.eq_ignore_ascii_case(parent))
 }
 
-/// BR §7.1.4.3: a common name that means one of the alternative names is a letter-for-letter copy of it.
+/// BR §7.1.4.3: there is at most one common name, and if it means one of the alternative names, it is a letter-for-letter copy of it.
 ///
-/// Deviation: the Baseline Requirements ask it of every common name; one that means something else is left alone here, as it plays no
-/// part in matching.
-pub(crate) fn check_common_names(certificate: &Certificate<'_>) -> Result<(), Error> {
-    let mut verdict = Ok(());
-    let check = |common_name: &str| -> Result<(), Error> {
-        let common_address = lenient_address(common_name);
-        let (mut means, mut copies) = (false, false);
-        let mut names = certificate.extensions.subject_alt_names()?;
-        while let Some(name) = names.next()? {
-            match name {
-                GeneralName::Dns(name) => {
-                    means |= name.eq_ignore_ascii_case(common_name.as_bytes());
-                    copies |= name == common_name.as_bytes();
-                }
-                GeneralName::Ip(octets) => {
-                    let Some(address) = address(octets) else { continue };
-                    means |= common_address == Some(address);
-                    copies |= address.to_string() == common_name;
-                }
-                GeneralName::Rfc822(_) | GeneralName::Directory(_) | GeneralName::Uri(_) | GeneralName::Other(..) => {}
+/// Deviation: the Baseline Requirements ask a copy of every common name; one that means something else is left alone here, as it plays
+/// no part in matching.
+pub(crate) fn check_common_name(certificate: &Certificate<'_>) -> Result<(), Error> {
+    let mut only = None;
+    let mut several = false;
+    certificate.subject.for_common_names(|attribute| several |= only.replace(attribute.value).is_some());
+    if several {
+        return Err(Error::CommonNameAmbiguous);
+    }
+    let Some(common_name) = only.as_ref().and_then(text) else { return Ok(()) };
+    let common_address = lenient_address(common_name);
+    let (mut means, mut copies) = (false, false);
+    let mut names = certificate.extensions.subject_alt_names()?;
+    while let Some(name) = names.next()? {
+        match name {
+            GeneralName::Dns(name) => {
+                means |= name.eq_ignore_ascii_case(common_name.as_bytes());
+                copies |= name == common_name.as_bytes();
             }
+            GeneralName::Ip(octets) => {
+                let same = common_address.is_some() && address(octets) == common_address;
+                means |= same;
+                copies |= same && common_address.is_some_and(|address| address.to_string() == common_name);
+            }
+            GeneralName::Rfc822(_) | GeneralName::Directory(_) | GeneralName::Uri(_) | GeneralName::Other(..) => {}
         }
-        if means && !copies { Err(Error::CommonNameNotInSubjectAltName) } else { Ok(()) }
-    };
-    certificate.subject.for_common_names(|attribute| {
-        if let (Ok(()), Some(common_name)) = (&verdict, text(&attribute.value)) {
-            verdict = check(common_name);
-        }
-    });
-    verdict
+    }
+    if means && !copies { Err(Error::CommonNameNotInSubjectAltName) } else { Ok(()) }
 }
 
 /// An address in any spelling that somebody's resolver takes: four numbers, or one, each decimal, octal or hexadecimal; and the many

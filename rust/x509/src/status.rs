@@ -175,9 +175,9 @@ impl<'a> Inquiry<'_, 'a> {
         // signed by the certificate's issuer or by a CA above that.
         for (at, signer) in self.chain.iter().enumerate() {
             let node = Node::Presented(at);
-            let separate = !self.path.iter().any(|other| other.node == node)
-                && signer.subject.matches(&list.issuer)
-                && signer.extensions.key_usage().is_ok_and(|usage| usage.is_some_and(KeyUsage::crl_sign));
+            let may_sign = signer.extensions.key_usage().is_ok_and(|usage| usage.is_some_and(KeyUsage::crl_sign));
+            let separate =
+                may_sign && !self.path.iter().any(|other| other.node == node) && signer.subject.matches(&list.issuer);
             if !separate {
                 continue;
             }

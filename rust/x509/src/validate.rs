@@ -56,6 +56,8 @@ pub enum Rule {
     ExtendedKeyUsage,
     /// Its issuer is the certificate above.
     IssuerName,
+    /// It has the key identifier that the certificate below points to.
+    KeyIdentifiers,
     /// The signature is that of the certificate above.
     Signature,
     /// Every CA above allows as many intermediates.
@@ -87,6 +89,7 @@ impl Rule {
             Self::KeyUsage => "key usage",
             Self::ExtendedKeyUsage => "extended key usage",
             Self::IssuerName => "issuer name",
+            Self::KeyIdentifiers => "key identifiers",
             Self::Signature => "signature",
             Self::PathLength => "path length",
             Self::NameConstraints => "name constraints",
@@ -111,6 +114,7 @@ impl Rule {
             Self::KeyUsage => "RFC 5280 §6.1.4 (n)",
             Self::ExtendedKeyUsage => "RFC 5280 §4.2.1.12",
             Self::IssuerName => "RFC 5280 §6.1.3 (a)(4)",
+            Self::KeyIdentifiers => "RFC 5280 §4.2.1.2",
             Self::Signature => "RFC 5280 §6.1.3 (a)(1)",
             Self::PathLength => "RFC 5280 §6.1.4 (l), (m)",
             Self::NameConstraints => "RFC 5280 §6.1.3 (b), (c)",
@@ -166,18 +170,11 @@ pub(crate) fn check_path(
     for (position, &certificate) in path.iter().enumerate().rev() {
         let last = position == 0;
         // §6.1.3 (a)(1) is a SignatureJob, (a)(3) is in status.rs; (a)(2), and §6.1.4 (k), (n), (o), are of the certificate alone.
-        // §6.1.3 (a)(4)
-        let chained = if certificate.issuer.matches(&working_issuer.subject) {
-            check_key_identifiers(certificate, working_issuer, policy)
-        } else {
-            Err(Error::IssuerNameMismatch)
-        };
-        if let Err(error @ Error::SubjectKeyIdentifierMissing) = chained {
-            sink.take(position.saturating_add(1), Rule::Issuance, Err(error))
-                .map_err(at(position.saturating_add(1)))?;
-        } else {
-            sink.take(position, Rule::IssuerName, chained).map_err(at(position))?;
-        }
+        // §6.1.3 (a)(4): the search joins certificates by their names and by nothing else, so the names are known to match.
+        sink.take(position, Rule::IssuerName, Ok(())).map_err(at(position))?;
+        let above = position.saturating_add(1);
+        let identified = check_key_identifiers(certificate, working_issuer, policy);
+        sink.take(above, Rule::KeyIdentifiers, identified).map_err(at(above))?;
 
         // §6.1.4 (l) of every certificate but the last.
         if !last && !certificate.self_issued() {

@@ -24,7 +24,7 @@ pub(crate) fn check_anchor(anchor: &Certificate<'_>) -> Result<(), Error> {
 }
 
 /// BR §7.1.2.7: alternative names are critical only where there is no subject; extended key usage is there, is never critical, and does
-/// not say "anything"; common names copy alternative names.
+/// not say "anything"; the common name copies an alternative name.
 pub(crate) fn check_end_entity(certificate: &Certificate<'_>) -> Result<(), Error> {
     match certificate.extensions.allows_purpose(ANY_EXTENDED_KEY_USAGE, AnyPurpose::DoesNotCount)? {
         None => return Err(Error::ExtendedKeyUsageMissing),
@@ -37,5 +37,5 @@ pub(crate) fn check_end_entity(certificate: &Certificate<'_>) -> Result<(), Erro
     if certificate.extensions.is_critical(Known::EXTENDED_KEY_USAGE) {
         return Err(Error::ExtensionMustNotBeCritical { extension: "extKeyUsage" });
     }
-    server_name::check_common_names(certificate)
+    server_name::check_common_name(certificate)
 }

@@ -1,85 +1,14 @@
 //! The search and its budget, driven by hand: certificates carry no real signatures, the test is the one that checks them.
 
-#![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
 
-use holdfast_x509::{Anchors, Certificate, Context, Policy, Search, Step, UnixSeconds};
+mod forge;
 
-const NOW: UnixSeconds = UnixSeconds(1_790_000_000);
-
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let inside = parts.concat();
-    let length = match inside.len() {
-        short @ 0..=0x7f => vec![u8::try_from(short).unwrap()],
-        long => [&[0x82], u16::try_from(long).unwrap().to_be_bytes().as_slice()].concat(),
-    };
-    // Lengths from 128 to 255 have their own form.
-    let length = if (0x80..0x100).contains(&inside.len()) { vec![0x81, length[2]] } else { length };
-    [&[tag], length.as_slice(), &inside].concat()
-}
-
-fn name(common_name: &str) -> Vec<u8> {
-    let attribute = element(0x30, &[&[6, 3, 0x55, 4, 3], &element(0x0c, &[common_name.as_bytes()])]);
-    element(0x30, &[&element(0x31, &[&attribute])])
-}
-
-/// A version 3 P-256 certificate whose key is `key` repeated; a CA when `ca`, with `path_len` when given.
-fn certificate(subject: &str, issuer: &str, key: u8, ca: bool, path_len: Option<u8>) -> Vec<u8> {
-    let ecdsa = element(0x30, &[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
-    let algorithm =
-        element(0x30, &[&[6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]]);
-    let spki = element(0x30, &[&algorithm, &element(3, &[&[0, 4], &[key; 64]])]);
-    let validity = element(0x30, &[&element(0x17, &[b"200101000000Z"]), &element(0x17, &[b"491231235959Z"])]);
-    let path_len = path_len.map_or(Vec::new(), |path_len| vec![2, 1, path_len]);
-    let basic = if ca { element(0x30, &[&[1, 1, 0xff], &path_len]) } else { element(0x30, &[]) };
-    let extension = element(0x30, &[&[6, 3, 0x55, 0x1d, 19, 1, 1, 0xff], &element(4, &[&basic])]);
-    let extensions = element(0xa3, &[&element(0x30, &[&extension])]);
-    let tbs = element(
-        0x30,
-        &[&[0xa0, 3, 2, 1, 2], &[2, 1, 1], &ecdsa, &name(issuer), &validity, &name(subject), &spki, &extensions],
-    );
-    element(0x30, &[&tbs, &ecdsa, &[3, 2, 0, key]])
-}
-
-#[derive(Debug, PartialEq)]
-struct End {
-    verdict: Result<Vec<usize>, (&'static str, Option<usize>)>,
-    signatures_count: usize,
-}
-
-/// Runs a search to its end; `good` decides each signature by the child's and issuer's key bytes.
-fn run(chain: &[Vec<u8>], anchors: &[Vec<u8>], policy: &Policy, good: impl Fn(u8, u8) -> bool) -> End {
-    let anchors = Anchors::new(anchors.iter().cloned()).unwrap();
-    let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
-    let context = Context::new(&anchors, policy, NOW);
-    let mut search = Search::new(&chain, &context);
-    let mut signatures_count = 0;
-    for _ in 0..1_000 {
-        match search.next() {
-            Step::Candidate(candidate) => {
-                for (edge, job) in candidate.jobs {
-                    signatures_count += 1;
-                    search.report(edge, good(job.signature[0], job.public_key[1]));
-                }
-            }
-            Step::Accepted(path) => return End { verdict: Ok(path.presented().to_vec()), signatures_count },
-            Step::Refused(refusal) => {
-                return End { verdict: Err((refusal.code(), refusal.position)), signatures_count };
-            }
-        }
-    }
-    panic!("the search does not end");
-}
-
-/// Policy for bags of any size, so that a test reaches what lies behind the size limits.
-fn roomy() -> Policy {
-    let mut policy = Policy::client_auth();
-    policy.limits.certificates_count_max = 1_000;
-    policy.limits.chain_bytes_max = 1 << 20;
-    policy
-}
+use forge::{NOW, certificate, roomy, run};
+use holdfast_x509::{Anchors, Certificate, Context, Policy, Search, Step};
 
 #[test]
-fn finds_the_path_among_reordered_duplicate_and_unrelated_certificates_p16() {
+fn p16_finds_the_path_among_reordered_duplicate_and_unrelated_certificates() {
     let leaf = certificate("widget", "tech", 1, false, None);
     let tech = certificate("tech", "factory", 2, true, None);
     let factory = certificate("factory", "root", 3, true, None);
@@ -87,7 +16,7 @@ fn finds_the_path_among_reordered_duplicate_and_unrelated_certificates_p16() {
     let other = certificate("other", "else", 5, true, None);
     let chain = [leaf, root.clone(), other, factory.clone(), tech, factory];
     let end = run(&chain, &[root], &Policy::client_auth(), |_, _| true);
-    assert_eq!(end, End { verdict: Ok(vec![0, 4, 3]), signatures_count: 3 });
+    assert_eq!((end.verdict, end.signatures_count), (Ok(vec![0, 4, 3]), 3));
 }
 
 #[test]
@@ -96,11 +25,12 @@ fn p01_filler_costs_no_signature() {
     chain.extend((1..10).map(|key| certificate("S", "S", key, true, None)));
     chain.extend((0..440).map(|_| certificate("N", "M", 9, true, None)));
     let root = [certificate("root", "root", 4, true, None)];
-    let refused = |code| End { verdict: Err((code, Some(1))), signatures_count: 0 };
-    assert_eq!(run(&chain, &root, &roomy(), |_, _| true), refused("unknown_issuer"));
+    let end = run(&chain, &root, &roomy(), |_, _| true);
+    assert_eq!((end.verdict, end.signatures_count), (Err(("unknown_issuer", Some(1))), 0));
+    assert_eq!(end.spent, holdfast_x509::Spent::default(), "not one step");
     // With the limits of a handshake it does not even get that far.
     let end = run(&chain, &root, &Policy::client_auth(), |_, _| true);
-    assert_eq!(end, End { verdict: Err(("too_many_certificates", None)), signatures_count: 0 });
+    assert_eq!((end.verdict, end.signatures_count), (Err(("too_many_certificates", None)), 0));
 }
 
 #[test]
@@ -131,7 +61,7 @@ fn p07_honest_rollover_of_ten_anchors_with_one_name_is_accepted() {
     let chain = [certificate("widget", "tech", 1, false, None), certificate("tech", "root", 2, true, None)];
     let newest = |child: u8, issuer: u8| child == 1 || issuer == 109;
     let end = run(&chain, &anchors, &Policy::client_auth(), newest);
-    assert_eq!(end, End { verdict: Ok(vec![0, 1]), signatures_count: 11 });
+    assert_eq!((end.verdict, end.signatures_count), (Ok(vec![0, 1]), 11));
 }
 
 #[test]
@@ -174,11 +104,11 @@ fn an_edge_is_checked_once_however_many_paths_share_it() {
     let chain = [certificate("widget", "tech", 1, false, None), certificate("tech", "root", 2, true, None)];
     let anchors = [certificate("root", "root", 3, true, None), certificate("root", "root", 4, true, None)];
     let end = run(&chain, &anchors, &Policy::client_auth(), |child, issuer| child == 1 || issuer == 4);
-    assert_eq!(end, End { verdict: Ok(vec![0, 1]), signatures_count: 3 });
+    assert_eq!((end.verdict, end.signatures_count), (Ok(vec![0, 1]), 3));
 }
 
 #[test]
-fn path_len_counts_intermediates_that_are_not_self_issued_t03() {
+fn t03_path_len_counts_intermediates_that_are_not_self_issued() {
     let chain = |path_len| {
         [
             certificate("widget", "tech", 1, false, None),
