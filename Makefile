@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Rust builds link against the interpreter that will load them, whatever `python3` is on this machine.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+# Conformance data beside the checkout, if it is there; the tests that read it say so where it is not.
+export HOLDFAST_VECTORS ?= $(wildcard $(abspath $(CURDIR)/../shared/vectors))
 RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -name 'Cargo.toml' \) -print)
 # An interpreter that can make the environment and load a stable-ABI extension.
 SUITABLE := import sys, sysconfig, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or bool(sysconfig.get_config_var("Py_GIL_DISABLED")))

@@ -17,13 +17,21 @@ CASES = {
 }
 
 
-def run(directory: Path, case: str, required: str) -> subprocess.CompletedProcess[str]:
+DATA = """import pytest
+@pytest.mark.vectors
+@pytest.mark.skip(reason='no data')
+def test_it(): pass
+"""
+
+
+def run(directory: Path, case: str, required: str, vectors: str = "") -> subprocess.CompletedProcess[str]:
     shutil.copy(Path(__file__).parents[1] / "conftest.py", directory / "conftest.py")
-    (directory / "test_case.py").write_text(CASES[case] + "\ndef test_other(): pass\n" * (case != "module"))
-    (directory / "pytest.ini").write_text("[pytest]\n")
+    text = DATA if case == "data" else CASES[case]
+    (directory / "test_case.py").write_text(text + "\ndef test_other(): pass\n" * (case != "module"))
+    (directory / "pytest.ini").write_text("[pytest]\nmarkers = vectors\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", directory],
-        env={**os.environ, "HOLDFAST_REQUIRE_SERVICES": required},
+        env={**os.environ, "HOLDFAST_REQUIRE_SERVICES": required, "HOLDFAST_VECTORS": vectors},
         capture_output=True,
         text=True,
         check=False,
@@ -45,3 +53,8 @@ def test_a_skip_fails_where_every_test_is_required(tmp_path: Path, case: str) ->
     assert result.returncode in {1, 2}
     assert "no broker: skipped, but HOLDFAST_REQUIRE_SERVICES=1 asks for every test" in result.stdout
     assert "skipped," not in result.stdout.splitlines()[-1]
+
+
+def test_data_is_promised_only_where_it_is_said_to_be(tmp_path: Path) -> None:
+    assert "1 passed, 1 skipped" in run(tmp_path, "data", "1").stdout
+    assert "1 passed, 1 error" in run(tmp_path, "data", "1", vectors="somewhere").stdout

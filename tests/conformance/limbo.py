@@ -1,0 +1,75 @@
+"""x509-limbo's cases through the public face: `Policy` as each case asks, nothing lenient. The data lies elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from holdfast import HoldfastError, Policy, Purpose, TrustStore, VerificationError, Verifier
+
+# Cases without a time hold at any: their certificates run from 1970 to 2969.
+PRESENT = datetime(2026, 11, 23, tzinfo=UTC)
+SUITES = {"core": "limbo-dev.json.gz", "client": "limbo-client-dev.json.gz", "bettertls": "limbo-bettertls-dev.json.gz"}
+
+
+def directory() -> Path | None:
+    """Where the data lies, if anywhere: `HOLDFAST_VECTORS`."""
+    named = os.environ.get("HOLDFAST_VECTORS")
+    return Path(named) if named else None
+
+
+def cases(suite: str) -> list[dict[str, Any]]:
+    """The cases of a suite, or none where there is no data."""
+    found = directory()
+    if found is None:
+        return []
+    with gzip.open(found / SUITES[suite]) as file:
+        listed: list[dict[str, Any]] = json.load(file)["testcases"]
+    return listed
+
+
+def der(pem: str) -> bytes:
+    """The one block of a PEM text."""
+    return base64.b64decode("".join(line for line in pem.split("\n") if not line.startswith("-----")))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`SUCCESS` or `FAILURE`, and for a failure our code and position."""
+
+    result: str
+    code: str | None = None
+    position: int | None = None
+
+
+def judge(case: dict[str, Any], present: datetime = PRESENT) -> Verdict:
+    """What we say of a case."""
+    fields: dict[str, Any] = {}
+    if case["validation_kind"] == "SERVER":
+        fields |= {"purpose": Purpose.SERVER_AUTH, "server_name": case["expected_peer_name"]["value"]}
+    if case["max_chain_depth"] is not None:
+        fields["max_intermediates"] = case["max_chain_depth"]
+    if case["crls"]:
+        fields["crls"] = tuple(map(der, case["crls"]))
+    at = present if case["validation_time"] is None else datetime.fromisoformat(case["validation_time"])
+    chain = [der(pem) for pem in (case["peer_certificate"], *case["untrusted_intermediates"])]
+    try:
+        store = TrustStore([der(pem) for pem in case["trusted_certs"]])
+        Verifier(store, Policy(**fields)).verify(chain, at)
+    except VerificationError as error:
+        return Verdict("FAILURE", error.code, error.position)
+    except HoldfastError as error:
+        return Verdict("FAILURE", error.code)
+    return Verdict("SUCCESS")
+
+
+def namespace(case_id: str) -> str:
+    """The part of an id that counts are kept by."""
+    parts = case_id.removeprefix("client::").split("::")
+    return "::".join(parts[:-1])
