@@ -1,4 +1,4 @@
-"""x509-limbo's cases through the public face: `Policy` as each case asks, nothing lenient. The data lies elsewhere."""
+"""x509-limbo's cases as questions that any verifier can be asked. The data lies elsewhere."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import base64
 import gzip
 import json
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from holdfast import HoldfastError, Policy, Purpose, TrustStore, VerificationError, Verifier
+from ..support.peers import Question
 
 # Cases without a time hold at any: their certificates run from 1970 to 2969.
 PRESENT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -39,34 +38,21 @@ def der(pem: str) -> bytes:
     return base64.b64decode("".join(line for line in pem.split("\n") if not line.startswith("-----")))
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """`SUCCESS` or `FAILURE`, and for a failure our code and position."""
+def question(case: dict[str, Any], present: datetime = PRESENT) -> Question:
+    """What a case asks."""
+    return Question(
+        chain=[der(pem) for pem in (case["peer_certificate"], *case["untrusted_intermediates"])],
+        roots=[der(pem) for pem in case["trusted_certs"]],
+        at=present if case["validation_time"] is None else datetime.fromisoformat(case["validation_time"]),
+        server_name=case["expected_peer_name"]["value"] if case["validation_kind"] == "SERVER" else None,
+        max_intermediates=case["max_chain_depth"],
+        crls=tuple(map(der, case["crls"])),
+    )
 
-    result: str
-    code: str | None = None
-    position: int | None = None
 
-
-def judge(case: dict[str, Any], present: datetime = PRESENT) -> Verdict:
-    """What we say of a case."""
-    fields: dict[str, Any] = {}
-    if case["validation_kind"] == "SERVER":
-        fields |= {"purpose": Purpose.SERVER_AUTH, "server_name": case["expected_peer_name"]["value"]}
-    if case["max_chain_depth"] is not None:
-        fields["max_intermediates"] = case["max_chain_depth"]
-    if case["crls"]:
-        fields["crls"] = tuple(map(der, case["crls"]))
-    at = present if case["validation_time"] is None else datetime.fromisoformat(case["validation_time"])
-    chain = [der(pem) for pem in (case["peer_certificate"], *case["untrusted_intermediates"])]
-    try:
-        store = TrustStore([der(pem) for pem in case["trusted_certs"]])
-        Verifier(store, Policy(**fields)).verify(chain, at)
-    except VerificationError as error:
-        return Verdict("FAILURE", error.code, error.position)
-    except HoldfastError as error:
-        return Verdict("FAILURE", error.code)
-    return Verdict("SUCCESS")
+def result(reason: str | None) -> str:
+    """Limbo's word for an answer."""
+    return "SUCCESS" if reason is None else "FAILURE"
 
 
 def namespace(case_id: str) -> str:

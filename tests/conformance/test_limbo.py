@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from ..support.peers import ours
 from . import limbo
+from .page import DOCS, page
 
 HERE = Path(__file__).parent
 # id → expected, actual, reason: exactly these differ.
@@ -26,16 +28,16 @@ pytestmark = [
 
 
 def check(case: dict[str, Any]) -> None:
-    verdict = limbo.judge(case)
-    assert limbo.judge(case, LATER) == verdict, "a verdict that depends on the day"
+    code = ours(limbo.question(case))
+    assert ours(limbo.question(case, LATER)) == code, "a verdict that depends on the day"
     known = DIFFERENCES.get(case["id"])
     if known is None:
-        assert verdict.result == case["expected_result"], verdict
+        assert limbo.result(code) == case["expected_result"], code
     else:
-        assert (case["expected_result"], verdict.result) == (known["expected"], known["actual"])
+        assert (case["expected_result"], limbo.result(code)) == (known["expected"], known["actual"])
         assert known["reason"]
     if case["id"] in CODES:
-        assert verdict.code == CODES[case["id"]]
+        assert code == CODES[case["id"]]
 
 
 @pytest.mark.parametrize("case", CORE, ids=[case["id"] for case in CORE])
@@ -51,11 +53,11 @@ def test_client(case: dict[str, Any]) -> None:
 def test_bettertls() -> None:
     listed = limbo.cases("bettertls")
     assert len(listed) >= 5_744
-    verdicts = {case["id"]: limbo.judge(case) for case in listed}
-    different = {case["id"] for case in listed if verdicts[case["id"]].result != case["expected_result"]}
+    codes = {case["id"]: ours(limbo.question(case)) for case in listed}
+    different = {case["id"] for case in listed if limbo.result(codes[case["id"]]) != case["expected_result"]}
     assert different == {case_id for case_id in DIFFERENCES if case_id.startswith("bettertls::")}
     pathbuilding = [case for case in listed if "pathbuilding" in case["id"]]
-    assert all(limbo.judge(case) == verdicts[case["id"]] for case in pathbuilding)
+    assert all(ours(limbo.question(case)) == codes[case["id"]] for case in pathbuilding)
 
 
 def test_the_lists_name_cases_that_exist_and_the_counts_are_what_we_say() -> None:
@@ -68,3 +70,8 @@ def test_the_lists_name_cases_that_exist_and_the_counts_are_what_we_say() -> Non
 def test_we_accept_an_invalid_chain_only_by_a_rule_of_the_web() -> None:
     accepted = {case_id for case_id, known in DIFFERENCES.items() if known["actual"] == "SUCCESS"}
     assert all(case_id.startswith("webpki::") for case_id in accepted)
+
+
+def test_the_page_says_what_happens() -> None:
+    """If this fails: `python -m tests.conformance`, and read what changed."""
+    assert DOCS.read_text() == page()
