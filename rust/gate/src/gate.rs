@@ -189,7 +189,7 @@ impl Gate {
             Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(ReturnCode::ServerUnavailable)),
             Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
         };
-        self.answer(handle, answer, &mut requests);
+        self.answer(handle, answer, now, &mut requests);
         self.pump(handle, now, &mut requests);
         requests
     }
@@ -198,10 +198,8 @@ impl Gate {
     pub fn stored(&mut self, handle: u64, packet_id: u16, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         if let Some(connection) = self.slots.get_mut(handle) {
-            match connection.session.acknowledge(packet_id) {
-                Ok(()) => self.pump(handle, now, &mut requests),
-                Err(fault) => self.broken(handle, &fault, now, &mut requests),
-            }
+            connection.session.acknowledge(packet_id);
+            self.pump(handle, now, &mut requests);
         }
         requests
     }
@@ -281,7 +279,9 @@ impl Gate {
                 Err(fault) => return self.broken(handle, &fault, now, requests),
             }
         }
-        self.send(handle, requests);
+        if let Err(fault) = self.send(handle, requests) {
+            return self.broken(handle, &fault, now, requests);
+        }
         if finished {
             self.finish(handle, now, requests);
         }
@@ -344,7 +344,7 @@ impl Gate {
             }
             Err(no) => Err(no),
         };
-        self.answer(handle, answer, requests);
+        self.answer(handle, answer, now, requests);
     }
 
     /// The checks between a good path and an admission: names, then pins.
@@ -428,22 +428,23 @@ impl Gate {
     }
 
     /// Says yes or no to a CONNECT.
-    fn answer(&mut self, handle: Handle, answer: Result<Vec<Request>, No>, requests: &mut Vec<Request>) {
+    fn answer(&mut self, handle: Handle, answer: Result<Vec<Request>, No>, now: Now, requests: &mut Vec<Request>) {
         let no = match answer {
             Ok(admitted) => {
                 requests.extend(admitted);
-                if let Some(Connection { session, stage: Stage::Live { admitted, .. }, .. }) =
-                    self.slots.get_mut(handle)
-                {
-                    // A library that refuses to write will say so again when it is pumped.
-                    let _later = session.admit(admitted.device_id.clone());
+                let Some(Connection { session, stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle)
+                else {
+                    return;
+                };
+                if let Err(fault) = session.admit(admitted.device_id.clone()) {
+                    self.broken(handle, &fault, now, requests);
                 }
                 return;
             }
             Err(no) => no,
         };
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        let _later = connection.session.answer(no.answer);
+        connection.session.answer(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source.clone();
         requests.push(self.refusal_note(handle, &source, no));
@@ -475,7 +476,7 @@ impl Gate {
             let source = connection.source.clone();
             requests.push(self.fault_note(handle, &source, fault));
         }
-        self.send(handle, requests);
+        let _unsaid = self.send(handle, requests);
         self.finish(handle, now, requests);
     }
 
@@ -484,7 +485,7 @@ impl Gate {
         self.note_end(handle, reason, requests);
         if let Some(connection) = self.slots.get_mut(handle) {
             connection.session.finish();
-            self.send(handle, requests);
+            let _unsaid = self.send(handle, requests);
             self.finish(handle, now, requests);
         }
     }
@@ -502,12 +503,13 @@ impl Gate {
         requests.push(Request::Finish { handle });
     }
 
-    fn send(&mut self, handle: Handle, requests: &mut Vec<Request>) {
-        let Some(connection) = self.slots.get_mut(handle) else { return };
-        let data = connection.session.take_output();
+    fn send(&mut self, handle: Handle, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok(()) };
+        let data = connection.session.take_output()?;
         if !data.is_empty() {
             requests.push(Request::Send { handle, data });
         }
+        Ok(())
     }
 
     fn close(&mut self, handle: Handle, requests: &mut Vec<Request>) {

@@ -1,10 +1,11 @@
 //! The stepped connection: which phase it is in, what may happen there, and what leaves it.
 
 use crate::error::Fault;
-use crate::handshake::{Peer, PresentedChain, Tls, TlsConfig};
+use crate::handshake::{Peer, PresentedChain, TlsConfig};
 use crate::limits::Limits;
 use crate::mqtt::{self, Connect, ConnectAttempt, Frame, ReturnCode};
 use crate::telemetry::{Telemetry, parse_telemetry};
+use crate::tls::Tls;
 
 /// Something the owner of the session must act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub struct Session {
     /// Decrypted and not yet read, from `consumed` on.
     plaintext: Vec<u8>,
     consumed: usize,
+    /// Packets to be sent: what is written together is sealed together.
+    packets: Vec<u8>,
+    /// Records to be sent.
+    output: Vec<u8>,
     /// Bytes fed before the verdict.
     fed: usize,
     unacknowledged: usize,
@@ -72,6 +77,8 @@ impl Session {
             phase: Phase::Handshaking,
             plaintext: Vec::new(),
             consumed: 0,
+            packets: Vec::new(),
+            output: Vec::new(),
             fed: 0,
             unacknowledged: 0,
         })
@@ -93,7 +100,7 @@ impl Session {
             Phase::Answered | Phase::Ended => return Ok(()),
             Phase::Connecting | Phase::Deciding | Phase::Open { .. } | Phase::Refusing(_) => {}
         }
-        self.tls.feed(bytes, &mut self.plaintext).or_else(|fault| self.end(fault))
+        self.tls.feed(bytes, &mut self.plaintext, &mut self.output).or_else(|fault| self.end(fault))
     }
 
     /// What happened, in order; `None` when more bytes, a call, or an acknowledgement is awaited.
@@ -128,50 +135,52 @@ impl Session {
         }
     }
 
-    /// Answers the CONNECT with yes; from here on the session reads and writes as `device_id`.
+    /// Answers the CONNECT with yes; from here on the session reads and writes as `device_id`, and its records are ours:
+    /// of the TLS library's connection, the chain and the handshake's buffers nothing is left.
     ///
     /// # Errors
-    /// `tls_error` when the library refuses to write.
+    /// `tls_error` when the library refuses to write or to give out its keys.
     pub fn admit(&mut self, device_id: String) -> Result<(), Fault> {
-        if self.phase == Phase::Deciding {
-            self.phase = Phase::Open { device_id };
-            return self.send(&mqtt::connack(ReturnCode::Accepted, 4));
+        if self.phase != Phase::Deciding {
+            return Ok(());
         }
-        Ok(())
+        self.phase = Phase::Open { device_id };
+        self.send(&mqtt::connack(ReturnCode::Accepted, 4));
+        self.flush().and_then(|()| self.tls.take_over(&mut self.output)).or_else(|fault| self.end(fault))
     }
 
     /// Answers the CONNECT with no.
-    ///
-    /// # Errors
-    /// `tls_error` when the library refuses to write.
-    pub fn answer(&mut self, code: ReturnCode) -> Result<(), Fault> {
-        if self.phase == Phase::Deciding { self.answer_connect(code, 4) } else { Ok(()) }
+    pub fn answer(&mut self, code: ReturnCode) {
+        if self.phase == Phase::Deciding {
+            self.answer_connect(code, 4);
+        }
     }
 
     /// Acknowledges a message that is stored for good.
-    ///
-    /// # Errors
-    /// `tls_error` when the library refuses to write.
-    pub fn acknowledge(&mut self, packet_id: u16) -> Result<(), Fault> {
+    pub fn acknowledge(&mut self, packet_id: u16) {
         self.unacknowledged = self.unacknowledged.saturating_sub(1);
-        if matches!(self.phase, Phase::Open { .. }) { self.send(&mqtt::puback(packet_id)) } else { Ok(()) }
+        if matches!(self.phase, Phase::Open { .. }) {
+            self.send(&mqtt::puback(packet_id));
+        }
     }
 
     /// Ends an open session from our side: 3.1.1 has no packet for it, so `close_notify` is all.
     pub fn finish(&mut self) {
         if !matches!(self.phase, Phase::Answered | Phase::Ended) {
-            self.tls.close_notify();
-            self.phase = Phase::Answered;
+            self.close();
         }
     }
 
     /// What is to be sent now. While a peer waits for its verdict there is nothing: in TLS 1.2 our Finished is held back until then.
-    pub fn take_output(&mut self) -> Vec<u8> {
-        let mut output = Vec::new();
+    ///
+    /// # Errors
+    /// `tls_error` when nothing more can be protected; what was sealed before is still there to be taken.
+    pub fn take_output(&mut self) -> Result<Vec<u8>, Fault> {
         if self.phase != Phase::Presented {
-            self.tls.drain(&mut output);
+            self.tls.drain(&mut self.output);
+            self.flush().or_else(|fault| self.end(fault))?;
         }
-        output
+        Ok(std::mem::take(&mut self.output))
     }
 
     /// Whether nothing is in hand: no message unacknowledged, no packet half read.
@@ -205,11 +214,11 @@ impl Session {
         let attempt = mqtt::parse_connect(&frame)?;
         self.consume(length);
         match (attempt, &self.phase) {
-            (ConnectAttempt::OtherLevel(level), Phase::Refusing(code)) => self.answer_connect(*code, level)?,
+            (ConnectAttempt::OtherLevel(level), Phase::Refusing(code)) => self.answer_connect(*code, level),
             (ConnectAttempt::OtherLevel(level), _) => {
-                self.answer_connect(ReturnCode::UnacceptableProtocolVersion, level)?;
+                self.answer_connect(ReturnCode::UnacceptableProtocolVersion, level);
             }
-            (ConnectAttempt::Connect(_), Phase::Refusing(code)) => self.answer_connect(*code, 4)?,
+            (ConnectAttempt::Connect(_), Phase::Refusing(code)) => self.answer_connect(*code, 4),
             (ConnectAttempt::Connect(connect), _) => {
                 self.phase = Phase::Deciding;
                 return Ok(Some(Event::Connect(connect)));
@@ -226,7 +235,7 @@ impl Session {
             let Phase::Open { device_id } = &self.phase else { break };
             let (answer, event) = read_packet(&frame, device_id, &self.limits)?;
             self.consume(length);
-            self.send(&answer)?;
+            self.send(&answer);
             match &event {
                 Some(Event::Telemetry(telemetry)) if telemetry.packet_id != 0 => {
                     self.unacknowledged = self.unacknowledged.saturating_add(1);
@@ -242,15 +251,30 @@ impl Session {
         Ok(None)
     }
 
-    fn answer_connect(&mut self, code: ReturnCode, level: u8) -> Result<(), Fault> {
-        self.send(&mqtt::connack(code, level))?;
-        self.tls.close_notify();
-        self.phase = Phase::Answered;
-        Ok(())
+    fn answer_connect(&mut self, code: ReturnCode, level: u8) {
+        self.send(&mqtt::connack(code, level));
+        self.close();
     }
 
-    fn send(&mut self, packet: &[u8]) -> Result<(), Fault> {
-        if packet.is_empty() { Ok(()) } else { self.tls.send(packet) }
+    fn send(&mut self, packet: &[u8]) {
+        self.packets.extend_from_slice(packet);
+    }
+
+    /// Seals what is to be sent.
+    fn flush(&mut self) -> Result<(), Fault> {
+        if self.packets.is_empty() {
+            Ok(())
+        } else {
+            self.tls.send(&std::mem::take(&mut self.packets), &mut self.output)
+        }
+    }
+
+    /// The last words: what is to be sent, then `close_notify`.
+    fn close(&mut self) {
+        // Where nothing can be protected any more there is nothing more to say.
+        let _unsaid = self.flush();
+        self.tls.close(&mut self.output);
+        self.phase = Phase::Answered;
     }
 
     fn unread(&self) -> &[u8] {
@@ -272,6 +296,7 @@ impl Session {
     fn end<T>(&mut self, fault: Fault) -> Result<T, Fault> {
         self.phase = Phase::Ended;
         self.plaintext = Vec::new();
+        self.packets = Vec::new();
         self.consumed = 0;
         Err(fault)
     }

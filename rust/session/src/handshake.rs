@@ -1,4 +1,5 @@
-//! The only file that names the TLS library: its settings, the slot that carries a chain out of its callbacks, the stepping.
+//! The only file that names the TLS library: its settings, the slot that carries a chain out of its callbacks, the stepping,
+//! and the keys that it leaves behind.
 //!
 //! The peer's possession of its key is checked inside the handshake, in the library's own callback (`trust.md` §1.1); the chain is only
 //! set aside there and judged later. What the library's verifier would have done is done here (§1.5): the scheme was offered,
@@ -15,10 +16,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgo
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved, SignatureScheme, version,
+    CertificateError, ConnectionTrafficSecrets, DigitallySignedStruct, DistinguishedName, Error, ExtractedSecrets,
+    KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
 };
 
+use crate::cipher::{Aead, Key, Secret};
 use crate::error::{ConfigurationFault, Fault};
+use crate::record::{Direction, Records};
 
 /// What the listener shows and how it speaks; one for all its connections.
 #[derive(Clone, Debug)]
@@ -48,6 +52,9 @@ impl TlsConfig {
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.require_ems = true;
+        // §1.7: once the device is admitted its records are ours.
+        config.enable_secret_extraction = true;
+        config.key_log = Arc::new(TrafficSecrets);
         Ok(Self(Arc::new(config)))
     }
 }
@@ -88,6 +95,9 @@ thread_local! {
 struct Slot {
     presented: Option<Vec<Vec<u8>>>,
     possession: Option<Possession>,
+    /// TLS 1.3's first application secrets.
+    client_secret: Option<Secret>,
+    server_secret: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +131,29 @@ impl Drop for SlotGuard {
 /// Runs `write` on the slot of the connection being stepped; without one there is nobody to answer for, which is an error.
 fn with_slot<T>(write: impl FnOnce(&mut Slot) -> Result<T, Error>) -> Result<T, Error> {
     SLOT.with_borrow_mut(|slot| write(slot.as_mut().ok_or(Error::General("no connection is being stepped".into()))?))
+}
+
+/// Keeps TLS 1.3's application secrets for the connection that is being stepped: the keys that the library gives out at
+/// the end say nothing of the keys that come after them.
+#[derive(Debug)]
+struct TrafficSecrets;
+
+impl KeyLog for TrafficSecrets {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        // Without a slot, or with a secret of unknown length, nothing is kept, and the records stay the library's.
+        let _kept = with_slot(|slot| {
+            match label {
+                "CLIENT_TRAFFIC_SECRET_0" => slot.client_secret = Secret::new(secret),
+                "SERVER_TRAFFIC_SECRET_0" => slot.server_secret = Secret::new(secret),
+                _ => {}
+            }
+            Ok(())
+        });
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        matches!(label, "CLIENT_TRAFFIC_SECRET_0" | "SERVER_TRAFFIC_SECRET_0")
+    }
 }
 
 /// Sets the chain aside, and checks possession of its key.
@@ -263,14 +296,14 @@ impl ClientCertVerifier for SetAside {
     }
 }
 
-/// One TLS connection.
+/// One TLS connection, in the library's hands.
 #[derive(Debug)]
-pub(crate) struct Tls {
+pub(crate) struct Handshake {
     connection: ServerConnection,
     slot: Slot,
 }
 
-impl Tls {
+impl Handshake {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
         let connection = ServerConnection::new(Arc::clone(&config.0)).map_err(|error| fault(&error))?;
         Ok(Self { connection, slot: Slot::default() })
@@ -302,8 +335,7 @@ impl Tls {
         if self.connection.is_handshaking() {
             return None;
         }
-        let slot = std::mem::take(&mut self.slot);
-        Some(match (slot.presented, slot.possession) {
+        Some(match (self.slot.presented.take(), self.slot.possession.take()) {
             (None, None) => Ok(Peer::Anonymous),
             (Some(certificates), Some(Possession::Proven { units: handshake_units })) => {
                 Ok(Peer::Presented(PresentedChain { certificates, handshake_units }))
@@ -334,12 +366,58 @@ impl Tls {
         }
     }
 
+    /// Takes the keys of a finished handshake out; the library's connection is gone. Everything that was fed must have
+    /// been whole records, and everything to be sent must have been drained: what is queued inside would be lost.
+    pub(crate) fn into_records(self) -> Result<Records, Fault> {
+        let failed = |reason: &str| Fault::new("tls_error", format!("the keys cannot be taken over: {reason}"));
+        if self.connection.is_handshaking() || self.connection.wants_write() {
+            return Err(failed("something is queued"));
+        }
+        let Slot { client_secret, server_secret, .. } = self.slot;
+        let secrets = match self.connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => match (client_secret, server_secret) {
+                (Some(client), Some(server)) => [Some(client), Some(server)],
+                (None, _) | (_, None) => return Err(failed("no secrets were kept")),
+            },
+            _ => [None, None],
+        };
+        let ExtractedSecrets { rx, tx } =
+            self.connection.dangerous_extract_secrets().map_err(|error| failed(&error.to_string()))?;
+        let [client, server] = secrets;
+        let receiving = direction(rx, client).ok_or_else(|| failed("the peer's key is not of its secret"))?;
+        let sending = direction(tx, server).ok_or_else(|| failed("our key is not of its secret"))?;
+        Ok(Records::new(receiving, sending))
+    }
+
     fn explain(&self, error: &Error) -> Fault {
         match &self.slot.possession {
             Some(Possession::Failed(reason)) => Fault::new("possession_failed", reason.clone()),
             Some(Possession::Proven { .. }) | None => fault(error),
         }
     }
+}
+
+/// Key updates that a peer may have made before its device was admitted.
+const UPDATES_BEFORE_MAX: usize = 4;
+
+/// One direction as the library left it. A secret must be the one that the key was made from, else the next key would be
+/// another than the peer's.
+fn direction((sequence, keys): (u64, ConnectionTrafficSecrets), secret: Option<Secret>) -> Option<Direction> {
+    let (aead, key, iv) = match &keys {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (Aead::Aes128Gcm, key, iv),
+        ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (Aead::Aes256Gcm, key, iv),
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (Aead::Chacha20Poly1305, key, iv),
+        _ => return None,
+    };
+    let key = Key::new(aead, key.as_ref(), iv.as_ref())?;
+    let Some(mut secret) = secret else { return Some(Direction { key, sequence, secret: None }) };
+    for _ in 0..=UPDATES_BEFORE_MAX {
+        if secret.key(aead).ok()? == key {
+            return Some(Direction { key, sequence, secret: Some(secret) });
+        }
+        secret = secret.next().ok()?;
+    }
+    None
 }
 
 fn fault(error: &Error) -> Fault {
@@ -364,7 +442,6 @@ mod tests {
         assert_eq!(config.max_early_data_size, 0);
         assert!(!config.send_half_rtt_data);
         assert!(config.require_ems);
-        assert!(!config.enable_secret_extraction);
         assert!(config.cert_decompressors.is_empty() && config.cert_compressors.is_empty());
         assert!(config.alpn_protocols.is_empty());
     }

@@ -8,18 +8,21 @@
 //!                              └──────────────────────────────┘
 //! ```
 //!
-//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library; nothing decrypted leaves before the verdict (I1), and
+//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library, only `cipher.rs` another one for cryptography; nothing decrypted leaves before the verdict (I1), and
 //! a refused peer meets one fixed machine that reads its CONNECT to answer it and nothing else (`trust.md` §1.4).
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+mod cipher;
 mod device;
 mod error;
 mod handshake;
 mod limits;
 mod mqtt;
+mod record;
 mod telemetry;
+mod tls;
 
 pub use device::{Event, Session};
 pub use error::{ConfigurationFault, Fault};

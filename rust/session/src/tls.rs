@@ -1,0 +1,131 @@
+//! One TLS connection: in the library's hands until its device is admitted, in ours afterwards. Input is cut into whole
+//! records before either sees it, so that nothing is half read when it changes hands (`trust.md` §1.7).
+
+use crate::error::Fault;
+use crate::handshake::{Handshake, Peer, TlsConfig};
+use crate::record::{Records, record_length};
+
+#[derive(Debug)]
+pub(crate) struct Tls {
+    layer: Layer,
+    /// The head of a record whose rest has not come.
+    partial: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Layer {
+    Library(Box<Handshake>),
+    Own(Box<Records>),
+    /// A take-over failed; the connection is over.
+    Gone,
+}
+
+impl Tls {
+    pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
+        Ok(Self { layer: Layer::Library(Box::new(Handshake::new(config)?)), partial: Vec::new() })
+    }
+
+    /// Takes what came, appends what it says to `plaintext` and what must be answered at once to `output`.
+    pub(crate) fn feed(
+        &mut self,
+        mut input: &[u8],
+        plaintext: &mut Vec<u8>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), Fault> {
+        while !input.is_empty() {
+            let joined = !self.partial.is_empty();
+            if joined {
+                let missing = match record_length(&self.partial)? {
+                    Some(length) => length.saturating_sub(self.partial.len()),
+                    None => crate::record::HEADER_LENGTH.saturating_sub(self.partial.len()),
+                };
+                let (head, rest) = input.split_at(missing.min(input.len()));
+                self.partial.extend_from_slice(head);
+                input = rest;
+            }
+            let whole = if joined { self.partial.as_slice() } else { input };
+            match record_length(whole) {
+                // The library says better than we what is wrong with something that is no record.
+                Err(fault) => {
+                    let whole = whole.to_vec();
+                    return self.feed_record(&whole, plaintext, output).and(Err(fault));
+                }
+                Ok(Some(length)) if whole.len() >= length => {
+                    if joined {
+                        let record = std::mem::take(&mut self.partial);
+                        self.feed_record(&record, plaintext, output)?;
+                    } else {
+                        let (record, rest) = input.split_at(length);
+                        input = rest;
+                        self.feed_record(record, plaintext, output)?;
+                    }
+                }
+                Ok(_) if joined => {}
+                Ok(_) => {
+                    self.partial.extend_from_slice(input);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn feed_record(&mut self, record: &[u8], plaintext: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), Fault> {
+        match &mut self.layer {
+            Layer::Library(handshake) => handshake.feed(record, plaintext),
+            Layer::Own(records) => records.receive(&mut record.to_vec(), plaintext, output),
+            Layer::Gone => Ok(()),
+        }
+    }
+
+    /// The peer, once the handshake is finished; nobody after that was asked.
+    pub(crate) fn peer(&mut self) -> Option<Result<Peer, Fault>> {
+        match &mut self.layer {
+            Layer::Library(handshake) => handshake.peer(),
+            Layer::Own(_) | Layer::Gone => None,
+        }
+    }
+
+    /// Appends `plaintext`, protected, to `output`.
+    pub(crate) fn send(&mut self, plaintext: &[u8], output: &mut Vec<u8>) -> Result<(), Fault> {
+        match &mut self.layer {
+            Layer::Library(handshake) => {
+                handshake.send(plaintext)?;
+                handshake.drain(output);
+                Ok(())
+            }
+            Layer::Own(records) => records.send(plaintext, output),
+            Layer::Gone => Ok(()),
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn close(&mut self, output: &mut Vec<u8>) {
+        match &mut self.layer {
+            Layer::Library(handshake) => {
+                handshake.close_notify();
+                handshake.drain(output);
+            }
+            Layer::Own(records) => records.close(output),
+            Layer::Gone => {}
+        }
+    }
+
+    /// Appends what the library has to say by itself to `output`.
+    pub(crate) fn drain(&mut self, output: &mut Vec<u8>) {
+        if let Layer::Library(handshake) = &mut self.layer {
+            handshake.drain(output);
+        }
+    }
+
+    /// Takes the connection over from the library, of which nothing is left. What it had to say goes to `output` first.
+    pub(crate) fn take_over(&mut self, output: &mut Vec<u8>) -> Result<(), Fault> {
+        self.drain(output);
+        match std::mem::replace(&mut self.layer, Layer::Gone) {
+            Layer::Library(handshake) => self.layer = Layer::Own(Box::new(handshake.into_records()?)),
+            own @ (Layer::Own(_) | Layer::Gone) => self.layer = own,
+        }
+        self.partial.shrink_to_fit();
+        Ok(())
+    }
+}
