@@ -149,11 +149,16 @@ class Gate:
         certificate_chain: Sequence[bytes],
         private_key: bytes,
         limits: Mapping[str, int],
+        telemetry: TelemetryWriter,
     ) -> Gate:
         """`certificate_chain` DER, end entity first; `private_key` PKCS #8, SEC 1 or PKCS #1 DER.
 
-        `limits` are those of `Gate.default_limits()` that are to be other than there.
+        `limits` are those of `Gate.default_limits()` that are to be other than there. What devices publish goes to
+        `telemetry` without crossing into Python.
         """
+    @staticmethod
+    def check(*, certificate_chain: Sequence[bytes], private_key: bytes, limits: Mapping[str, int]) -> None:
+        """Raise where no gate could be made of these."""
     @staticmethod
     def default_limits() -> dict[str, int]: ...
     def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> list[Request]:
@@ -168,8 +173,11 @@ class Gate:
         """The transport is gone; the handle ends."""
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""
-    def stored(self, handle: int, packet_id: int) -> list[Request]:
-        """The message of `Request.Store` is durable (or was there before): acknowledge it."""
+    def stored(self) -> list[Request]:
+        """`telemetry.fileno()` is readable: acknowledge what is durable, and take what waits."""
+    def judged(self) -> list[Request]:
+        """`judged_fileno()` is readable: a batch was judged on its own thread."""
+    def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
     def drain(self) -> list[Request]:
@@ -178,6 +186,9 @@ class Gate:
     def connections(self) -> int: ...
     @property
     def sessions(self) -> int: ...
+    @property
+    def batches(self) -> list[int]:
+        """How many batches of 1, 2, 3-4, 5-8 … chains were judged; the last counts all that were larger."""
     @property
     def counters(self) -> dict[str, int]: ...
 
@@ -247,6 +258,15 @@ class Request:
         def handle(self) -> int: ...
 
     @final
+    class Tick(Request):
+        """Call `Gate.tick` after so many milliseconds: chains wait for company, but not for long."""
+
+        __match_args__: Final = ("after_ms",)
+        def __new__(cls, after_ms: int) -> Request.Tick: ...
+        @property
+        def after_ms(self) -> int: ...
+
+    @final
     class Claim(Request):
         """An identity was never seen, or shows a new key: commit it durably (with its act), then call `Gate.claimed`."""
 
@@ -278,45 +298,6 @@ class Request:
             """The issuer is the pinned one, the leaf key is new."""
 
     @final
-    class Store(Request):
-        """A device published telemetry. `packet_id` 0: QoS 0, nothing to acknowledge."""
-
-        __match_args__: Final = (
-            "handle",
-            "packet_id",
-            "device_id",
-            "redelivered",
-            "system_properties",
-            "properties",
-            "payload",
-        )
-        def __new__(
-            cls,
-            handle: int,
-            packet_id: int,
-            device_id: str,
-            redelivered: bool,
-            system_properties: dict[str, str | None],
-            properties: dict[str, str | None],
-            payload: bytes,
-        ) -> Request.Store: ...
-        @property
-        def handle(self) -> int: ...
-        @property
-        def packet_id(self) -> int: ...
-        @property
-        def device_id(self) -> str: ...
-        @property
-        def redelivered(self) -> bool: ...
-        @property
-        def system_properties(self) -> dict[str, str | None]:
-            """By event-stream name: `message-id`, `content-type` …"""
-        @property
-        def properties(self) -> dict[str, str | None]: ...
-        @property
-        def payload(self) -> bytes: ...
-
-    @final
     class Note(Request):
         """A line for the log. `event` is a slug; values from a peer are escaped and cut to 256 characters."""
 
@@ -342,14 +323,20 @@ def connection_codes() -> list[str]:
 class TelemetryWriter:
     """The telemetry file of one worker, written by one native thread that syncs many messages at once.
 
-    `fileno()` becomes readable when `take_completed` has something; watch it with `loop.add_reader`.
+    `fileno()` becomes readable when messages are durable, or the store has failed; watch it with `loop.add_reader`.
     """
     def __new__(cls, path: str, *, queue_messages_max: int = 65536) -> TelemetryWriter: ...
     def fileno(self) -> int: ...
-    def append(self, request: Request.Store, received_at: datetime) -> bool:
-        """Queue one message; false when the queue is full (stop reading from publishers)."""
-    def take_completed(self) -> list[tuple[int, int]]:
-        """(handle, packet_id) of messages that are durable since the last call, in order."""
+    def append(
+        self,
+        device_id: str,
+        payload: bytes,
+        *,
+        received_at: datetime,
+        system_properties: Mapping[str, str | None] = ...,
+        properties: Mapping[str, str | None] = ...,
+    ) -> bool:
+        """Queue one message of another door than the gate's; false when the queue is full (stop reading)."""
     @property
     def failure(self) -> str | None:
         """Why nothing more will ever be durable, once the store has failed; `fileno()` becomes readable then, too."""

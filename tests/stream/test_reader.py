@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast._holdfast import Request, TelemetryWriter
+from holdfast._holdfast import TelemetryWriter
 from holdfast.errors import ConfigurationError
 from holdfast.stream.reader import Reader
 
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 AT = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 
 
-def message(device_id: str, payload: bytes, packet_id: int = 0, **properties: str | None) -> Request.Store:
-    return Request.Store(1, packet_id, device_id, False, {"content-type": "x"}, properties, payload)
+def message(device_id: str, payload: bytes, **properties: str | None) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "payload": payload,
+        "system_properties": {"content-type": "x"},
+        "properties": properties,
+    }
 
 
-def log(directory: Path, worker: int, *messages: tuple[Request.Store, float]) -> None:
+def log(directory: Path, worker: int, *messages: tuple[dict[str, Any], float]) -> None:
     writer = TelemetryWriter(str(directory / f"worker-{worker}.db"))
     for one, seconds in messages:
-        assert writer.append(one, datetime.fromtimestamp(AT.timestamp() + seconds, UTC))
+        assert writer.append(**one, received_at=datetime.fromtimestamp(AT.timestamp() + seconds, UTC))
     writer.close()
 
 

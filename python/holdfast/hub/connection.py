@@ -15,12 +15,12 @@ WRITE_BUFFER_BYTES_MAX = 16 * 1024
 class Connection(asyncio.BufferedProtocol):
     """A device's connection, as the loop sees it. There are tens of thousands: keep it small."""
 
-    __slots__ = ("_closing", "_door", "_held_by_gate", "_held_by_peer", "_held_by_store", "_transport", "handle")
+    __slots__ = ("_closing", "_door", "_held_by_gate", "_held_by_peer", "_transport", "handle")
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._transport: asyncio.Transport | None = None
-        self._held_by_gate = self._held_by_peer = self._held_by_store = False
+        self._held_by_gate = self._held_by_peer = False
         self.handle = 0
 
     # ── of the loop ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -68,13 +68,8 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def hold_for_gate(self, *, held: bool) -> None:
-        """Read nothing while too much of this peer is in hand."""
+        """Read nothing while too much of this peer is in hand, or the store is full."""
         self._held_by_gate = held
-        self._hold()
-
-    def hold_for_store(self, *, held: bool) -> None:
-        """Read nothing while the store is full."""
-        self._held_by_store = held
         self._hold()
 
     def finish(self) -> None:
@@ -97,7 +92,7 @@ class Connection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._held_by_gate or self._held_by_peer or self._held_by_store:
+        if self._held_by_gate or self._held_by_peer:
             if transport.is_reading():
                 transport.pause_reading()
         elif not transport.is_reading():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from holdfast._holdfast import Request
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from holdfast._holdfast import Device, Gate, TelemetryWriter
+    from holdfast._holdfast import Device, Gate
 
 READ_BUFFER_BYTES = 64 * 1024
 CLAIMS_WAITING_MAX = 4_096
@@ -29,32 +28,25 @@ class Door:
     def __init__(
         self,
         gate: Gate,
-        store: TelemetryWriter,
         log: FilteringBoundLogger,
         *,
-        now: Callable[[], datetime],
         claim: Callable[[list[messages.Claim]], None],
     ) -> None:
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._gate = gate
-        self._store = store
         self._log = log
-        self._now = now
         self._claim = claim
         self._connections: dict[int, Connection] = {}
         self._claims: list[messages.Claim] = []
         self._claims_waiting = 0
-        # Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
-        self._backlog: deque[Request.Store] = deque()
-        self._held: set[int] = set()
         self._actions: Mapping[type[Request], Callable[[Any], None]] = {
             Request.Send: self._on_send,
             Request.Pause: lambda request: self._hold(request.handle, held=True),
             Request.Resume: lambda request: self._hold(request.handle, held=False),
             Request.Finish: self._on_finish,
             Request.Close: self._on_close,
+            Request.Tick: self._on_tick,
             Request.Claim: self._on_claim,
-            Request.Store: self._on_store,
             Request.Note: self._on_note,
         }
 
@@ -94,15 +86,12 @@ class Door:
             self._perform(self._gate.claimed(handle, code))
 
     def stored(self) -> None:
-        """The store has something to say: messages are durable, or it has failed and nothing more ever will be."""
-        for handle, packet_id in self._store.take_completed():
-            self._perform(self._gate.stored(handle, packet_id))
-        while self._backlog and self._store.append(self._backlog[0], self._now()):
-            self._backlog.popleft()
-        if not self._backlog:
-            held, self._held = self._held, set()
-            for handle in held:
-                self._hold_for_store(handle, held=False)
+        """The store has something to say."""
+        self._perform(self._gate.stored())
+
+    def judged(self) -> None:
+        """Chains were judged on the gate's own thread."""
+        self._perform(self._gate.judged())
 
     def tick(self) -> None:
         """Time has passed."""
@@ -174,16 +163,8 @@ class Door:
         claims, self._claims = self._claims, []
         self._claim(claims)
 
-    def _on_store(self, request: Request.Store) -> None:
-        if not self._backlog and self._store.append(request, self._now()):
-            return
-        self._backlog.append(request)
-        self._held.add(request.handle)
-        self._hold_for_store(request.handle, held=True)
-
-    def _hold_for_store(self, handle: int, *, held: bool) -> None:
-        if connection := self._connections.get(handle):
-            connection.hold_for_store(held=held)
+    def _on_tick(self, request: Request.Tick) -> None:
+        asyncio.get_running_loop().call_later(request.after_ms / 1000, self.tick)
 
     def _on_note(self, request: Request.Note) -> None:
         self._log.log(LEVELS[request.level], request.event, **request.fields)

@@ -264,8 +264,7 @@ def _limits(settings: Settings, identity: Identity) -> dict[str, int]:
         ConfigurationError: `unknown_limit`, `bad_limit`, `unusable_tls_certificate`.
     """
     limits = {**Gate.default_limits(), **settings.limits}
-    # A gate that is made for nothing else tells whether one can be made.
-    Gate(certificate_chain=identity.certificate_chain, private_key=identity.private_key, limits=limits)
+    Gate.check(certificate_chain=identity.certificate_chain, private_key=identity.private_key, limits=limits)
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     room = max(descriptors - DESCRIPTORS_KEPT, 1)
     return limits | {"connections_count_max": min(limits["connections_count_max"], room)}

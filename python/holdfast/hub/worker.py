@@ -51,10 +51,16 @@ class Worker:
         self._servers: list[asyncio.Server] = []
         self._task: asyncio.Task[None] | None = None
         self._epoch = 0
-        gate = Gate(certificate_chain=start.certificate_chain, private_key=start.private_key, limits=start.limits)
         self._store = TelemetryWriter(start.telemetry_file)
-        self._door = Door(gate, self._store, log, now=_now, claim=self._claim)
+        gate = Gate(
+            certificate_chain=start.certificate_chain,
+            private_key=start.private_key,
+            limits=start.limits,
+            telemetry=self._store,
+        )
+        self._door = Door(gate, log, claim=self._claim)
         self._loop.add_reader(self._store.fileno(), self._on_stored)
+        self._loop.add_reader(gate.judged_fileno(), self._door.judged)
         self._tick()
 
     def receive(self, message: messages.FromSupervisor) -> None:
@@ -143,10 +149,6 @@ async def work(end: socket.socket, log: FilteringBoundLogger) -> int:
     if worker is not None:
         worker.close()
     return status
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def main() -> None:

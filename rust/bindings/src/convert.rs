@@ -1,5 +1,6 @@
-//! How values cross: times both ways. Immutable `bytes` are borrowed by `PyBackedBytes`, all else is copied.
+//! How values cross: times both ways, properties into the log. Immutable `bytes` are borrowed by `PyBackedBytes`, all else is copied.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_x509::UnixSeconds;
@@ -13,6 +14,12 @@ use crate::errors;
 pub(crate) fn now() -> UnixSeconds {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     UnixSeconds(i64::try_from(since).unwrap_or(i64::MAX))
+}
+
+/// The system's clock, milliseconds.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(since).unwrap_or(i64::MAX)
 }
 
 /// An aware datetime as whole seconds, rounded down (so that both ends of a validity are inside); `None` is now.
@@ -34,4 +41,11 @@ pub(crate) fn datetime(py: Python<'_>, at: UnixSeconds) -> PyResult<Bound<'_, Py
     let utc =
         UTC.get_or_try_init(py, || py.import("datetime")?.getattr("timezone")?.getattr("utc").map(Bound::unbind))?;
     DATETIME.import(py, "datetime", "datetime")?.call_method1("fromtimestamp", (at.0, utc))
+}
+
+/// Properties as a JSON object; the last of several values of one name counts.
+pub(crate) fn json_object(properties: impl IntoIterator<Item = (String, Option<String>)>) -> String {
+    let properties: BTreeMap<String, Option<String>> = properties.into_iter().collect();
+    // Text and nulls: there is nothing in it that JSON cannot say.
+    serde_json::to_string(&properties).unwrap_or_else(|_| "{}".to_owned())
 }

@@ -8,7 +8,9 @@ mod certificate;
 mod convert;
 mod errors;
 mod gate;
+mod plane;
 mod policy;
+mod request;
 mod stream;
 mod verifier;
 
@@ -22,7 +24,9 @@ mod _holdfast {
     #[pymodule_export]
     use crate::certificate::{Certificate, check_device_id};
     #[pymodule_export]
-    use crate::gate::{Device, Gate, Request, connection_codes};
+    use crate::gate::{Gate, connection_codes};
+    #[pymodule_export]
+    use crate::request::{Device, Request};
     #[pymodule_export]
     use crate::stream::TelemetryWriter;
     #[pymodule_export]

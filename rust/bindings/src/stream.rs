@@ -1,18 +1,20 @@
-//! The telemetry log, as the loop feeds and watches it.
+//! The telemetry log, as doors other than the gate's feed it, and as the loop watches it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 
+use crate::convert::json_object;
 use crate::errors;
-use crate::gate::Request;
 
 /// The telemetry file of one worker, written by one native thread that syncs many messages at once.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) struct TelemetryWriter {
-    writer: Mutex<Writer>,
+    writer: Arc<Writer>,
 }
 
 #[pymethods]
@@ -22,72 +24,63 @@ impl TelemetryWriter {
     fn new(py: Python<'_>, path: &str, queue_messages_max: usize) -> PyResult<Self> {
         let writer = py.detach(|| Writer::open(Path::new(path), queue_messages_max));
         let writer = writer.map_err(|error| errors::configuration(py, error.code(), &format!("{path}: {error}")))?;
-        Ok(Self { writer: Mutex::new(writer) })
+        Ok(Self { writer: Arc::new(writer) })
     }
 
     #[cfg(unix)]
     fn fileno(&self) -> i32 {
-        self.lock().descriptor()
+        self.writer.descriptor()
     }
 
-    /// Queues `Request.Store`; the properties become JSON here, `received_at` is an aware datetime.
-    fn append(&self, py: Python<'_>, request: &Bound<'_, Request>, received_at: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let Request::Store { handle, packet_id, device_id, redelivered, system_properties, properties, payload } =
-            request.get()
-        else {
-            return Err(errors::local_protocol(py, "not_a_message", "a Request.Store is wanted"));
-        };
+    #[pyo3(signature = (device_id, payload, *, received_at, system_properties = BTreeMap::new(), properties = BTreeMap::new()))]
+    fn append(
+        &self,
+        py: Python<'_>,
+        device_id: &str,
+        payload: PyBackedBytes,
+        received_at: &Bound<'_, PyAny>,
+        system_properties: BTreeMap<String, Option<String>>,
+        properties: BTreeMap<String, Option<String>>,
+    ) -> PyResult<bool> {
         let seconds: f64 = received_at.call_method0("timestamp")?.extract()?;
         #[expect(clippy::cast_possible_truncation, reason = "the range of datetime is far inside i64")]
         let received_at_ms = (seconds * 1000.0).floor() as i64;
-        let json = py.import("json")?.getattr("dumps")?;
-        let to_json = |properties: &crate::gate::Properties| -> PyResult<String> {
-            if properties.is_empty() { Ok("{}".to_owned()) } else { json.call1((properties.clone(),))?.extract() }
-        };
         let message = Message {
-            receipt: Receipt { handle: *handle, packet_id: *packet_id },
-            device_id: device_id.clone(),
+            receipt: Receipt { handle: 0, packet_id: 0 },
+            device_id: device_id.into(),
             received_at_ms,
-            redelivered: *redelivered,
+            redelivered: false,
             message_id: system_properties.get("message-id").cloned().flatten(),
-            system_properties: to_json(system_properties)?,
-            properties: to_json(properties)?,
-            payload: payload.clone(),
+            system_properties: json_object(system_properties),
+            properties: json_object(properties),
+            payload: payload.to_vec(),
         };
-        match self.lock().append(message) {
+        match self.writer.append(&mut VecDeque::from([message])) {
             Ok(()) => Ok(true),
             Err(AppendError::Full) => Ok(false),
-            Err(AppendError::Closed) => Err(failed(py, "the log takes nothing more")),
+            Err(AppendError::Closed) => {
+                Err(errors::configuration(py, "telemetry_log_failed", "the log takes nothing more"))
+            }
         }
-    }
-
-    fn take_completed(&self) -> Vec<(u64, u16)> {
-        let completed = self.lock().take_completed();
-        completed.into_iter().map(|receipt| (receipt.handle, receipt.packet_id)).collect()
     }
 
     #[getter]
     fn failure(&self) -> Option<String> {
-        self.lock().failure()
+        self.writer.failure()
     }
 
     #[getter]
     fn queued(&self) -> usize {
-        self.lock().queued()
+        self.writer.queued()
     }
 
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.lock().close());
+        py.detach(|| self.writer.close());
     }
 }
 
 impl TelemetryWriter {
-    /// No code panics while it holds this lock.
-    fn lock(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn writer(&self) -> Arc<Writer> {
+        Arc::clone(&self.writer)
     }
-}
-
-fn failed(py: Python<'_>, message: &str) -> PyErr {
-    errors::configuration(py, "telemetry_log_failed", message)
 }

@@ -1,24 +1,31 @@
 //! One connection as the gate sees it: its session, and how far it has come.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use holdfast_engine::VerifiedPath;
 use holdfast_roster::Pin;
 use holdfast_session::{PresentedChain, Session};
 use holdfast_x509::UnixSeconds;
 
+use crate::deadlines::Deadline;
+
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) session: Session,
-    pub(crate) source: String,
+    pub(crate) source: Option<IpAddr>,
     pub(crate) stage: Stage,
-    /// Monotonic milliseconds at which the present stage has lasted too long.
-    pub(crate) deadline_ms: u64,
+    /// When the present stage has lasted too long.
+    pub(crate) deadline: Deadline,
     /// Whether the loop was asked to stop reading.
     pub(crate) paused: bool,
+    /// Whether the store has no room for more of its messages.
+    pub(crate) held: bool,
 }
 
 impl Connection {
     /// Takes the verdict out, if the connection is at that stage; it is refused unless something better is put in its place.
-    pub(crate) fn take_judged(&mut self) -> Option<Judged> {
+    pub(crate) fn take_judged(&mut self) -> Option<Box<Judged>> {
         if !matches!(self.stage, Stage::Judged(_)) {
             return None;
         }
@@ -27,25 +34,32 @@ impl Connection {
     }
 
     /// The same for a claim on its way, with the keep-alive that was asked for.
-    pub(crate) fn take_claiming(&mut self) -> Option<(Judged, Option<u64>)> {
+    pub(crate) fn take_claiming(&mut self) -> Option<(Box<Judged>, Option<u32>)> {
         if !matches!(self.stage, Stage::Claiming { .. }) {
             return None;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Refused);
         if let Stage::Claiming { judged, keep_alive_ms } = stage { Some((judged, keep_alive_ms)) } else { None }
     }
+
+    /// Where it comes from, for the log.
+    pub(crate) fn source(&self) -> String {
+        self.source.map_or_else(String::new, |address| address.to_string())
+    }
 }
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// TLS, up to the verdict.
+    /// TLS, up to the chain.
     Handshake,
+    /// Its chain was set aside; the verdict is awaited.
+    Waiting,
     /// Its path is good; its CONNECT is awaited. The chain is kept until it is admitted: trust may move before.
-    Judged(Judged),
+    Judged(Box<Judged>),
     /// Its claim is being committed.
-    Claiming { judged: Judged, keep_alive_ms: Option<u64> },
+    Claiming { judged: Box<Judged>, keep_alive_ms: Option<u32> },
     /// Admitted.
-    Live { admitted: Admitted, keep_alive_ms: Option<u64> },
+    Live { admitted: Admitted, keep_alive_ms: Option<u32> },
     /// Refused; only its CONNECT is awaited, to answer it.
     Refused,
     /// Answered, or broken: read from and dropped until the peer closes.
@@ -57,7 +71,7 @@ pub(crate) enum Stage {
 pub(crate) struct Judged {
     pub(crate) chain: PresentedChain,
     pub(crate) path: VerifiedPath,
-    pub(crate) device_id: String,
+    pub(crate) device_id: Arc<str>,
     pub(crate) epoch: u64,
 }
 
@@ -70,7 +84,7 @@ impl Judged {
 /// The right to be connected as a device. Only `Admitted::when` makes one, and only in the epoch of the verdict.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    pub(crate) device_id: String,
+    pub(crate) device_id: Arc<str>,
     pub(crate) leaf: [u8; 32],
     pub(crate) anchor_fingerprint: [u8; 32],
     pub(crate) not_after: UnixSeconds,
@@ -80,7 +94,7 @@ impl Admitted {
     /// `None` when trust has moved since the verdict, or the path has run out: judge again.
     pub(crate) fn when(judged: &Judged, epoch: u64, at: UnixSeconds) -> Option<Self> {
         (judged.epoch == epoch && at <= judged.path.not_after()).then(|| Self {
-            device_id: judged.device_id.clone(),
+            device_id: Arc::clone(&judged.device_id),
             leaf: judged.path.leaf_spki_sha256(),
             anchor_fingerprint: judged.path.anchor_fingerprint(),
             not_after: judged.path.not_after(),

@@ -1,18 +1,21 @@
 //! The gate itself: who is let in, as whom, and until when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::{Verifier, hex, sha256};
 use holdfast_roster::{Pin, Placement, Roster, Trust};
 use holdfast_session::{Connect, Event, Fault, PresentedChain, ReturnCode, Session, TlsConfig};
-use holdfast_x509::{Certificate, Policy, Refusal, UnixSeconds, device_id};
+use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
 use crate::Now;
 use crate::connection::{Admitted, Connection, Judged, Stage};
+use crate::deadlines::{Deadline, Deadlines};
 use crate::limits::Limits;
 use crate::request::{Claim, Level, Note, Request, Value};
 use crate::slots::{Handle, Slots};
+use crate::verdicts::{Batch, Verdict};
 
 /// All connections of one worker of one tenant.
 #[derive(Debug)]
@@ -20,18 +23,30 @@ pub struct Gate {
     tls: TlsConfig,
     limits: Limits,
     roster: Roster,
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
     slots: Slots,
+    deadlines: Deadlines,
     half_open: usize,
+    /// Handshakes under way: while there are any, a chain waits for company.
+    handshaking: usize,
+    /// Chains set aside, and since when the first of them waits.
+    waiting: Vec<(Handle, PresentedChain)>,
+    waiting_since_ms: u64,
     /// The live session of each identity: there is one at most.
-    live: HashMap<String, Handle>,
+    live: HashMap<Arc<str>, Handle>,
     /// Claims on their way to the writer; they outlive their connection.
-    claims: HashMap<Handle, (String, Pin)>,
+    claims: HashMap<Handle, (Arc<str>, Pin)>,
     /// The latest time seen; a clock that goes back admits nobody.
     latest: UnixSeconds,
     draining: bool,
     counters: BTreeMap<&'static str, u64>,
+    batches: [u64; BATCH_SIZES],
 }
+
+/// Sizes of batches that are counted apart: 1, 2, 3–4, 5–8, … and all that is larger.
+pub const BATCH_SIZES: usize = 10;
+/// How often a live session is looked at though nothing is due: its certificate may have ended (R06).
+const LOOK_MS: u64 = 30_000;
 
 /// Why somebody is not let in: a code, and what the log should say of it.
 struct No {
@@ -74,12 +89,17 @@ impl Gate {
             verifier: verifier(roster.trust()),
             roster,
             slots: Slots::default(),
+            deadlines: Deadlines::default(),
             half_open: 0,
+            handshaking: 0,
+            waiting: Vec::new(),
+            waiting_since_ms: 0,
             live: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
             draining: false,
             counters: BTreeMap::new(),
+            batches: [0; BATCH_SIZES],
         }
     }
 
@@ -106,29 +126,39 @@ impl Gate {
     }
 
     /// A connection was accepted. No handle: there is no room for it.
-    pub fn open(&mut self, source: &str, now: Now) -> (Option<u64>, Vec<Request>) {
+    pub fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>) {
         let full =
             self.slots.len() >= self.limits.connections_count_max || self.half_open >= self.limits.half_open_count_max;
         let refused = if self.draining { Some("draining") } else { full.then_some("connection_limit") };
         if let Some(code) = refused {
-            return (None, vec![self.refusal_note(0, source, No::new(code))]);
+            return (
+                None,
+                vec![self.refusal_note(0, &source.map_or_else(String::new, |from| from.to_string()), No::new(code))],
+            );
         }
         let connection = Session::new(&self.tls, self.limits.session).map(|session| Connection {
             session,
-            source: source.to_owned(),
+            source,
             stage: Stage::Handshake,
-            deadline_ms: now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms),
+            deadline: Deadline::default(),
             paused: false,
+            held: false,
         });
-        match connection {
-            Ok(connection) => {
-                let handle = self.slots.insert(connection);
-                self.half_open = self.half_open.saturating_add(usize::from(handle.is_some()));
-                self.count("connections_opened");
-                (handle, Vec::new())
+        let handle = match connection {
+            Ok(connection) => self.slots.insert(connection),
+            Err(fault) => return (None, vec![self.fault_note(0, "", &fault)]),
+        };
+        if let Some(handle) = handle {
+            let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
+            let deadline = self.deadlines.enter(handle, due_ms);
+            if let Some(connection) = self.slots.get_mut(handle) {
+                connection.deadline = deadline;
             }
-            Err(fault) => (None, vec![self.fault_note(0, source, &fault)]),
+            self.half_open = self.half_open.saturating_add(1);
+            self.handshaking = self.handshaking.saturating_add(1);
+            self.count("connections_opened");
         }
+        (handle, Vec::new())
     }
 
     /// Bytes came.
@@ -145,14 +175,16 @@ impl Gate {
                 return requests;
             }
             Stage::Live { keep_alive_ms, .. } => {
-                connection.deadline_ms = now.monotonic_ms.saturating_add(keep_alive_ms.unwrap_or(keep_alive_max));
+                let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
+                self.deadlines.set(handle, &mut connection.deadline, due_ms);
             }
-            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
+            Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
         }
         match connection.session.receive(bytes) {
             Ok(()) => self.pump(handle, now, &mut requests),
             Err(fault) => self.broken(handle, &fault, now, &mut requests),
         }
+        self.judge_if_due(now, &mut requests);
         requests
     }
 
@@ -184,7 +216,7 @@ impl Gate {
         let Some((judged, keep_alive_ms)) = connection.take_claiming() else { return requests };
         let answer = match code {
             None => self
-                .judge_again_if_moved(judged, now)
+                .judge_again_if_moved(judged, handle, now)
                 .and_then(|judged| self.admit(handle, &judged, keep_alive_ms, now)),
             Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(ReturnCode::ServerUnavailable)),
             Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
@@ -194,12 +226,30 @@ impl Gate {
         requests
     }
 
-    /// A message is durable: acknowledge it.
-    pub fn stored(&mut self, handle: u64, packet_id: u16, now: Now) -> Vec<Request> {
+    /// Messages (connection, packet) are durable: acknowledges them, those of one connection together.
+    pub fn stored(&mut self, receipts: &[(u64, u16)], now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let mut acknowledged: Vec<Handle> = Vec::new();
+        for &(handle, packet_id) in receipts {
+            if let Some(connection) = self.slots.get_mut(handle) {
+                connection.session.acknowledge(packet_id);
+                acknowledged.push(handle);
+            }
+        }
+        acknowledged.sort_unstable();
+        acknowledged.dedup();
+        for handle in acknowledged {
+            self.pump(handle, now, &mut requests);
+        }
+        requests
+    }
+
+    /// The store is full: nothing more is read from this connection until it has room again.
+    pub fn hold(&mut self, handle: u64, held: bool) -> Vec<Request> {
         let mut requests = Vec::new();
         if let Some(connection) = self.slots.get_mut(handle) {
-            connection.session.acknowledge(packet_id);
-            self.pump(handle, now, &mut requests);
+            connection.held = held;
+            self.pause_or_resume(handle, &mut requests);
         }
         requests
     }
@@ -207,28 +257,45 @@ impl Gate {
     /// What deadlines ask for.
     pub fn tick(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
-        for handle in self.slots.handles() {
-            let Some(connection) = self.slots.get_mut(handle) else { continue };
-            let overdue = now.monotonic_ms >= connection.deadline_ms;
-            match &connection.stage {
-                Stage::Live { admitted, .. } if now.unix > admitted.not_after => {
-                    self.end_live(handle, "expired", now, &mut requests);
-                }
-                Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, &mut requests),
-                Stage::Draining { .. } if overdue => self.close(handle, &mut requests),
-                Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused if overdue => {
-                    self.note_end(handle, "handshake_deadline", &mut requests);
-                    self.close(handle, &mut requests);
-                }
-                Stage::Handshake
-                | Stage::Judged(_)
-                | Stage::Claiming { .. }
-                | Stage::Live { .. }
-                | Stage::Refused
-                | Stage::Draining { .. } => {}
+        while let Some(entry) = self.deadlines.pop(now.monotonic_ms) {
+            let Some(connection) = self.slots.get_mut(entry.handle) else { continue };
+            if entry.counts(&mut connection.deadline) {
+                self.look_at(entry.handle, now, &mut requests);
             }
         }
+        self.judge_if_due(now, &mut requests);
         requests
+    }
+
+    /// A connection's time has come, or may have.
+    fn look_at(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let overdue = now.monotonic_ms >= connection.deadline.due_ms;
+        match &connection.stage {
+            Stage::Live { admitted, .. } if now.unix > admitted.not_after => {
+                self.end_live(handle, "expired", now, requests);
+            }
+            Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, requests),
+            Stage::Draining { .. } if overdue => self.close(handle, requests),
+            _ if overdue => {
+                self.note_end(handle, "handshake_deadline", requests);
+                self.close(handle, requests);
+            }
+            Stage::Live { admitted, .. } => {
+                let ends_ms = now.until(admitted.not_after).saturating_add(1_000);
+                let look_ms = now.monotonic_ms.saturating_add(LOOK_MS.min(ends_ms)).min(connection.deadline.due_ms);
+                self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
+            }
+            Stage::Handshake
+            | Stage::Waiting
+            | Stage::Judged(_)
+            | Stage::Claiming { .. }
+            | Stage::Refused
+            | Stage::Draining { .. } => {
+                let due_ms = connection.deadline.due_ms;
+                self.deadlines.look_by(handle, &mut connection.deadline, due_ms);
+            }
+        }
     }
 
     /// Admits nobody any more, and ends live sessions that have nothing in hand. Call again until `connections` is 0.
@@ -254,6 +321,11 @@ impl Gate {
         self.live.len()
     }
 
+    /// How many batches of each size were judged: of 1, 2, 3–4, 5–8, and so on; the last counts all that were larger.
+    pub fn batches(&self) -> &[u64; BATCH_SIZES] {
+        &self.batches
+    }
+
     /// What was counted, by name; never by anything a peer claims (I15).
     pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
         &self.counters
@@ -264,12 +336,12 @@ impl Gate {
         let mut finished = false;
         while let Some(connection) = self.slots.get_mut(handle) {
             match connection.session.next_event() {
-                Ok(Some(Event::Presented(chain))) => self.present(handle, chain, now, requests),
+                Ok(Some(Event::Presented(chain))) => self.present(handle, chain, now),
                 Ok(Some(Event::Anonymous)) => self.refuse(handle, No::new("no_certificate"), requests),
                 Ok(Some(Event::Connect(connect))) => self.connect(handle, &connect, now, requests),
                 Ok(Some(Event::Telemetry(telemetry))) => {
                     let Stage::Live { admitted, .. } = &connection.stage else { continue };
-                    requests.push(Request::Store { handle, device_id: admitted.device_id.clone(), telemetry });
+                    requests.push(Request::Store { handle, device_id: Arc::clone(&admitted.device_id), telemetry });
                     self.count("messages_received");
                 }
                 Ok(Some(Event::Disconnect)) => self.note_end(handle, "disconnect", requests),
@@ -285,45 +357,115 @@ impl Gate {
         if finished {
             self.finish(handle, now, requests);
         }
+        self.pause_or_resume(handle, requests);
+    }
+
+    /// Asks the loop to read, or not to, where that has changed.
+    fn pause_or_resume(&mut self, handle: Handle, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        if connection.session.is_blocked() != connection.paused {
-            connection.paused = !connection.paused;
-            requests.push(if connection.paused { Request::Pause { handle } } else { Request::Resume { handle } });
+        let pause = connection.held || connection.session.is_blocked();
+        if pause != connection.paused {
+            connection.paused = pause;
+            requests.push(if pause { Request::Pause { handle } } else { Request::Resume { handle } });
         }
     }
 
-    /// The verdict on a chain whose key was proven.
-    fn present(&mut self, handle: Handle, chain: PresentedChain, now: Now, requests: &mut Vec<Request>) {
-        match self.judge(chain, now) {
-            Ok(judged) => {
-                if let Some(connection) = self.slots.get_mut(handle) {
-                    connection.session.accept();
-                    connection.stage = Stage::Judged(judged);
-                }
+    /// Sets aside a chain whose key was proven.
+    fn present(&mut self, handle: Handle, chain: PresentedChain, now: Now) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        connection.stage = Stage::Waiting;
+        self.handshaking = self.handshaking.saturating_sub(1);
+        if self.waiting.is_empty() {
+            self.waiting_since_ms = now.monotonic_ms;
+        }
+        self.waiting.push((handle, chain));
+    }
+
+    /// Judges what is set aside as soon as nobody else is to be waited for: enough wait, they have waited long enough, or
+    /// no other handshake is under way. A few are judged here and now; more are for `take_batch`.
+    fn judge_if_due(&mut self, now: Now, requests: &mut Vec<Request>) {
+        let (count, limits) = (self.waiting.len(), &self.limits);
+        if count == 0 || count > limits.batch_inline_max {
+            return;
+        }
+        let waited_ms = now.monotonic_ms.saturating_sub(self.waiting_since_ms);
+        if self.handshaking > 0 && count < limits.batch_count_enough && waited_ms < limits.batch_wait_ms {
+            if count == 1 {
+                requests.push(Request::Tick { after_ms: limits.batch_wait_ms.saturating_sub(waited_ms) });
             }
-            Err(no) => self.refuse(handle, no, requests),
+            return;
+        }
+        if let Some(batch) = self.batch(now, requests) {
+            let verdicts = batch.judge();
+            requests.extend(self.deliver(verdicts, now));
         }
     }
 
-    fn judge(&mut self, chain: PresentedChain, now: Now) -> Result<Judged, No> {
-        // trust.md §5.3: whoever turns the clock back revives what has expired.
+    /// Chains to be judged on another thread: more wait than are judged at once. `deliver` what comes of them.
+    pub fn take_batch(&mut self, now: Now) -> (Option<Batch>, Vec<Request>) {
+        let mut requests = Vec::new();
+        let many = self.waiting.len() > self.limits.batch_inline_max;
+        (many.then(|| self.batch(now, &mut requests)).flatten(), requests)
+    }
+
+    /// Everything that is set aside. trust.md §5.3: whoever turns the clock back revives what has expired; all are refused.
+    fn batch(&mut self, now: Now, requests: &mut Vec<Request>) -> Option<Batch> {
+        let chains = std::mem::take(&mut self.waiting);
         let floor = self.roster.trust().clock_floor.max(self.latest);
         if now.unix < floor {
-            let no = No::new("clock_behind").answer(ReturnCode::ServerUnavailable);
-            return Err(no.with("floor", Value::Text(floor.to_string())));
+            for (handle, _) in chains {
+                let no = No::new("clock_behind").answer(ReturnCode::ServerUnavailable);
+                self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
+                self.pump(handle, now, requests);
+            }
+            return None;
         }
         self.latest = now.unix;
-        let certificates: Vec<&[u8]> = chain.certificates().iter().map(Vec::as_slice).collect();
-        let verdict = self.verifier.verify_presented(&certificates, now.unix, chain.handshake_units());
-        let path = verdict.map_err(|refusal| No::of(&refusal))?;
-        let leaf = certificates.first().copied().unwrap_or_default();
-        let identity = Certificate::parse(leaf).and_then(|leaf| device_id(&leaf).map(str::to_owned));
-        let device_id = identity.map_err(|error| No::of(&Refusal::at(0, error)))?;
-        Ok(Judged { chain, path, device_id, epoch: self.roster.trust().epoch })
+        let size = usize::try_from(chains.len().next_power_of_two().trailing_zeros()).unwrap_or(BATCH_SIZES);
+        if let Some(counter) = self.batches.get_mut(size.min(BATCH_SIZES.saturating_sub(1))) {
+            *counter = counter.saturating_add(1);
+        }
+        Some(Batch::new(Arc::clone(&self.verifier), self.roster.trust().epoch, now.unix, chains))
     }
 
-    fn judge_again_if_moved(&mut self, judged: Judged, now: Now) -> Result<Judged, No> {
-        if judged.epoch == self.roster.trust().epoch { Ok(judged) } else { self.judge(judged.chain, now) }
+    /// What came of chains that were judged. A verdict that nobody waits for does nothing; one of another epoch is asked again.
+    pub fn deliver(&mut self, verdicts: Vec<Verdict>, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for Verdict { handle, epoch, chain, outcome } in verdicts {
+            let Some(connection) = self.slots.get_mut(handle) else { continue };
+            if !matches!(connection.stage, Stage::Waiting) {
+                continue;
+            }
+            if epoch != self.roster.trust().epoch {
+                if self.waiting.is_empty() {
+                    self.waiting_since_ms = now.monotonic_ms;
+                }
+                self.waiting.push((handle, chain));
+                continue;
+            }
+            match outcome {
+                Ok((path, device_id)) => {
+                    connection.session.accept();
+                    connection.stage = Stage::Judged(Box::new(Judged { chain, path, device_id, epoch }));
+                }
+                Err(refusal) => self.refuse(handle, No::of(&refusal), &mut requests),
+            }
+            self.pump(handle, now, &mut requests);
+        }
+        self.judge_if_due(now, &mut requests);
+        requests
+    }
+
+    /// A verdict from before trust has moved is worth nothing: the chain is judged again, now.
+    fn judge_again_if_moved(&mut self, judged: Box<Judged>, handle: Handle, now: Now) -> Result<Box<Judged>, No> {
+        let epoch = self.roster.trust().epoch;
+        if judged.epoch == epoch {
+            return Ok(judged);
+        }
+        let batch = Batch::new(Arc::clone(&self.verifier), epoch, now.unix, vec![(handle, judged.chain)]);
+        let verdict = batch.judge().pop().ok_or_else(|| No::new("clock_behind"))?;
+        let (path, device_id) = verdict.outcome.map_err(|refusal| No::of(&refusal))?;
+        Ok(Box::new(Judged { chain: verdict.chain, path, device_id, epoch }))
     }
 
     /// A CONNECT from a peer whose path is good: is it who it says, and may it be?
@@ -331,7 +473,8 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let Some(judged) = connection.take_judged() else { return };
         let keep_alive_ms = keep_alive_ms(connect, self.limits.keep_alive_ms_max);
-        let placed = self.judge_again_if_moved(judged, now).and_then(|judged| self.place(handle, connect, judged));
+        let placed =
+            self.judge_again_if_moved(judged, handle, now).and_then(|judged| self.place(handle, connect, judged));
         let answer = match placed {
             Ok((Placement::Known, judged)) => self.admit(handle, &judged, keep_alive_ms, now),
             Ok((placement, judged)) => {
@@ -348,7 +491,12 @@ impl Gate {
     }
 
     /// The checks between a good path and an admission: names, then pins.
-    fn place(&mut self, handle: Handle, connect: &Connect, judged: Judged) -> Result<(Placement, Judged), No> {
+    fn place(
+        &mut self,
+        handle: Handle,
+        connect: &Connect,
+        judged: Box<Judged>,
+    ) -> Result<(Placement, Box<Judged>), No> {
         let device = || Value::peer(&judged.device_id);
         let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
         if self.draining {
@@ -357,7 +505,7 @@ impl Gate {
         if connect.client_id.is_empty() {
             return Err(named("client_id_mismatch", "").answer(ReturnCode::IdentifierRejected));
         }
-        if connect.client_id != judged.device_id {
+        if connect.client_id != *judged.device_id {
             return Err(named("client_id_mismatch", &connect.client_id));
         }
         if let Some(user_name) = connect.user_name.as_deref().filter(|name| !names_device(name, &judged.device_id)) {
@@ -388,7 +536,7 @@ impl Gate {
         &mut self,
         handle: Handle,
         judged: &Judged,
-        keep_alive_ms: Option<u64>,
+        keep_alive_ms: Option<u32>,
         now: Now,
     ) -> Result<Vec<Request>, No> {
         if self.draining {
@@ -400,22 +548,25 @@ impl Gate {
         let admitted = Admitted::when(judged, self.roster.trust().epoch, now.unix);
         let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let mut requests = Vec::new();
-        let device_id = admitted.device_id.clone();
+        let device_id = Arc::clone(&admitted.device_id);
         if let Some(older) = self.live.get(&device_id).copied() {
             self.end_live(older, "taken_over", now, &mut requests);
         }
         let keep_alive_max = self.limits.keep_alive_ms_max;
         let Some(connection) = self.slots.get_mut(handle) else { return Ok(requests) };
-        connection.deadline_ms = now.monotonic_ms.saturating_add(keep_alive_ms.unwrap_or(keep_alive_max));
+        let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
+        self.deadlines.set(handle, &mut connection.deadline, due_ms);
+        let look_ms = now.monotonic_ms.saturating_add(now.until(admitted.not_after).saturating_add(1_000).min(LOOK_MS));
+        self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
         connection.stage = Stage::Live { admitted, keep_alive_ms };
-        let source = Value::peer(&connection.source);
+        let source = Value::Text(connection.source());
         self.half_open = self.half_open.saturating_sub(1);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
         requests.push(Request::Note(Note {
             level: Level::Info,
             event: "admitted",
             fields: vec![
-                ("device", device_id.as_str().into()),
+                ("device", Value::Text(device_id.to_string())),
                 ("source", source),
                 ("connection", Value::Text(format!("{handle:x}"))),
                 ("path", Value::Text(path)),
@@ -436,7 +587,7 @@ impl Gate {
                 else {
                     return;
                 };
-                if let Err(fault) = session.admit(admitted.device_id.clone()) {
+                if let Err(fault) = session.admit(Arc::clone(&admitted.device_id)) {
                     self.broken(handle, &fault, now, requests);
                 }
                 return;
@@ -446,7 +597,7 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         connection.session.answer(no.answer);
         connection.stage = Stage::Refused;
-        let source = connection.source.clone();
+        let source = connection.source();
         requests.push(self.refusal_note(handle, &source, no));
     }
 
@@ -455,7 +606,7 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         connection.session.refuse(no.answer);
         connection.stage = Stage::Refused;
-        let source = connection.source.clone();
+        let source = connection.source();
         requests.push(self.refusal_note(handle, &source, no));
     }
 
@@ -473,7 +624,7 @@ impl Gate {
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
             self.count("closed");
         } else {
-            let source = connection.source.clone();
+            let source = connection.source();
             requests.push(self.fault_note(handle, &source, fault));
         }
         let _unsaid = self.send(handle, requests);
@@ -499,7 +650,8 @@ impl Gate {
             requests.push(Request::Resume { handle });
         }
         connection.stage = Stage::Draining { bytes_left: self.limits.drain_bytes_max };
-        connection.deadline_ms = now.monotonic_ms.saturating_add(self.limits.drain_deadline_ms);
+        let due_ms = now.monotonic_ms.saturating_add(self.limits.drain_deadline_ms);
+        self.deadlines.set(handle, &mut connection.deadline, due_ms);
         requests.push(Request::Finish { handle });
     }
 
@@ -533,7 +685,11 @@ impl Gate {
                 }
             }
             Stage::Draining { .. } => {}
-            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {
+            Stage::Handshake => {
+                self.half_open = self.half_open.saturating_sub(1);
+                self.handshaking = self.handshaking.saturating_sub(1);
+            }
+            Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {
                 self.half_open = self.half_open.saturating_sub(1);
             }
         }
@@ -545,12 +701,17 @@ impl Gate {
         let (level, who) = match &connection.stage {
             Stage::Live { admitted, .. } => (Level::Info, ("device", Value::peer(&admitted.device_id))),
             // Before possession is proven only the source is known (trust.md §1.9); a refusal was noted when it was reached.
-            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } if reason == "handshake_deadline" => {
-                (Level::Warning, ("source", Value::peer(&connection.source)))
+            Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. }
+                if reason == "handshake_deadline" =>
+            {
+                (Level::Warning, ("source", Value::Text(connection.source())))
             }
-            Stage::Handshake | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused | Stage::Draining { .. } => {
-                return;
-            }
+            Stage::Handshake
+            | Stage::Waiting
+            | Stage::Judged(_)
+            | Stage::Claiming { .. }
+            | Stage::Refused
+            | Stage::Draining { .. } => return,
         };
         let connection = Value::Text(format!("{handle:x}"));
         let fields = vec![who, ("connection", connection), ("reason", reason.into())];
@@ -579,14 +740,14 @@ impl Gate {
     }
 }
 
-fn verifier(trust: &Trust) -> Verifier {
-    Verifier::new(Arc::clone(&trust.anchors), Policy::client_auth())
+fn verifier(trust: &Trust) -> Arc<Verifier> {
+    Arc::new(Verifier::new(Arc::clone(&trust.anchors), Policy::client_auth()))
 }
 
 fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
     Claim {
         handle,
-        device_id: judged.device_id.clone(),
+        device_id: judged.device_id.to_string(),
         pin: judged.pin(),
         path_fingerprints: judged.path.fingerprints().to_vec(),
         anchor_fingerprint: judged.path.anchor_fingerprint(),
@@ -595,9 +756,9 @@ fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
 }
 
 /// MQTT 3.1.1 §3.1.2.10: one and a half times what the client promises; 0 promises nothing and gets the longest silence there is.
-fn keep_alive_ms(connect: &Connect, max: u64) -> Option<u64> {
-    let promised = u64::from(connect.keep_alive_seconds) * 1_500;
-    (promised != 0).then_some(promised.min(max))
+fn keep_alive_ms(connect: &Connect, max: u64) -> Option<u32> {
+    let promised = u32::from(connect.keep_alive_seconds).saturating_mul(1_500);
+    (promised != 0).then_some(promised.min(u32::try_from(max).unwrap_or(u32::MAX)))
 }
 
 /// Whether a user name is of this device: `{host}/{device}/?{query}`, as stock SDKs write it, or the device's id alone. What the host

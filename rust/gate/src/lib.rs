@@ -6,15 +6,20 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod connection;
+mod deadlines;
 mod gate;
+mod judges;
 mod limits;
 mod request;
 mod slots;
+mod verdicts;
 
-pub use gate::Gate;
+pub use gate::{BATCH_SIZES, Gate};
 pub use holdfast_session::{ConfigurationFault, TlsConfig};
+pub use judges::Judges;
 pub use limits::Limits;
 pub use request::{Claim, Level, Note, Request, Value};
+pub use verdicts::{Batch, Verdict};
 
 use holdfast_x509::UnixSeconds;
 
@@ -26,6 +31,13 @@ pub struct Now {
     pub monotonic_ms: u64,
     /// The calendar: certificates.
     pub unix: UnixSeconds,
+}
+
+impl Now {
+    /// Milliseconds until `at` of the calendar; 0 when it has passed.
+    pub(crate) fn until(self, at: UnixSeconds) -> u64 {
+        u64::try_from(at.0.saturating_sub(self.unix.0)).unwrap_or(0).saturating_mul(1_000)
+    }
 }
 
 /// Codes of refusals that are the gate's own; those of the judge and the session are in their crates.

@@ -18,6 +18,12 @@ pub struct Limits {
     pub drain_bytes_max: usize,
     /// The longest silence that any keep-alive buys: the wire contract's 29.45 minutes.
     pub keep_alive_ms_max: u64,
+    /// Chains that are judged together without waiting for more: the lanes of the widest kernel (`design.md` §3).
+    pub batch_count_enough: usize,
+    /// How long the first of them waits for company while other handshakes are under way.
+    pub batch_wait_ms: u64,
+    /// Chains that are judged on the loop's thread at the most: beyond it another thread is worth waking.
+    pub batch_inline_max: usize,
     /// Bounds on one connection's bytes.
     pub session: session::Limits,
 }
@@ -31,6 +37,9 @@ impl Default for Limits {
             drain_deadline_ms: 1_000,
             drain_bytes_max: 64 * 1024,
             keep_alive_ms_max: 1_767_000,
+            batch_count_enough: 8,
+            batch_wait_ms: 1,
+            batch_inline_max: 7,
             session: session::Limits::default(),
         }
     }

@@ -1,5 +1,7 @@
 //! What the loop is asked to do.
 
+use std::sync::Arc;
+
 use holdfast_roster::Pin;
 use holdfast_session::Telemetry;
 
@@ -34,6 +36,11 @@ pub enum Request {
         /// This connection.
         handle: u64,
     },
+    /// Call `Gate::tick` that soon: chains wait for company, but not for long.
+    Tick {
+        /// From now on.
+        after_ms: u64,
+    },
     /// Commit a claim durably, then call `Gate::claimed`.
     Claim(Claim),
     /// Store a message durably, then call `Gate::stored` unless its packet id is 0.
@@ -41,7 +48,7 @@ pub enum Request {
         /// From this connection.
         handle: u64,
         /// Admitted as this device.
-        device_id: String,
+        device_id: Arc<str>,
         /// The message.
         telemetry: Telemetry,
     },

@@ -1,54 +1,57 @@
 //! Connections by handle. A handle names one connection for ever: a slot that is used again has another generation.
+//!
+//! Slots stand in chunks that are never moved, so that what lives long lies together and the garbage of handshakes
+//! elsewhere (a connection that was admitted keeps nothing on the heap but its name).
 
 use crate::connection::Connection;
 
 /// Generation in the upper half, index + 1 in the lower; never 0.
 pub(crate) type Handle = u64;
 
+/// Slots that are made at a time: large enough to be a mapping of its own, small enough to cost nothing when unused.
+const CHUNK_SLOTS: usize = 256;
+
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
-    all: Vec<Slot>,
+    chunks: Vec<Box<[Slot]>>,
     free: Vec<u32>,
     used: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    connection: Option<Box<Connection>>,
+    connection: Option<Connection>,
 }
 
 impl Slots {
     pub(crate) fn insert(&mut self, connection: Connection) -> Option<Handle> {
-        let index = if let Some(index) = self.free.pop() {
-            index
-        } else {
-            let index = u32::try_from(self.all.len()).ok().filter(|index| *index < u32::MAX)?;
-            self.all.push(Slot { generation: 0, connection: None });
-            index
-        };
-        let slot = self.all.get_mut(usize::try_from(index).ok()?)?;
-        slot.connection = Some(Box::new(connection));
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let index = self.free.pop()?;
+        let slot = self.slot(usize::try_from(index).ok()?)?;
+        slot.connection = Some(connection);
+        let handle = handle(slot.generation, index);
         self.used = self.used.saturating_add(1);
-        Some(handle(slot.generation, index))
+        Some(handle)
     }
 
     pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut Connection> {
         let (generation, index) = parts(handle)?;
-        let slot = self.all.get_mut(index)?;
-        if slot.generation == generation { slot.connection.as_deref_mut() } else { None }
+        let slot = self.slot(index)?;
+        if slot.generation == generation { slot.connection.as_mut() } else { None }
     }
 
-    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Box<Connection>> {
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<Connection> {
         let (generation, index) = parts(handle)?;
-        let slot = self.all.get_mut(index).filter(|slot| slot.generation == generation)?;
+        let slot = self.slot(index).filter(|slot| slot.generation == generation)?;
         let connection = slot.connection.take()?;
-        self.used = self.used.saturating_sub(1);
         // A slot whose generations are used up is retired rather than let an old handle come true again.
-        if let Some(next) = slot.generation.checked_add(1) {
-            slot.generation = next;
-            self.free.extend(u32::try_from(index));
-        }
+        let next = slot.generation.checked_add(1);
+        slot.generation = next.unwrap_or(u32::MAX);
+        self.used = self.used.saturating_sub(1);
+        self.free.extend(next.and(u32::try_from(index).ok()));
         Some(connection)
     }
 
@@ -56,16 +59,22 @@ impl Slots {
         self.used
     }
 
-    pub(crate) fn handles(&self) -> Vec<Handle> {
-        let live = |(index, slot): (usize, &Slot)| {
-            slot.connection.as_ref().and(u32::try_from(index).ok()).map(|index| handle(slot.generation, index))
-        };
-        self.all.iter().enumerate().filter_map(live).collect()
+    fn slot(&mut self, index: usize) -> Option<&mut Slot> {
+        self.chunks.get_mut(index.checked_div(CHUNK_SLOTS)?)?.get_mut(index.checked_rem(CHUNK_SLOTS)?)
+    }
+
+    /// Makes a chunk; its slots are used from the first on.
+    fn grow(&mut self) {
+        let first = self.chunks.len().saturating_mul(CHUNK_SLOTS);
+        let last = first.saturating_add(CHUNK_SLOTS);
+        let (Ok(first), Ok(last)) = (u32::try_from(first), u32::try_from(last)) else { return };
+        self.chunks.push(std::iter::repeat_with(Slot::default).take(CHUNK_SLOTS).collect());
+        self.free.extend((first..last).rev());
     }
 }
 
 fn handle(generation: u32, index: u32) -> Handle {
-    (u64::from(generation) << 32) | (u64::from(index) + 1)
+    (u64::from(generation) << 32) | u64::from(index).saturating_add(1)
 }
 
 fn parts(handle: Handle) -> Option<(u32, usize)> {

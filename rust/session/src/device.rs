@@ -1,5 +1,7 @@
 //! The stepped connection: which phase it is in, what may happen there, and what leaves it.
 
+use std::sync::Arc;
+
 use crate::error::Fault;
 use crate::handshake::{Peer, PresentedChain, TlsConfig};
 use crate::limits::Limits;
@@ -37,7 +39,7 @@ enum Phase {
     /// The CONNECT was handed out and waits for its answer.
     Deciding,
     /// Admitted as this device.
-    Open { device_id: String },
+    Open { device_id: Arc<str> },
     /// Refused: the one thing read is a CONNECT, to answer it in its own version.
     Refusing(ReturnCode),
     /// The answer was given; `Finish` is still to be said.
@@ -140,7 +142,7 @@ impl Session {
     ///
     /// # Errors
     /// `tls_error` when the library refuses to write or to give out its keys.
-    pub fn admit(&mut self, device_id: String) -> Result<(), Fault> {
+    pub fn admit(&mut self, device_id: Arc<str>) -> Result<(), Fault> {
         if self.phase != Phase::Deciding {
             return Ok(());
         }

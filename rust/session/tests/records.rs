@@ -78,7 +78,7 @@ impl Pair {
             for event in pair.up() {
                 match event {
                     Event::Presented(_) => pair.session.accept(),
-                    Event::Connect(_) => pair.session.admit("w1".to_owned()).unwrap(),
+                    Event::Connect(_) => pair.session.admit("w1".into()).unwrap(),
                     other => panic!("{other:?}"),
                 }
             }
@@ -206,7 +206,7 @@ fn a_key_update_before_the_connect_is_followed() {
         for event in pair.up() {
             match event {
                 Event::Presented(_) => pair.session.accept(),
-                Event::Connect(_) => pair.session.admit("w1".to_owned()).unwrap(),
+                Event::Connect(_) => pair.session.admit("w1".into()).unwrap(),
                 other => panic!("{other:?}"),
             }
         }

@@ -78,7 +78,7 @@ fn l07_pipelined_bytes_wait_inside_until_the_verdict_and_a_refusal_never_hands_t
     give(&mut client, &session.take_output().unwrap());
     // A verdict that comes again, or the other way, moves nothing.
     session.accept();
-    session.admit("w1".to_owned()).unwrap();
+    session.admit("w1".into()).unwrap();
     assert_eq!((session.next_event(), session.take_output().unwrap()), (Ok(None), vec![]));
 }
 
@@ -87,14 +87,14 @@ fn l07_nothing_but_accept_leads_to_connect_and_nothing_but_admit_to_an_open_sess
     let (mut session, mut client) = pair(&version::TLS13);
     // Before anybody was presented.
     session.accept();
-    session.admit("w1".to_owned()).unwrap();
+    session.admit("w1".into()).unwrap();
     client.writer().write_all(CONNECT).unwrap();
     assert!(matches!(until_presented(&mut session, &mut client), Event::Presented(_)));
-    session.admit("w1".to_owned()).unwrap();
+    session.admit("w1".into()).unwrap();
     assert_eq!(session.next_event(), Ok(None));
     session.accept();
     assert!(matches!(session.next_event(), Ok(Some(Event::Connect(_)))));
     assert_eq!(session.next_event(), Ok(None));
-    session.admit("w1".to_owned()).unwrap();
+    session.admit("w1".into()).unwrap();
     assert!(!session.take_output().unwrap().is_empty());
 }

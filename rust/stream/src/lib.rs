@@ -10,6 +10,8 @@
 mod store;
 mod writer;
 
+use std::sync::Arc;
+
 pub use store::StoreError;
 pub use writer::{AppendError, Writer};
 
@@ -20,7 +22,7 @@ pub struct Message {
     /// What the writer reports when the message is durable; 0 as packet id asks for no report.
     pub receipt: Receipt,
     /// Who sent it.
-    pub device_id: String,
+    pub device_id: Arc<str>,
     /// When it came, milliseconds since the epoch.
     pub received_at_ms: i64,
     /// Whether the device says that it sent this before.

@@ -1,5 +1,6 @@
 //! The thread between a loop that must not block and a disk that does.
 
+use std::collections::VecDeque;
 use std::io::{self, PipeReader, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ pub struct Writer {
     shared: Arc<Shared>,
     /// Readable when there is something to take; the loop watches it.
     wake: PipeReader,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     queue_messages_max: usize,
 }
 
@@ -61,7 +62,7 @@ impl Writer {
             .name("holdfast-stream".to_owned())
             .spawn(move || for_thread.run(store, waker))
             .map_err(failed)?;
-        Ok(Self { shared, wake, thread: Some(thread), queue_messages_max })
+        Ok(Self { shared, wake, thread: Mutex::new(Some(thread)), queue_messages_max })
     }
 
     /// The descriptor to watch for reading.
@@ -70,22 +71,21 @@ impl Writer {
         std::os::fd::AsRawFd::as_raw_fd(&self.wake)
     }
 
-    /// Queues one message.
+    /// Queues messages in their order, as many as there is room for; the others are left in `messages`.
     ///
     /// # Errors
-    /// `Full`, `Closed`; the message is not kept.
-    pub fn append(&self, message: Message) -> Result<(), AppendError> {
+    /// `Full` when some are left; `Closed` when all are.
+    pub fn append(&self, messages: &mut VecDeque<Message>) -> Result<(), AppendError> {
         let mut state = self.shared.lock();
         if state.closing || state.failure.is_some() {
             return Err(AppendError::Closed);
         }
-        if state.queue.len() >= self.queue_messages_max {
-            return Err(AppendError::Full);
-        }
-        state.queue.push(message);
+        let room = self.queue_messages_max.saturating_sub(state.queue.len());
+        let taken = messages.len().min(room);
+        state.queue.extend(messages.drain(..taken));
         drop(state);
         self.shared.work.notify_one();
-        Ok(())
+        if messages.is_empty() { Ok(()) } else { Err(AppendError::Full) }
     }
 
     /// Takes what is durable since the last time. Never blocks.
@@ -110,10 +110,11 @@ impl Writer {
     }
 
     /// Writes what is queued, then ends the thread. Receipts can still be taken.
-    pub fn close(&mut self) {
+    pub fn close(&self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_one();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
             let _ended = thread.join();
         }
     }
@@ -178,7 +179,7 @@ mod tests {
     fn message(packet_id: u16, message_id: Option<&str>, redelivered: bool) -> Message {
         Message {
             receipt: Receipt { handle: 1, packet_id },
-            device_id: "w1".to_owned(),
+            device_id: "w1".into(),
             received_at_ms: 0,
             redelivered,
             message_id: message_id.map(str::to_owned),
@@ -186,6 +187,10 @@ mod tests {
             properties: "{}".to_owned(),
             payload: packet_id.to_be_bytes().to_vec(),
         }
+    }
+
+    fn append(writer: &Writer, message: Message) -> Result<(), AppendError> {
+        writer.append(&mut VecDeque::from([message]))
     }
 
     /// A path in a directory of this test's own, removed at the end.
@@ -228,7 +233,7 @@ mod tests {
     fn receipts_come_in_order_and_the_rows_are_there() {
         let place = Place::new("order");
         let writer = Writer::open(&place.log(), 10_000).unwrap();
-        (1..=1_000).for_each(|id| writer.append(message(id, None, false)).unwrap());
+        (1..=1_000).for_each(|id| append(&writer, message(id, None, false)).unwrap());
         assert_eq!(wait_for(&writer, 1_000), (1..=1_000).collect::<Vec<u16>>());
         assert_eq!(place.rows(), 1_000);
         assert_eq!(writer.queued(), 0);
@@ -239,12 +244,12 @@ mod tests {
         let place = Place::new("redelivery");
         let writer = Writer::open(&place.log(), 100).unwrap();
         for (id, redelivered) in [(1, false), (2, true), (3, true)] {
-            writer.append(message(id, Some("m"), redelivered)).unwrap();
+            append(&writer, message(id, Some("m"), redelivered)).unwrap();
         }
         // Without an id, and without the device saying so, two messages are two messages.
-        writer.append(message(4, None, true)).unwrap();
-        writer.append(message(5, None, true)).unwrap();
-        writer.append(message(6, Some("m"), false)).unwrap();
+        append(&writer, message(4, None, true)).unwrap();
+        append(&writer, message(5, None, true)).unwrap();
+        append(&writer, message(6, Some("m"), false)).unwrap();
         assert_eq!(wait_for(&writer, 6), [1, 2, 3, 4, 5, 6]);
         assert_eq!(place.rows(), 4);
     }
@@ -253,10 +258,10 @@ mod tests {
     fn closing_writes_what_is_queued_and_a_reopened_log_goes_on() {
         let place = Place::new("close");
         for round in 1..=2 {
-            let mut writer = Writer::open(&place.log(), 100).unwrap();
-            (1..=50).for_each(|id| writer.append(message(id, None, false)).unwrap());
+            let writer = Writer::open(&place.log(), 100).unwrap();
+            (1..=50).for_each(|id| append(&writer, message(id, None, false)).unwrap());
             writer.close();
-            assert_eq!(writer.append(message(51, None, false)), Err(AppendError::Closed));
+            assert_eq!(append(&writer, message(51, None, false)), Err(AppendError::Closed));
             assert_eq!(writer.take_completed().len(), 50);
             assert_eq!(place.rows(), 50 * round);
         }
@@ -266,11 +271,11 @@ mod tests {
     fn i09_a_store_that_fails_reports_nothing_more() {
         let place = Place::new("failure");
         let writer = Writer::open(&place.log(), 100).unwrap();
-        writer.append(message(1, None, false)).unwrap();
+        append(&writer, message(1, None, false)).unwrap();
         assert_eq!(wait_for(&writer, 1), [1]);
         // Another connection takes the table away: the next insert fails for good.
         Connection::open(place.log()).unwrap().execute_batch("DROP TABLE messages").unwrap();
-        writer.append(message(2, None, false)).unwrap();
+        append(&writer, message(2, None, false)).unwrap();
         let start = Instant::now();
         let failure = loop {
             assert_eq!(writer.take_completed(), []);
@@ -280,14 +285,14 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         };
         assert!(failure.unwrap().contains("messages"));
-        assert_eq!(writer.append(message(3, None, false)), Err(AppendError::Closed));
+        assert_eq!(append(&writer, message(3, None, false)), Err(AppendError::Closed));
     }
 
     #[test]
     fn a_full_queue_says_so() {
         let place = Place::new("full");
         let writer = Writer::open(&place.log(), 0).unwrap();
-        assert_eq!(writer.append(message(1, None, false)), Err(AppendError::Full));
+        assert_eq!(append(&writer, message(1, None, false)), Err(AppendError::Full));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVer
 
 /// 2026-06-01: inside of rcgen's default validity.
 pub const TODAY: UnixSeconds = UnixSeconds(1_780_272_000);
+pub const SOURCE: &str = "127.0.0.9";
 pub const BOTH: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 
 pub struct Ca {
@@ -190,7 +191,7 @@ impl World {
     }
 
     pub fn connect(&mut self, config: &Arc<ClientConfig>) -> Client {
-        let (handle, requests) = self.gate.open("127.0.0.9:1", self.now);
+        let (handle, requests) = self.gate.open(SOURCE.parse().ok(), self.now);
         self.log.extend(requests);
         let tls = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost").unwrap()).unwrap();
         Client {
@@ -227,23 +228,28 @@ impl World {
         self.run_in_pieces(client, usize::MAX);
     }
 
-    /// The same, the client's bytes cut into pieces of `size`.
-    pub fn run_in_pieces(&mut self, client: &mut Client, size: usize) {
-        loop {
-            let mut moved = self.deliver(client);
-            let mut bytes = Vec::new();
-            while client.tls.wants_write() {
-                client.tls.write_tls(&mut bytes).unwrap();
-            }
-            for piece in bytes.chunks(size) {
-                moved = true;
-                let requests = self.gate.receive(client.handle, piece, self.now);
-                self.log.extend(requests);
-            }
-            if !moved {
-                return;
-            }
+    /// Carries bytes both ways until nothing moves; time stands still, and no batch is judged.
+    pub fn carry(&mut self, client: &mut Client) {
+        while self.carry_once(client, usize::MAX) {}
+    }
+
+    fn carry_once(&mut self, client: &mut Client, size: usize) -> bool {
+        let mut moved = self.deliver(client);
+        let mut bytes = Vec::new();
+        while client.tls.wants_write() {
+            client.tls.write_tls(&mut bytes).unwrap();
         }
+        for piece in bytes.chunks(size) {
+            moved = true;
+            let requests = self.gate.receive(client.handle, piece, self.now);
+            self.log.extend(requests);
+        }
+        moved
+    }
+
+    /// As `run`, the client's bytes cut into pieces of `size`.
+    pub fn run_in_pieces(&mut self, client: &mut Client, size: usize) {
+        while self.carry_once(client, size) || self.keep_time() {}
     }
 
     /// Gives the client what the gate has sent it, and takes what it reads.
@@ -261,6 +267,22 @@ impl World {
             }
         }
         moved
+    }
+
+    /// Does what the loop does between two reads: judges a batch that is large, ticks where that was asked for.
+    fn keep_time(&mut self) -> bool {
+        let (batch, requests) = self.gate.take_batch(self.now);
+        self.log.extend(requests);
+        let judged = batch.is_some_and(|batch| {
+            let requests = self.gate.deliver(batch.judge(), self.now);
+            self.log.extend(requests);
+            true
+        });
+        let asked = self.log.iter().position(|request| matches!(request, Request::Tick { .. }));
+        if let Some(Request::Tick { after_ms }) = asked.map(|index| self.log.remove(index)) {
+            self.tick_after(after_ms);
+        }
+        judged || asked.is_some()
     }
 
     pub fn tick_after(&mut self, milliseconds: u64) {

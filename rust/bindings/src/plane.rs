@@ -1,0 +1,102 @@
+//! The gate with the two threads that serve it: one judges large batches, one stores messages. Here they meet, outside of
+//! the interpreter; what is left for Python is sockets, claims and the log.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use holdfast_gate::{Gate, Judges, Now, Request};
+use holdfast_session::Telemetry;
+use holdfast_stream::{AppendError, Message, Receipt, Writer};
+
+use crate::convert::json_object;
+
+pub(crate) struct Plane {
+    pub(crate) gate: Gate,
+    judges: Judges,
+    store: Arc<Writer>,
+    /// Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
+    backlog: VecDeque<Message>,
+    held: HashSet<u64>,
+}
+
+impl Plane {
+    pub(crate) fn new(gate: Gate, judges: Judges, store: Arc<Writer>) -> Self {
+        Self { gate, judges, store, backlog: VecDeque::new(), held: HashSet::new() }
+    }
+
+    pub(crate) fn judges(&self) -> &Judges {
+        &self.judges
+    }
+
+    /// One step of the gate, and what follows from it here. `received_at_ms`: of the messages that it brings.
+    pub(crate) fn step(
+        &mut self,
+        now: Now,
+        received_at_ms: i64,
+        step: impl FnOnce(&mut Gate, Now) -> Vec<Request>,
+    ) -> Vec<Request> {
+        let mut requests = step(&mut self.gate, now);
+        if self.judges.is_idle() {
+            let (batch, more) = self.gate.take_batch(now);
+            requests.extend(more);
+            if let Some(batch) = batch {
+                self.judges.judge(batch);
+            }
+        }
+        let mut left = Vec::with_capacity(requests.len());
+        for request in requests {
+            if let Request::Store { handle, device_id, telemetry } = request {
+                self.backlog.push_back(message(handle, device_id, telemetry, received_at_ms));
+            } else {
+                left.push(request);
+            }
+        }
+        left.extend(self.store_backlog());
+        left
+    }
+
+    /// Verdicts have come.
+    pub(crate) fn judged(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let verdicts = self.judges.take_verdicts();
+        self.step(now, received_at_ms, |gate, now| gate.deliver(verdicts, now))
+    }
+
+    /// The store has something to say: messages are durable, and there may be room for more.
+    pub(crate) fn stored(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let receipts: Vec<(u64, u16)> =
+            self.store.take_completed().iter().map(|receipt| (receipt.handle, receipt.packet_id)).collect();
+        self.step(now, received_at_ms, |gate, now| gate.stored(&receipts, now))
+    }
+
+    /// Queues what waits. Whoever has messages left is not read from until there are none. A store that has failed takes
+    /// nothing, says so by itself, and acknowledges nothing.
+    fn store_backlog(&mut self) -> Vec<Request> {
+        if self.backlog.is_empty() {
+            return Vec::new();
+        }
+        match self.store.append(&mut self.backlog) {
+            Ok(()) => {}
+            Err(AppendError::Full) => {
+                self.held.extend(self.backlog.iter().map(|message| message.receipt.handle));
+                return self.held.iter().flat_map(|handle| self.gate.hold(*handle, true)).collect();
+            }
+            Err(AppendError::Closed) => self.backlog.clear(),
+        }
+        std::mem::take(&mut self.held).into_iter().flat_map(|handle| self.gate.hold(handle, false)).collect()
+    }
+}
+
+fn message(handle: u64, device_id: Arc<str>, telemetry: Telemetry, received_at_ms: i64) -> Message {
+    let Telemetry { packet_id, redelivered, system_properties, properties, payload, .. } = telemetry;
+    let message_id = system_properties.iter().rev().find(|(name, _)| name == "message-id");
+    Message {
+        receipt: Receipt { handle, packet_id },
+        device_id,
+        received_at_ms,
+        redelivered,
+        message_id: message_id.and_then(|(_, value)| value.clone()),
+        system_properties: json_object(system_properties),
+        properties: json_object(properties),
+        payload,
+    }
+}

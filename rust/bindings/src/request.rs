@@ -1,0 +1,120 @@
+//! What the loop must do, as Python sees it.
+
+use std::collections::BTreeMap;
+
+use holdfast_engine::hex;
+use holdfast_gate::{self as gate, Claim, Level, Note, Value};
+use holdfast_roster::Pin;
+use pyo3::prelude::*;
+
+use crate::errors;
+
+/// What a device's identity is pinned to.
+#[pyclass(frozen, from_py_object, module = "holdfast._holdfast")]
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) device_id: String,
+    pub(crate) pin: Pin,
+}
+
+#[pymethods]
+impl Device {
+    #[new]
+    fn new(py: Python<'_>, device_id: String, issuer_spki_sha256: &str, leaf_spki_sha256: &str) -> PyResult<Self> {
+        let hash = |text| {
+            parse_hash(text).ok_or_else(|| errors::local_protocol(py, "bad_hash", "64 hexadecimal digits are wanted"))
+        };
+        Ok(Self { device_id, pin: Pin { issuer: hash(issuer_spki_sha256)?, leaf: hash(leaf_spki_sha256)? } })
+    }
+
+    #[getter]
+    fn device_id(&self) -> &str {
+        &self.device_id
+    }
+
+    #[getter]
+    fn issuer_spki_sha256(&self) -> String {
+        hex(&self.pin.issuer)
+    }
+
+    #[getter]
+    fn leaf_spki_sha256(&self) -> String {
+        hex(&self.pin.leaf)
+    }
+}
+
+fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (octet, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// Something the loop must do now, in the order given.
+#[pyclass(frozen, module = "holdfast._holdfast")]
+pub(crate) enum Request {
+    Send { handle: u64, data: Vec<u8> },
+    Pause { handle: u64 },
+    Resume { handle: u64 },
+    Finish { handle: u64 },
+    Close { handle: u64 },
+    Tick { after_ms: u64 },
+    Claim { handle: u64, device: Device, path_fingerprints: Vec<String>, anchor_fingerprint: String, rekeyed: bool },
+    Note { level: String, event: String, fields: BTreeMap<String, Fact> },
+}
+
+impl Request {
+    /// `None` for what the compiled half does by itself: messages go to the log without Python.
+    pub(crate) fn of(request: gate::Request) -> Option<Self> {
+        Some(match request {
+            gate::Request::Send { handle, data } => Self::Send { handle, data },
+            gate::Request::Pause { handle } => Self::Pause { handle },
+            gate::Request::Resume { handle } => Self::Resume { handle },
+            gate::Request::Finish { handle } => Self::Finish { handle },
+            gate::Request::Close { handle } => Self::Close { handle },
+            gate::Request::Tick { after_ms } => Self::Tick { after_ms },
+            gate::Request::Claim(claim) => {
+                let Claim { handle, device_id, pin, rekeyed, .. } = claim;
+                let path_fingerprints = claim.path_fingerprints.iter().map(|hash| hex(hash)).collect();
+                let anchor_fingerprint = hex(&claim.anchor_fingerprint);
+                Self::Claim {
+                    handle,
+                    device: Device { device_id, pin },
+                    path_fingerprints,
+                    anchor_fingerprint,
+                    rekeyed,
+                }
+            }
+            gate::Request::Note(Note { level, event, fields, .. }) => {
+                let level = match level {
+                    Level::Info => "info",
+                    Level::Warning => "warning",
+                };
+                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+                Self::Note { level: level.to_owned(), event: event.to_owned(), fields }
+            }
+            // `gate::Request` may grow; this crate is compiled with it, so every other variant is above.
+            gate::Request::Store { .. } | _ => return None,
+        })
+    }
+}
+
+/// A fact in a log line.
+#[derive(Clone, FromPyObject, IntoPyObject)]
+pub(crate) enum Fact {
+    Number(i64),
+    Text(String),
+}
+
+impl From<Value> for Fact {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(text),
+            Value::Number(number) => Self::Number(number),
+        }
+    }
+}
