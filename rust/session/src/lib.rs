@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod cipher;
+pub mod client;
 mod device;
 mod error;
 mod handshake;

@@ -16,11 +16,14 @@ pub(crate) struct Frame<'a> {
 
 /// §2.2.1
 pub(crate) const CONNECT: u8 = 1;
+pub(crate) const CONNACK: u8 = 2;
 pub(crate) const PUBLISH: u8 = 3;
 pub(crate) const PUBACK: u8 = 4;
 pub(crate) const SUBSCRIBE: u8 = 8;
 pub(crate) const UNSUBSCRIBE: u8 = 10;
 pub(crate) const PINGREQ: u8 = 12;
+/// Named apart from the packet itself, which is `PINGRESP`.
+pub(crate) const PINGRESP_KIND: u8 = 13;
 pub(crate) const DISCONNECT: u8 = 14;
 
 impl<'a> Frame<'a> {
