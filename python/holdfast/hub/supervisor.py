@@ -98,6 +98,7 @@ class Supervisor:
         self._trust = registry.cas.trust()
         self._act = 0
         self._workers: dict[int, WorkerProcess] = {}
+        self._claims: list[tuple[int, messages.Claims]] = []
         self._stopping = asyncio.Event()
         self._status = 0
 
@@ -184,33 +185,31 @@ class Supervisor:
                     "serving", worker=number, pid=self._workers[number].pid, hub=settings.hub, port=settings.mqtt_port
                 )
             case messages.Claims():
-                self._workers[number].send(messages.Claimed(answers=self._commit(message)))
-                self._spread_pins()
+                if not self._claims:
+                    # Whatever the workers say in this turn of the loop is committed together.
+                    asyncio.get_running_loop().call_soon(self._commit_claims)
+                self._claims.append((number, message))
             case messages.TrustApplied():
                 self._log.info("trust_applied", worker=number, epoch=message.epoch)
 
-    def _commit(self, message: messages.Claims) -> list[tuple[int, str | None]]:
-        """All claims of one message in one transaction. When it fails nobody is let in, and each may try again."""
-        claims = [
-            Claim(
-                pin=Pin(
-                    device_id=claim.device_id,
-                    issuer_spki_sha256=claim.issuer_spki_sha256,
-                    leaf_spki_sha256=claim.leaf_spki_sha256,
-                ),
-                path=claim.path,
-                anchor=claim.anchor,
-                epoch=message.epoch,
-                rekeyed=claim.rekeyed,
-            )
-            for claim in message.claims
-        ]
+    def _commit_claims(self) -> None:
+        """Commit what waits, and answer whoever asked."""
+        waiting, self._claims = self._claims, []
+        claims = [_claim(claim, message.epoch) for _, message in waiting for claim in message.claims]
+        codes = iter(self._commit(claims))
+        for number, message in waiting:
+            answers = [(claim.handle, next(codes)) for claim in message.claims]
+            if worker := self._workers.get(number):
+                worker.send(messages.Claimed(answers=answers))
+        self._spread_pins()
+
+    def _commit(self, claims: list[Claim]) -> list[str | None]:
+        """All claims in one transaction. When it fails nobody is let in, and each may try again."""
         try:
-            codes = self._registry.devices.claim(claims, at=_now())
+            return self._registry.devices.claim(claims, at=_now())
         except HoldfastError as error:
             self._log.error("claims_failed", code=error.code, reason=error.message)
-            codes = ["registry_unavailable"] * len(claims)
-        return [(claim.handle, code) for claim, code in zip(message.claims, codes, strict=True)]
+            return ["registry_unavailable"] * len(claims)
 
     # ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -290,6 +289,15 @@ def _locked(state_dir: Path) -> Iterator[None]:
         except OSError as error:
             raise ConflictError("already_running", f"another hub runs in {state_dir}") from error
         yield
+
+
+def _claim(claim: messages.Claim, epoch: int) -> Claim:
+    pin = Pin(
+        device_id=claim.device_id,
+        issuer_spki_sha256=claim.issuer_spki_sha256,
+        leaf_spki_sha256=claim.leaf_spki_sha256,
+    )
+    return Claim(pin=pin, path=claim.path, anchor=claim.anchor, epoch=epoch, rekeyed=claim.rekeyed)
 
 
 def _trust_message(trust: Trust) -> messages.Trust:

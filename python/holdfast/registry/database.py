@@ -22,9 +22,9 @@ from holdfast.errors import ConfigurationError, ConflictError
 from holdfast.registry.schema import acts, deployment, tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, CursorResult, Delete, Engine, Insert, RootTransaction, Select, Update
+    from sqlalchemy import Connection, CursorResult, Delete, Engine, Insert, RootTransaction, Select, Table, Update
 
 APPLICATION_ID = 0x48467267
 """`PRAGMA application_id`: the letters `HFrg`."""
@@ -155,15 +155,37 @@ class Transaction:
         self._changed |= result.rowcount > 0
         return result.rowcount
 
+    def insert_all(self, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert many rows with one statement."""
+        if rows:
+            self._connection.execute(insert(table), rows)
+            self._changed = True
+
     def act(self, tenant: str, actor: str, action: str, subject: str, **details: object) -> int:
-        """Record what the changes before it were; answers the act's number."""
-        row = {"tenant": tenant, "at": self.at, "actor": actor, "action": action, "subject": subject}
-        text = json.dumps(details, sort_keys=True, separators=(",", ":"))
-        number: int = self._connection.execute(
-            insert(acts).values(**row, details=text).returning(acts.c.seq)
-        ).scalar_one()
-        self._recorded = True
+        """Record what was changed; answers the act's number."""
+        (number,) = self.acts(tenant, actor, action, [(subject, details)])
         return number
+
+    def acts(
+        self, tenant: str, actor: str, action: str, subjects: Sequence[tuple[str, Mapping[str, object]]]
+    ) -> Sequence[int]:
+        """Record the same of many (subject, details); answers the numbers of the acts, in order."""
+        if not subjects:
+            return []
+        rows = [
+            {
+                "tenant": tenant,
+                "at": self.at,
+                "actor": actor,
+                "action": action,
+                "subject": subject,
+                "details": json.dumps(details, sort_keys=True, separators=(",", ":")),
+            }
+            for subject, details in subjects
+        ]
+        numbered = insert(acts).returning(acts.c.seq, sort_by_parameter_order=True)
+        self._recorded = True
+        return self._connection.execute(numbered, rows).scalars().all()
 
     def raise_epoch(self, tenant: str) -> None:
         """Somebody who was admitted might no longer be."""

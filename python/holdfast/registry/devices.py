@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from holdfast.registry.schema import devices, tenants
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from holdfast.registry.database import Database, Transaction
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ACTOR = "hub"
 """Who claims: the hub, on the strength of the path that it has judged."""
 ROWS_AT_ONCE = 10_000
+PARAMETERS_AT_ONCE = 500
+"""What one statement may name; SQLite takes 999 at the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +58,26 @@ class Devices:
         Codes: `identity_pinned`, `identity_case_conflict`, `claim_lost` (another key of the same issuer was quicker),
         `trust_moved` (judge again), `clock_behind`.
 
-        Cost: one durable commit for all of them.
+        Cost: one durable commit, and a handful of statements however many there are.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             if transaction.seconds_behind() > 0:
                 return ["clock_behind"] * len(claims)
             rows = transaction.rows(select(tenants.c.epoch).where(tenants.c.tenant == self._tenant))
             epoch = rows[0]["epoch"] if rows else None
-            return [self._claim_one(transaction, claim) if claim.epoch == epoch else "trust_moved" for claim in claims]
+            known = self._known(transaction, claims)
+            pinned: list[Claim] = []
+            rekeyed: list[Claim] = []
+            answers: list[str | None] = []
+            for claim in claims:
+                answer = _judge(claim, known.get(fold(claim.pin.device_id)), epoch)
+                if answer is None and known.get(fold(claim.pin.device_id)) != claim.pin:
+                    (rekeyed if fold(claim.pin.device_id) in known else pinned).append(claim)
+                    known[fold(claim.pin.device_id)] = claim.pin
+                answers.append(answer)
+            self._insert(transaction, pinned)
+            self._update(transaction, rekeyed)
+            return answers
 
     def changed_since(self, act: int) -> Iterator[tuple[int, list[Pin]]]:
         """Pins that came or changed after `act`, in portions, each with the act to ask from next time."""
@@ -77,38 +91,71 @@ class Devices:
             if not rows:
                 return
             act = rows[-1]["act"]
-            yield act, [Pin(**{name: row[name] for name in Pin.__slots__}) for row in rows]
+            yield act, [_pin(row) for row in rows]
 
-    def _claim_one(self, transaction: Transaction, claim: Claim) -> str | None:
-        pin = claim.pin
-        this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(pin.device_id))
-        rows = transaction.rows(select(devices).where(this))
-        if not rows:
-            row = {"tenant": self._tenant, "folded_id": fold(pin.device_id), "device_id": pin.device_id}
-            transaction.change(insert(devices).values(row | self._values(transaction, claim, "device.pinned")))
-            return None
-        (found,) = rows
-        if found["device_id"] != pin.device_id:
-            return "identity_case_conflict"
-        if found["issuer_spki_sha256"] != pin.issuer_spki_sha256:
-            return "identity_pinned"
-        if found["leaf_spki_sha256"] == pin.leaf_spki_sha256:
-            return None
-        if not claim.rekeyed:
-            return "claim_lost"
-        transaction.change(update(devices).where(this).values(self._values(transaction, claim, "device.rekeyed")))
+    def _known(self, transaction: Transaction, claims: Sequence[Claim]) -> dict[str, Pin]:
+        """The pins of those of the claimed ids that have one, by folded id."""
+        folded = [fold(claim.pin.device_id) for claim in claims]
+        known: dict[str, Pin] = {}
+        for first in range(0, len(folded), PARAMETERS_AT_ONCE):
+            some = devices.c.folded_id.in_(folded[first : first + PARAMETERS_AT_ONCE])
+            rows = transaction.rows(select(devices).where(devices.c.tenant == self._tenant, some))
+            known |= {row["folded_id"]: _pin(row) for row in rows}
+        return known
+
+    def _insert(self, transaction: Transaction, claims: Sequence[Claim]) -> None:
+        rows = [
+            {"tenant": self._tenant, "folded_id": fold(claim.pin.device_id), "device_id": claim.pin.device_id} | values
+            for claim, values in self._recorded(transaction, claims, "device.pinned")
+        ]
+        transaction.insert_all(devices, rows)
+
+    def _update(self, transaction: Transaction, claims: Sequence[Claim]) -> None:
+        for claim, values in self._recorded(transaction, claims, "device.rekeyed"):
+            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(claim.pin.device_id))
+            transaction.change(update(devices).where(this).values(values))
+
+    def _recorded(
+        self, transaction: Transaction, claims: Sequence[Claim], action: str
+    ) -> Iterator[tuple[Claim, dict[str, object]]]:
+        """Write the act of every claim; answers each with what its device's row is to say."""
+        keys = [
+            {
+                "issuer_spki_sha256": claim.pin.issuer_spki_sha256,
+                "leaf_spki_sha256": claim.pin.leaf_spki_sha256,
+                "path": claim.path,
+                "anchor": claim.anchor,
+            }
+            for claim in claims
+        ]
+        details = [
+            (claim.pin.device_id, {name: value.hex() for name, value in own.items()})
+            for claim, own in zip(claims, keys, strict=True)
+        ]
+        numbers = transaction.acts(self._tenant, ACTOR, action, details)
+        for claim, own, number in zip(claims, keys, numbers, strict=True):
+            yield claim, {**own, "act": number}
+
+
+def _judge(claim: Claim, known: Pin | None, epoch: int | None) -> str | None:
+    if claim.epoch != epoch:
+        return "trust_moved"
+    if known is None:
         return None
+    if known.device_id != claim.pin.device_id:
+        return "identity_case_conflict"
+    if known.issuer_spki_sha256 != claim.pin.issuer_spki_sha256:
+        return "identity_pinned"
+    same_key = known.leaf_spki_sha256 == claim.pin.leaf_spki_sha256
+    return None if same_key or claim.rekeyed else "claim_lost"
 
-    def _values(self, transaction: Transaction, claim: Claim, action: str) -> dict[str, object]:
-        """What a device's row says of `claim`, once its act is written."""
-        keys = {
-            "issuer_spki_sha256": claim.pin.issuer_spki_sha256,
-            "leaf_spki_sha256": claim.pin.leaf_spki_sha256,
-            "path": claim.path,
-            "anchor": claim.anchor,
-        }
-        details = {name: value.hex() for name, value in keys.items()}
-        return {**keys, "act": transaction.act(self._tenant, ACTOR, action, claim.pin.device_id, **details)}
+
+def _pin(row: Mapping[str, Any]) -> Pin:
+    return Pin(
+        device_id=row["device_id"],
+        issuer_spki_sha256=row["issuer_spki_sha256"],
+        leaf_spki_sha256=row["leaf_spki_sha256"],
+    )
 
 
 def fold(device_id: str) -> str:
