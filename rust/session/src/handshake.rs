@@ -16,8 +16,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgo
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
 use rustls::{
-    CertificateError, ConnectionTrafficSecrets, DigitallySignedStruct, DistinguishedName, Error, ExtractedSecrets,
-    KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
+    CertificateError, CipherSuite, ConnectionTrafficSecrets, DigitallySignedStruct, DistinguishedName, Error,
+    ExtractedSecrets, KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
 };
 
 use crate::cipher::{Aead, Key, Secret};
@@ -36,7 +36,9 @@ impl TlsConfig {
     pub fn new(certificate_chain: Vec<Vec<u8>>, private_key: Vec<u8>) -> Result<Self, ConfigurationFault> {
         let key = PrivateKeyDer::try_from(private_key).map_err(|reason| ConfigurationFault(reason.to_owned()))?;
         let chain = certificate_chain.into_iter().map(CertificateDer::from).collect();
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites.sort_by_key(|suite| !is_preferred(suite.suite()));
+        let provider = Arc::new(provider);
         let verifier = Arc::new(SetAside { algorithms: provider.signature_verification_algorithms });
         let build = |provider: Arc<CryptoProvider>| {
             ServerConfig::builder_with_provider(provider)
@@ -52,6 +54,8 @@ impl TlsConfig {
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.require_ems = true;
+        // Ours is the order that counts: see `is_preferred`.
+        config.ignore_client_order = true;
         // §1.7: once the device is admitted its records are ours.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(TrafficSecrets);
@@ -222,6 +226,17 @@ impl SetAside {
             Err(_) => Err(bad("the handshake is not signed by the certificate's key")),
         }
     }
+}
+
+/// AES-128 with SHA-256 where the client has it: as strong as the P-256 keys beside it, and both are in the processor, where
+/// SHA-384 costs several times as much.
+fn is_preferred(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 /// What is offered, in order of preference: cheapest first, and none that costs more units than a handshake has (`trust.md` §1.8).
