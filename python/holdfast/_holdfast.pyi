@@ -186,6 +186,11 @@ class Gate:
     def connections(self) -> int: ...
     @property
     def sessions(self) -> int: ...
+    def take_lines(self) -> str:
+        """What is to be written into the log: JSON objects, a line each, in the form of the hub's other lines.
+
+        Text from a peer is escaped and cut to 256 characters; refusals beyond a quota are only counted.
+        """
     @property
     def batches(self) -> list[int]:
         """How many batches of 1, 2, 3-4, 5-8 … chains were judged; the last counts all that were larger."""
@@ -298,21 +303,11 @@ class Request:
             """The issuer is the pinned one, the leaf key is new."""
 
     @final
-    class Note(Request):
-        """A line for the log. `event` is a slug; values from a peer are escaped and cut to 256 characters."""
+    class Log(Request):
+        """There are lines for the log: `Gate.take_lines`, once for as many as there are by then."""
 
-        __match_args__: Final = (
-            "level",
-            "event",
-            "fields",
-        )
-        def __new__(cls, level: str, event: str, fields: dict[str, str | int]) -> Request.Note: ...
-        @property
-        def level(self) -> str: ...
-        @property
-        def event(self) -> str: ...
-        @property
-        def fields(self) -> dict[str, str | int]: ...
+        __match_args__: Final = ()
+        def __new__(cls) -> Request.Log: ...
 
 def connection_codes() -> list[str]:
     """Every code with which a connection can be refused."""

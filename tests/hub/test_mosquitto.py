@@ -51,6 +51,7 @@ def test_it_publishes_through_its_chain_and_is_told_no_without_one(hub: RunningH
     }
     for device, device_id in impostors.values():
         assert mosquitto_pub(hub, device, device_id, version, "-q", "1", "-m", "{}") == 5  # CONNACK 5: not authorised
+    hub.wait_for_events("refused", len(impostors))
     assert hub.refusals() == list(impostors)
     hub.stop()
     kept = [(message["device_id"], message.get("payload"), message.get("payload_text")) for message in hub.messages()]

@@ -81,7 +81,7 @@ def test_what_the_command_line_changes_is_noticed_by_the_running_hub(hub: Runnin
     hub.trust(other=other)
     wait_for(lambda: answer(hub, files(hub, other.device("widget-2")), "widget-2") == CONNACK_YES, "admission")
     assert answer(hub, files(hub, other.device("widget-1")), "widget-1") == CONNACK_NOT_AUTHORIZED
-    assert hub.refusals()[-1] == "identity_pinned"
+    wait_for(lambda: hub.refusals()[-1:] == ["identity_pinned"], "refusal")
 
 
 def test_x04_a_killed_worker_is_replaced_and_nothing_acknowledged_is_lost(hub: RunningHub) -> None:

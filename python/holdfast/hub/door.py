@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from structlog.typing import FilteringBoundLogger
-
     from holdfast._holdfast import Device, Gate
 
 READ_BUFFER_BYTES = 64 * 1024
@@ -28,13 +26,13 @@ class Door:
     def __init__(
         self,
         gate: Gate,
-        log: FilteringBoundLogger,
         *,
+        write: Callable[[str], None],
         claim: Callable[[list[messages.Claim]], None],
     ) -> None:
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._gate = gate
-        self._log = log
+        self._write = write
         self._claim = claim
         self._connections: dict[int, Connection] = {}
         self._claims: list[messages.Claim] = []
@@ -47,7 +45,7 @@ class Door:
             Request.Close: self._on_close,
             Request.Tick: self._on_tick,
             Request.Claim: self._on_claim,
-            Request.Note: self._on_note,
+            Request.Log: self._on_log,
         }
 
     # ── what happens ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -113,9 +111,10 @@ class Door:
         return self._gate.connections
 
     def abort(self) -> None:
-        """Let go of every connection that is left."""
+        """Let go of every connection that is left, and say what there still is to say."""
         for connection in list(self._connections.values()):
             connection.abort()
+        self._write_lines()
 
     # ── what the gate asks for ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,9 +165,9 @@ class Door:
     def _on_tick(self, request: Request.Tick) -> None:
         asyncio.get_running_loop().call_later(request.after_ms / 1000, self.tick)
 
-    def _on_note(self, request: Request.Note) -> None:
-        self._log.log(LEVELS[request.level], request.event, **request.fields)
+    def _on_log(self, request: Request.Log) -> None:
+        # All lines of this turn of the loop are written together.
+        asyncio.get_running_loop().call_soon(self._write_lines)
 
-
-# As the standard library numbers them.
-LEVELS = {"info": 20, "warning": 30}
+    def _write_lines(self) -> None:
+        self._write(self._gate.take_lines())

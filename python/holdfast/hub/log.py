@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def configure() -> structlog.typing.FilteringBoundLogger:
@@ -29,6 +33,29 @@ def configure() -> structlog.typing.FilteringBoundLogger:
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return logger
+
+
+def lines_to(log: structlog.typing.FilteringBoundLogger) -> Callable[[str], None]:
+    """A writer of lines that are JSON already: as they are, or, on a terminal, as `log` would have written them."""
+    if not sys.stderr.isatty():
+        return _write
+
+    def write(lines: str) -> None:
+        for line in lines.splitlines():
+            record = json.loads(line)
+            record.pop("at")
+            log.log(LEVELS[record.pop("level")], record.pop("event"), **record)
+
+    return write
+
+
+# As the standard library numbers them.
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
+
+
+def _write(lines: str) -> None:
+    sys.stderr.write(lines)
+    sys.stderr.flush()
 
 
 def report_unhandled(log: structlog.typing.FilteringBoundLogger) -> None:

@@ -19,7 +19,7 @@ from holdfast._holdfast import Device, Gate, TelemetryWriter
 from holdfast.errors import HoldfastError
 from holdfast.hub import messages
 from holdfast.hub.door import Door
-from holdfast.hub.log import configure, report_unhandled
+from holdfast.hub.log import configure, lines_to, report_unhandled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class Worker:
             limits=start.limits,
             telemetry=self._store,
         )
-        self._door = Door(gate, log, claim=self._claim)
+        self._door = Door(gate, write=lines_to(log), claim=self._claim)
         self._loop.add_reader(self._store.fileno(), self._on_stored)
         self._loop.add_reader(gate.judged_fileno(), self._door.judged)
         self._tick()

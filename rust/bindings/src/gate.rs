@@ -81,7 +81,7 @@ impl Gate {
 
     fn open(&self, py: Python<'_>, source: &str) -> (u64, Vec<Request>) {
         let now = self.now();
-        let (handle, requests) = py.detach(|| self.lock().gate.open(source.parse().ok(), now));
+        let (handle, requests) = py.detach(|| self.lock().open(source.parse().ok(), now, now_ms()));
         (handle.unwrap_or(0), requests.into_iter().filter_map(Request::of).collect())
     }
 
@@ -120,6 +120,10 @@ impl Gate {
 
     fn drain(&self, py: Python<'_>) -> Vec<Request> {
         self.step(py, gate::Gate::drain)
+    }
+
+    fn take_lines(&self) -> String {
+        self.lock().take_lines()
     }
 
     #[getter]
@@ -208,7 +212,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 14] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 16] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
@@ -221,6 +225,8 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 14] {
         ("batch_count_enough", Count(&mut limits.batch_count_enough)),
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
+        ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
+        ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
         ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),
         ("connect_bytes_max", Count(&mut session.connect_bytes_max)),
         ("packet_bytes_max", Count(&mut session.packet_bytes_max)),

@@ -8,6 +8,7 @@ mod certificate;
 mod convert;
 mod errors;
 mod gate;
+mod lines;
 mod plane;
 mod policy;
 mod request;

@@ -2,6 +2,7 @@
 //! the interpreter; what is left for Python is sockets, claims and the log.
 
 use std::collections::{HashSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_gate::{Gate, Judges, Now, Request};
@@ -9,6 +10,7 @@ use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
 
 use crate::convert::json_object;
+use crate::lines::Lines;
 
 pub(crate) struct Plane {
     pub(crate) gate: Gate,
@@ -17,11 +19,12 @@ pub(crate) struct Plane {
     /// Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
     backlog: VecDeque<Message>,
     held: HashSet<u64>,
+    lines: Lines,
 }
 
 impl Plane {
     pub(crate) fn new(gate: Gate, judges: Judges, store: Arc<Writer>) -> Self {
-        Self { gate, judges, store, backlog: VecDeque::new(), held: HashSet::new() }
+        Self { gate, judges, store, backlog: VecDeque::new(), held: HashSet::new(), lines: Lines::default() }
     }
 
     pub(crate) fn judges(&self) -> &Judges {
@@ -35,7 +38,22 @@ impl Plane {
         received_at_ms: i64,
         step: impl FnOnce(&mut Gate, Now) -> Vec<Request>,
     ) -> Vec<Request> {
-        let mut requests = step(&mut self.gate, now);
+        let requests = step(&mut self.gate, now);
+        self.follow(requests, now, received_at_ms)
+    }
+
+    /// A connection was accepted.
+    pub(crate) fn open(
+        &mut self,
+        source: Option<IpAddr>,
+        now: Now,
+        received_at_ms: i64,
+    ) -> (Option<u64>, Vec<Request>) {
+        let (handle, requests) = self.gate.open(source, now);
+        (handle, self.follow(requests, now, received_at_ms))
+    }
+
+    fn follow(&mut self, mut requests: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         if self.judges.is_idle() {
             let (batch, more) = self.gate.take_batch(now);
             requests.extend(more);
@@ -47,12 +65,24 @@ impl Plane {
         for request in requests {
             if let Request::Store { handle, device_id, telemetry } = request {
                 self.backlog.push_back(message(handle, device_id, telemetry, received_at_ms));
+            } else if let Request::Note(note) = &request {
+                // The first line since they were taken asks for them to be taken again.
+                let first = self.lines.is_empty();
+                self.lines.push(note, received_at_ms);
+                if first {
+                    left.push(request);
+                }
             } else {
                 left.push(request);
             }
         }
         left.extend(self.store_backlog());
         left
+    }
+
+    /// What the gate has had to say since the last time.
+    pub(crate) fn take_lines(&mut self) -> String {
+        self.lines.take()
     }
 
     /// Verdicts have come.

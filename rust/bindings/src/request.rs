@@ -1,9 +1,7 @@
 //! What the loop must do, as Python sees it.
 
-use std::collections::BTreeMap;
-
 use holdfast_engine::hex;
-use holdfast_gate::{self as gate, Claim, Level, Note, Value};
+use holdfast_gate::{self as gate, Claim};
 use holdfast_roster::Pin;
 use pyo3::prelude::*;
 
@@ -64,7 +62,7 @@ pub(crate) enum Request {
     Close { handle: u64 },
     Tick { after_ms: u64 },
     Claim { handle: u64, device: Device, path_fingerprints: Vec<String>, anchor_fingerprint: String, rekeyed: bool },
-    Note { level: String, event: String, fields: BTreeMap<String, Fact> },
+    Log {},
 }
 
 impl Request {
@@ -89,32 +87,9 @@ impl Request {
                     rekeyed,
                 }
             }
-            gate::Request::Note(Note { level, event, fields, .. }) => {
-                let level = match level {
-                    Level::Info => "info",
-                    Level::Warning => "warning",
-                };
-                let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-                Self::Note { level: level.to_owned(), event: event.to_owned(), fields }
-            }
+            gate::Request::Note(_) => Self::Log {},
             // `gate::Request` may grow; this crate is compiled with it, so every other variant is above.
             gate::Request::Store { .. } | _ => return None,
         })
-    }
-}
-
-/// A fact in a log line.
-#[derive(Clone, FromPyObject, IntoPyObject)]
-pub(crate) enum Fact {
-    Number(i64),
-    Text(String),
-}
-
-impl From<Value> for Fact {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Text(text) => Self::Text(text),
-            Value::Number(number) => Self::Number(number),
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::Now;
 use crate::connection::{Admitted, Connection, Judged, Stage};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::limits::Limits;
+use crate::quota::LineQuota;
 use crate::request::{Claim, Level, Note, Request, Value};
 use crate::slots::{Handle, Slots};
 use crate::verdicts::{Batch, Verdict};
@@ -41,6 +42,7 @@ pub struct Gate {
     draining: bool,
     counters: BTreeMap<&'static str, u64>,
     batches: [u64; BATCH_SIZES],
+    refusal_lines: LineQuota,
 }
 
 /// Sizes of batches that are counted apart: 1, 2, 3–4, 5–8, … and all that is larger.
@@ -100,6 +102,7 @@ impl Gate {
             draining: false,
             counters: BTreeMap::new(),
             batches: [0; BATCH_SIZES],
+            refusal_lines: LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second),
         }
     }
 
@@ -131,10 +134,8 @@ impl Gate {
             self.slots.len() >= self.limits.connections_count_max || self.half_open >= self.limits.half_open_count_max;
         let refused = if self.draining { Some("draining") } else { full.then_some("connection_limit") };
         if let Some(code) = refused {
-            return (
-                None,
-                vec![self.refusal_note(0, &source.map_or_else(String::new, |from| from.to_string()), No::new(code))],
-            );
+            let source = source.map_or_else(String::new, |from| from.to_string());
+            return (None, self.refusal_note(0, &source, No::new(code)).into_iter().collect());
         }
         let connection = Session::new(&self.tls, self.limits.session).map(|session| Connection {
             session,
@@ -146,7 +147,7 @@ impl Gate {
         });
         let handle = match connection {
             Ok(connection) => self.slots.insert(connection),
-            Err(fault) => return (None, vec![self.fault_note(0, "", &fault)]),
+            Err(fault) => return (None, self.fault_note(0, "", &fault).into_iter().collect()),
         };
         if let Some(handle) = handle {
             let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
@@ -264,6 +265,13 @@ impl Gate {
             }
         }
         self.judge_if_due(now, &mut requests);
+        if let Some(codes) = self.refusal_lines.pass(now.monotonic_ms) {
+            let lines =
+                codes.values().fold(0usize, |sum, count| sum.saturating_add(usize::try_from(*count).unwrap_or(0)));
+            let codes: Vec<String> = codes.iter().map(|(code, count)| format!("{code}={count}")).collect();
+            let fields = vec![("lines", lines.into()), ("codes", Value::Text(codes.join(" ")))];
+            requests.push(Request::Note(Note { level: Level::Warning, event: "suppressed", fields }));
+        }
         requests
     }
 
@@ -277,8 +285,11 @@ impl Gate {
             }
             Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, requests),
             Stage::Draining { .. } if overdue => self.close(handle, requests),
-            _ if overdue => {
-                self.note_end(handle, "handshake_deadline", requests);
+            stage if overdue => {
+                if !matches!(stage, Stage::Refused) {
+                    let source = connection.source();
+                    requests.extend(self.refusal_note(handle, &source, No::new("handshake_deadline")));
+                }
                 self.close(handle, requests);
             }
             Stage::Live { admitted, .. } => {
@@ -598,7 +609,7 @@ impl Gate {
         connection.session.answer(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();
-        requests.push(self.refusal_note(handle, &source, no));
+        requests.extend(self.refusal_note(handle, &source, no));
     }
 
     /// Turns somebody away before their CONNECT, which will be answered.
@@ -607,7 +618,7 @@ impl Gate {
         connection.session.refuse(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();
-        requests.push(self.refusal_note(handle, &source, no));
+        requests.extend(self.refusal_note(handle, &source, no));
     }
 
     /// The peer broke a protocol: what the session still has to say (a TLS alert) is sent, then it is drained.
@@ -625,7 +636,7 @@ impl Gate {
             self.count("closed");
         } else {
             let source = connection.source();
-            requests.push(self.fault_note(handle, &source, fault));
+            requests.extend(self.fault_note(handle, &source, fault));
         }
         let _unsaid = self.send(handle, requests);
         self.finish(handle, now, requests);
@@ -696,41 +707,34 @@ impl Gate {
         connection.stage = Stage::Draining { bytes_left: 0 };
     }
 
+    /// Why a live session ends. Of others nothing is said here: a refusal was noted when it was reached.
     fn note_end(&mut self, handle: Handle, reason: &'static str, requests: &mut Vec<Request>) {
-        let Some(connection) = self.slots.get_mut(handle) else { return };
-        let (level, who) = match &connection.stage {
-            Stage::Live { admitted, .. } => (Level::Info, ("device", Value::peer(&admitted.device_id))),
-            // Before possession is proven only the source is known (trust.md §1.9); a refusal was noted when it was reached.
-            Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. }
-                if reason == "handshake_deadline" =>
-            {
-                (Level::Warning, ("source", Value::Text(connection.source())))
-            }
-            Stage::Handshake
-            | Stage::Waiting
-            | Stage::Judged(_)
-            | Stage::Claiming { .. }
-            | Stage::Refused
-            | Stage::Draining { .. } => return,
-        };
-        let connection = Value::Text(format!("{handle:x}"));
-        let fields = vec![who, ("connection", connection), ("reason", reason.into())];
-        requests.push(Request::Note(Note { level, event: "closed", fields }));
+        let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle) else { return };
+        let fields = vec![
+            ("device", Value::peer(&admitted.device_id)),
+            ("connection", Value::Text(format!("{handle:x}"))),
+            ("reason", reason.into()),
+        ];
+        requests.push(Request::Note(Note { level: Level::Info, event: "closed", fields }));
         self.count("closed");
     }
 
-    fn refusal_note(&mut self, handle: Handle, source: &str, no: No) -> Request {
+    /// The line about a refusal, if it may still be written; it is counted either way.
+    fn refusal_note(&mut self, handle: Handle, source: &str, no: No) -> Option<Request> {
         self.count("refused");
+        if !self.refusal_lines.take(&no.code) {
+            return None;
+        }
         let mut fields = vec![
             ("code", Value::Text(no.code)),
             ("source", Value::peer(source)),
             ("connection", Value::Text(format!("{handle:x}"))),
         ];
         fields.extend(no.fields);
-        Request::Note(Note { level: Level::Warning, event: "refused", fields })
+        Some(Request::Note(Note { level: Level::Warning, event: "refused", fields }))
     }
 
-    fn fault_note(&mut self, handle: Handle, source: &str, fault: &Fault) -> Request {
+    fn fault_note(&mut self, handle: Handle, source: &str, fault: &Fault) -> Option<Request> {
         self.refusal_note(handle, source, No::new(fault.code()).with("reason", Value::peer(fault.detail())))
     }
 

@@ -10,6 +10,7 @@ mod deadlines;
 mod gate;
 mod judges;
 mod limits;
+mod quota;
 mod request;
 mod slots;
 mod verdicts;
@@ -46,6 +47,7 @@ pub const CODES: &[&str] = &[
     "clock_behind",
     "connection_limit",
     "draining",
+    "handshake_deadline",
     "identity_case_conflict",
     "identity_pinned",
     "no_certificate",

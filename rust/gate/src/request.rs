@@ -86,6 +86,13 @@ pub struct Note {
     pub fields: Vec<(&'static str, Value)>,
 }
 
+impl Note {
+    /// A line. Text from a peer must have gone through `Value::peer`'s escape where a person will read it.
+    pub fn new(level: Level, event: &'static str, fields: Vec<(&'static str, Value)>) -> Self {
+        Self { level, event, fields }
+    }
+}
+
 /// How loud a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the log's own levels")]

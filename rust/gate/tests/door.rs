@@ -380,7 +380,7 @@ fn l17_a_peer_that_stalls_is_closed_at_the_deadline_whatever_it_drips() {
     world.deliver(&mut silent);
     world.deliver(&mut halfway);
     assert!(silent.closed && halfway.closed);
-    assert_eq!((world.closed(), world.gate.connections()), (vec!["handshake_deadline".to_owned(); 2], 0));
+    assert_eq!((world.codes(), world.gate.connections()), (vec!["handshake_deadline".to_owned(); 2], 0));
 }
 
 #[test]
