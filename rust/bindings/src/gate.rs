@@ -212,7 +212,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 16] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
@@ -225,6 +225,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 16] {
         ("batch_count_enough", Count(&mut limits.batch_count_enough)),
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
+        ("facts_count_max", Count(&mut limits.facts_count_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
         ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),

@@ -1,5 +1,7 @@
 //! The only file that names aws-lc-rs: one signature, one digest.
 
+use std::hash::Hasher;
+
 use aws_lc_rs::{digest, signature};
 use holdfast_x509::{PssHash, PublicKeyAlgorithm as Key, SignatureAlgorithm as Made, SignatureJob};
 
@@ -36,4 +38,30 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash
+}
+
+/// SHA-256 of whatever feeds hashers.
+pub(crate) struct Digest(digest::Context);
+
+impl Digest {
+    pub(crate) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    pub(crate) fn sha256(self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(self.0.finish().as_ref());
+        hash
+    }
+}
+
+impl Hasher for Digest {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Nobody asks for 64 bits of it.
+    fn finish(&self) -> u64 {
+        0
+    }
 }

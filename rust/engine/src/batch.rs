@@ -7,45 +7,55 @@ use holdfast_x509::{
 };
 
 use crate::backend;
+use crate::facts::{Fact, Facts};
 use crate::lists::ListFacts;
 use crate::verified::VerifiedPath;
 
 type Outcome = Result<VerifiedPath, Refusal>;
 
-/// Judges one chain; see `Verifier::verify_presented`.
-pub(crate) fn verify_one(chain: &[&[u8]], context: &Context<'_>, lists: &ListFacts, units_spent: u32) -> Outcome {
-    let certificates = parse(chain, &context.policy().limits)?;
-    let mut search = Search::new(&certificates, context).with_units_spent(units_spent);
-    loop {
-        match search.next() {
-            Step::Candidate(candidate) => {
-                for (edge, job) in candidate.jobs {
-                    search.report(edge, lists.check(edge, &job, backend::verify));
-                }
-            }
-            Step::Accepted(path) => return VerifiedPath::new(&certificates, context.anchors(), &path),
-            Step::Refused(refusal) => return Err(refusal),
-        }
-    }
+/// A chain on the way to its verdict.
+struct Open<'a, 'c> {
+    index: usize,
+    certificates: &'a [Certificate<'a>],
+    search: Search<'a, 'c>,
+    /// The signature on the end entity, and those between CAs that were checked and held, each with the key that made it.
+    leaf: Option<(Fact, &'a [u8])>,
+    links: Vec<(Fact, &'a [u8])>,
 }
 
-/// Judges a block of chains, one outcome each, in order.
+/// What became of a signature between CAs in this block.
+#[derive(Clone, Copy)]
+enum Link {
+    Known,
+    Checked(bool),
+}
+
+/// What is remembered of signatures, while a block is judged.
+pub(crate) struct Memory<'a> {
+    pub(crate) lists: &'a ListFacts,
+    pub(crate) facts: &'a Facts,
+    /// Whether signatures on end entities are looked for among the facts: some come back, most are met once.
+    pub(crate) known_leaves: bool,
+}
+
+/// Judges a block of chains, one outcome each, in order. Beside each chain: the signature units that its peer has used up.
 ///
 /// Every search that is still open offers its next candidate; the signatures of all candidates are checked together, those that
 /// several chains share only once; a chain whose candidate failed offers its next one in the following round.
 pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
-    chains: &[C],
+    chains: &[(C, u32)],
     context: &Context<'_>,
-    lists: &ListFacts,
+    memory: &Memory<'_>,
 ) -> Vec<Outcome> {
-    let parsed: Vec<_> = chains.iter().map(|chain| parse(chain.as_ref(), &context.policy().limits)).collect();
-    let mut outcomes: Vec<Option<Outcome>> = Vec::new();
-    let mut open: Vec<(usize, Search<'_, '_>)> = Vec::new();
-    for (index, certificates) in parsed.iter().enumerate() {
+    let parsed: Vec<_> = chains.iter().map(|(chain, _)| parse(chain.as_ref(), &context.policy().limits)).collect();
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(parsed.len());
+    let mut open = Vec::with_capacity(parsed.len());
+    for (index, (certificates, &(_, units_spent))) in parsed.iter().zip(chains).enumerate() {
         match certificates {
             Ok(certificates) => {
                 outcomes.push(None);
-                open.push((index, Search::new(certificates, context)));
+                let search = Search::new(certificates, context).with_units_spent(units_spent);
+                open.push(Open { index, certificates, search, leaf: None, links: Vec::new() });
             }
             Err(refusal) => outcomes.push(Some(Err(refusal.clone()))),
         }
@@ -53,42 +63,65 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
     let mut shared = HashMap::new();
     while !open.is_empty() {
         let mut waiting = Vec::with_capacity(open.len());
-        for (index, mut search) in open.drain(..) {
-            let outcome = match search.next() {
+        for mut chain in open.drain(..) {
+            let outcome = match chain.search.next() {
                 Step::Candidate(candidate) => {
-                    waiting.push((index, search, candidate.jobs));
+                    waiting.push((chain, candidate.jobs));
                     continue;
                 }
-                Step::Accepted(path) => match &parsed[index] {
-                    Ok(certificates) => VerifiedPath::new(certificates, context.anchors(), &path),
-                    Err(refusal) => Err(refusal.clone()),
-                },
+                Step::Accepted(path) => {
+                    for (fact, issuer) in chain.links {
+                        memory.facts.meet(fact, issuer);
+                    }
+                    VerifiedPath::new(chain.certificates, context.anchors(), &path, chain.leaf)
+                }
                 Step::Refused(refusal) => Err(refusal),
             };
-            outcomes[index] = Some(outcome);
+            outcomes[chain.index] = Some(outcome);
         }
-        for (index, mut search, jobs) in waiting {
+        for (mut chain, jobs) in waiting {
             for (edge, job) in jobs {
-                search.report(edge, check(&mut shared, lists, edge, job));
+                let holds = check(&mut shared, memory, &mut chain, edge, &job);
+                chain.search.report(edge, holds);
             }
-            open.push((index, search));
+            open.push(chain);
         }
     }
     // Every search ends in a verdict; a chain without one would be refused.
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Refusal::whole(Error::EmptyChain)))).collect()
 }
-
-/// Checks a signature. Those on CA certificates are remembered for the block: the key is the whole job, compared byte by byte.
+/// Checks a signature, if it is not known to be good.
 fn check<'a>(
-    shared: &mut HashMap<SignatureJob<'a>, bool>,
-    lists: &ListFacts,
+    shared: &mut HashMap<Fact, Link>,
+    memory: &Memory<'_>,
+    chain: &mut Open<'a, '_>,
     edge: Edge,
-    job: SignatureJob<'a>,
+    job: &SignatureJob<'a>,
 ) -> bool {
     match edge.signed() {
-        Signed::Certificate(0) => backend::verify(&job),
-        Signed::Certificate(_) => *shared.entry(job).or_insert_with_key(backend::verify),
-        Signed::List(_) => lists.check(edge, &job, backend::verify),
+        Signed::List(_) => memory.lists.check(edge, job, backend::verify),
+        Signed::Certificate(0) if !memory.known_leaves => backend::verify(job),
+        Signed::Certificate(0) => {
+            let fact = Fact::of(job);
+            let holds = memory.facts.knows(fact) || backend::verify(job);
+            if holds {
+                chain.leaf = Some((fact, job.public_key));
+            }
+            holds
+        }
+        Signed::Certificate(_) => {
+            let fact = Fact::of(job);
+            let met = || if memory.facts.knows(fact) { Link::Known } else { Link::Checked(backend::verify(job)) };
+            match *shared.entry(fact).or_insert_with(met) {
+                Link::Known => true,
+                Link::Checked(holds) => {
+                    if holds {
+                        chain.links.push((fact, job.public_key));
+                    }
+                    holds
+                }
+            }
+        }
     }
 }
 

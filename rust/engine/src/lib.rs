@@ -3,18 +3,21 @@
 
 mod backend;
 mod batch;
+mod facts;
 mod lists;
 mod possession;
 mod verified;
 
 use std::sync::{Arc, OnceLock};
 
-use holdfast_x509::{Anchors, Context, Policy, Refusal, UnixSeconds};
+use holdfast_x509::{Anchors, Context, Error, Policy, Refusal, UnixSeconds};
 use rayon::prelude::*;
 
+use batch::Memory;
 use lists::ListFacts;
 
 pub use backend::sha256;
+pub use facts::Facts;
 pub use possession::{check_issued_by, check_signature, verify_signature};
 pub use verified::{VerifiedPath, hex};
 
@@ -22,18 +25,27 @@ pub use verified::{VerifiedPath, hex};
 /// two threads share a batch evenly.
 const BLOCK_CHAINS_COUNT: usize = 1024;
 
+/// Facts that a verifier keeps if it is not given a tenant's: links between CAs, a few for each of ten thousand.
+const FACTS_COUNT_MAX: usize = 32_768;
+
 /// Judges chains against one set of anchors under one policy.
 #[derive(Debug)]
 pub struct Verifier {
     anchors: Arc<Anchors>,
     policy: Policy,
     lists: ListFacts,
+    facts: Arc<Facts>,
 }
 
 impl Verifier {
-    /// A verifier; beside its arguments it remembers only whose key signed which of the policy's revocation lists.
+    /// A verifier; beside its arguments it remembers only signatures: never a verdict.
     pub fn new(anchors: Arc<Anchors>, policy: Policy) -> Self {
-        Self { anchors, policy, lists: ListFacts::default() }
+        Self::with_facts(anchors, policy, Arc::new(Facts::new(FACTS_COUNT_MAX)))
+    }
+
+    /// As [`Verifier::new`], with facts that outlive it.
+    pub fn with_facts(anchors: Arc<Anchors>, policy: Policy, facts: Arc<Facts>) -> Self {
+        Self { anchors, policy, lists: ListFacts::default(), facts }
     }
 
     /// The policy it judges by.
@@ -51,20 +63,24 @@ impl Verifier {
     /// # Errors
     /// The most telling reason, with the position in the path tried. Work is bounded by the policy's limits.
     pub fn verify(&self, chain: &[&[u8]], at: UnixSeconds) -> Result<VerifiedPath, Refusal> {
-        self.verify_presented(chain, at, 0)
+        let outcome = self.verify_block(&[(chain, 0)], at, false).pop();
+        outcome.unwrap_or_else(|| Err(Refusal::whole(Error::EmptyChain)))
     }
 
-    /// As [`Verifier::verify`], with `units_spent` signature units already used up by the peer's handshake signature.
-    ///
-    /// # Errors
-    /// As [`Verifier::verify`].
-    pub fn verify_presented(
+    /// Judges chains of peers that have proven their keys; beside each the signature units that the proof has used up. Outcomes in order.
+    pub fn verify_presented<C: AsRef<[D]>, D: AsRef<[u8]>>(
         &self,
-        chain: &[&[u8]],
+        chains: &[(C, u32)],
         at: UnixSeconds,
-        units_spent: u32,
-    ) -> Result<VerifiedPath, Refusal> {
-        batch::verify_one(chain, &Context::new(&self.anchors, &self.policy, at), &self.lists, units_spent)
+    ) -> Vec<Result<VerifiedPath, Refusal>> {
+        self.verify_block(chains, at, true)
+    }
+
+    /// The device whose chain this was is known: it will come back, and the signature on its certificate need not be checked again.
+    pub fn remember_leaf(&self, path: &VerifiedPath) {
+        if let Some((fact, issuer)) = &path.leaf_fact {
+            self.facts.remember(*fact, issuer);
+        }
     }
 
     /// Judges many chains; one outcome each, in order. Signatures that several chains share are checked once a block.
@@ -75,14 +91,26 @@ impl Verifier {
         at: UnixSeconds,
         threads: usize,
     ) -> Vec<Result<VerifiedPath, Refusal>> {
-        let block =
-            |chains: &[C]| batch::verify_block(chains, &Context::new(&self.anchors, &self.policy, at), &self.lists);
+        let block = |chains: &[C]| {
+            let chains: Vec<(&[D], u32)> = chains.iter().map(|chain| (chain.as_ref(), 0)).collect();
+            self.verify_block(&chains, at, false)
+        };
         match pool(threads) {
             Some(pool) if chains.len() > BLOCK_CHAINS_COUNT => {
                 pool.install(|| chains.par_chunks(BLOCK_CHAINS_COUNT).flat_map_iter(block).collect())
             }
             _ => chains.chunks(BLOCK_CHAINS_COUNT).flat_map(block).collect(),
         }
+    }
+
+    fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
+        &self,
+        chains: &[(C, u32)],
+        at: UnixSeconds,
+        known_leaves: bool,
+    ) -> Vec<Result<VerifiedPath, Refusal>> {
+        let memory = Memory { lists: &self.lists, facts: &self.facts, known_leaves };
+        batch::verify_block(chains, &Context::new(&self.anchors, &self.policy, at), &memory)
     }
 }
 

@@ -3,6 +3,7 @@
 use holdfast_x509::{AcceptedPath, Anchors, Certificate, Error, Refusal, UnixSeconds};
 
 use crate::backend::sha256;
+use crate::facts::Fact;
 
 /// A judged path, signatures included. Only this crate makes one, and only from a path that the search accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +15,17 @@ pub struct VerifiedPath {
     not_after: UnixSeconds,
     leaf_spki_sha256: [u8; 32],
     issuer_spki_sha256: [u8; 32],
+    /// The signature on the end entity and the key that made it, where it may be remembered.
+    pub(crate) leaf_fact: Option<(Fact, Box<[u8]>)>,
 }
 
 impl VerifiedPath {
-    pub(crate) fn new(chain: &[Certificate<'_>], anchors: &Anchors, path: &AcceptedPath) -> Result<Self, Refusal> {
+    pub(crate) fn new(
+        chain: &[Certificate<'_>],
+        anchors: &Anchors,
+        path: &AcceptedPath,
+        leaf_fact: Option<(Fact, &[u8])>,
+    ) -> Result<Self, Refusal> {
         let lost = || Refusal::whole(Error::EmptyChain);
         let anchor = anchors.get(path.anchor()).ok_or_else(lost)?;
         let anchor_certificate = anchor.certificate().map_err(Refusal::whole)?;
@@ -37,6 +45,7 @@ impl VerifiedPath {
             not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
             leaf_spki_sha256: sha256(leaf.spki.der),
             issuer_spki_sha256: sha256(issuer.spki.der),
+            leaf_fact: leaf_fact.map(|(fact, issuer)| (fact, issuer.into())),
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdfast_engine::{Verifier, hex, sha256};
+use holdfast_engine::{Facts, Verifier, hex, sha256};
 use holdfast_roster::{Pin, Placement, Roster, Trust};
 use holdfast_session::{Connect, Event, Fault, PresentedChain, ReturnCode, Session, TlsConfig};
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
@@ -25,6 +25,8 @@ pub struct Gate {
     limits: Limits,
     roster: Roster,
     verifier: Arc<Verifier>,
+    /// Signatures known to be good: they are, whatever happens to trust.
+    facts: Arc<Facts>,
     slots: Slots,
     deadlines: Deadlines,
     half_open: usize,
@@ -84,11 +86,12 @@ impl No {
 impl Gate {
     /// A gate that lets nobody in until trust is given.
     pub fn new(tls: TlsConfig, limits: Limits) -> Self {
-        let roster = Roster::new();
+        let (roster, facts) = (Roster::new(), Arc::new(Facts::new(limits.facts_count_max)));
         Self {
             tls,
             limits,
-            verifier: verifier(roster.trust()),
+            verifier: verifier(roster.trust(), &facts),
+            facts,
             roster,
             slots: Slots::default(),
             deadlines: Deadlines::default(),
@@ -109,7 +112,7 @@ impl Gate {
     /// Replaces trust whole, and ends live sessions whose anchor is not among the new ones. Handshakes judged before are judged again.
     pub fn replace_trust(&mut self, trust: Trust, now: Now) -> Vec<Request> {
         let kept: HashSet<[u8; 32]> = trust.anchors.iter().map(|anchor| sha256(anchor.der())).collect();
-        self.verifier = verifier(&trust);
+        self.verifier = verifier(&trust, &self.facts);
         self.roster.replace_trust(trust);
         let mut requests = Vec::new();
         let lives: Vec<Handle> = self.live.values().copied().collect();
@@ -585,6 +588,7 @@ impl Gate {
             ],
         }));
         self.live.insert(device_id, handle);
+        self.verifier.remember_leaf(&judged.path);
         self.count("admitted");
         Ok(requests)
     }
@@ -744,8 +748,8 @@ impl Gate {
     }
 }
 
-fn verifier(trust: &Trust) -> Arc<Verifier> {
-    Arc::new(Verifier::new(Arc::clone(&trust.anchors), Policy::client_auth()))
+fn verifier(trust: &Trust, facts: &Arc<Facts>) -> Arc<Verifier> {
+    Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), Policy::client_auth(), Arc::clone(facts)))
 }
 
 fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {

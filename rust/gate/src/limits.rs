@@ -24,6 +24,8 @@ pub struct Limits {
     pub batch_wait_ms: u64,
     /// Chains that are judged on the loop's thread at the most: beyond it another thread is worth waking.
     pub batch_inline_max: usize,
+    /// Signatures remembered to be good, at about 40 bytes each: a device that comes back costs one check less.
+    pub facts_count_max: usize,
     /// Lines about refusals that may be written at once, and how many more each second. What is beyond is counted and told
     /// once a second: a crowd of strangers must not fill the disk (X07: 1 MiB a minute).
     pub refusal_lines_burst: u64,
@@ -45,6 +47,7 @@ impl Default for Limits {
             batch_count_enough: 8,
             batch_wait_ms: 1,
             batch_inline_max: 7,
+            facts_count_max: 1 << 20,
             refusal_lines_burst: 500,
             refusal_lines_per_second: 50,
             session: session::Limits::default(),

@@ -43,17 +43,18 @@ impl Batch {
     /// Judges all of them. Cost: at most `Limits::signature_units_max` verifications for each chain.
     pub fn judge(self) -> Vec<Verdict> {
         let Self { verifier, epoch, at, chains } = self;
-        let judged = |(handle, chain): (Handle, PresentedChain)| {
-            let certificates: Vec<&[u8]> = chain.certificates().iter().map(Vec::as_slice).collect();
-            let path = verifier.verify_presented(&certificates, at, chain.handshake_units());
+        let presented: Vec<_> =
+            chains.iter().map(|(_, chain)| (chain.certificates(), chain.handshake_units())).collect();
+        let paths = verifier.verify_presented(&presented, at);
+        let verdict = |((handle, chain), path): ((Handle, PresentedChain), Result<VerifiedPath, Refusal>)| {
             let outcome = path.and_then(|path| {
-                let leaf = certificates.first().copied().unwrap_or_default();
+                let leaf = chain.certificates().first().map_or(&[][..], Vec::as_slice);
                 let identity = Certificate::parse(leaf).and_then(|leaf| device_id(&leaf).map(Arc::from));
                 identity.map(|device_id| (path, device_id)).map_err(|error| Refusal::at(0, error))
             });
             Verdict { handle, epoch, chain, outcome }
         };
-        chains.into_iter().map(judged).collect()
+        chains.into_iter().zip(paths).map(verdict).collect()
     }
 }
 
