@@ -46,7 +46,8 @@ bench: setup ## the figures: compared with other implementations in the same run
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 	@rust/fuzz/run 5
 
-deep: setup ## the long counts: every fuzz target for ten minutes (SECONDS_EACH=n for another time)
+deep: setup ## the long counts: a million schedules of the gate, every fuzz target for ten minutes (SECONDS_EACH=n for another time)
+	HOLDFAST_SCHEDULES=1000000 cargo test --release --locked -p holdfast-gate --test schedules -- --nocapture
 	@rust/fuzz/run $(or $(SECONDS_EACH),600)
 
 clean: ## remove what the targets made
