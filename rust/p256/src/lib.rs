@@ -1,0 +1,49 @@
+//! ECDSA P-256 verification, many at a time.
+//!
+//! ```text
+//! jobs ──kernel──► blocks of 128 ──batch──► s⁻¹ of all at once, scalars cut into digits (comb)
+//!                                              │ points from tables: of the generator, of known keys
+//!                                              ▼
+//!            window ── u₂·Q of unknown keys ──► sum ── levels of additions, one inversion each (affine), the rest (jacobian)
+//!                                              │
+//!                                              ▼ x = r?
+//!                                    findings: valid, invalid, undecided
+//! ```
+//!
+//! A verifier handles public data only, so nothing here runs in constant time. The algorithm is written once, over `lanes`; `portable`
+//! (with `montgomery`) and `ifma` do the arithmetic, `inverse` the divisions. `ifma` alone has `unsafe`, each use with its proof.
+//!
+//! Special cases are not computed here. Where the sums meet equal or opposite points the finding is `Undecided`, and a plain verifier,
+//! which the caller has, decides.
+#![deny(unsafe_code)]
+#![expect(
+    clippy::inline_always,
+    reason = "code must be inlined into the function that is compiled for the back end's instructions"
+)]
+#![expect(clippy::large_types_passed_by_value, reason = "vectors live in registers once all is inlined")]
+#![expect(clippy::many_single_char_names, reason = "formulas keep the letters of their sources")]
+
+mod affine;
+mod batch;
+mod comb;
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "SIMD instructions")]
+mod ifma;
+mod inverse;
+mod jacobian;
+mod kernel;
+mod key;
+mod lanes;
+mod montgomery;
+mod portable;
+mod signature;
+mod sum;
+mod window;
+mod words;
+
+pub use kernel::{Backend, Finding, Job, Kernel, KernelError, Key, KeyTable, Scratch, Verdict};
+pub use key::{KeyError, PublicKey};
+pub use signature::Signature;
+
+#[cfg(test)]
+mod arithmetic_tests;
