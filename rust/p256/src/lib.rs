@@ -7,14 +7,14 @@
 //!            window ── u₂·Q of unknown keys ──► sum ── levels of additions, one inversion each (affine), the rest (jacobian)
 //!                                              │
 //!                                              ▼ x = r?
-//!                                    findings: valid, invalid, undecided
+//! decisions ◄──guard── findings: valid, invalid, undecided
 //! ```
 //!
 //! A verifier handles public data only, so nothing here runs in constant time. The algorithm is written once, over `lanes`; `portable`
 //! (with `montgomery`) and `ifma` do the arithmetic, `inverse` the divisions. `ifma` alone has `unsafe`, each use with its proof.
 //!
 //! Special cases are not computed here. Where the sums meet equal or opposite points the finding is `Undecided`, and a plain verifier,
-//! which the caller has, decides.
+//! which the caller has, decides; `guard` also asks it whether the kernel is still to be believed.
 #![deny(unsafe_code)]
 #![expect(
     clippy::inline_always,
@@ -26,6 +26,7 @@
 mod affine;
 mod batch;
 mod comb;
+mod guard;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD instructions")]
 mod ifma;
@@ -41,6 +42,7 @@ mod sum;
 mod window;
 mod words;
 
+pub use guard::{Counts, Guard, Health};
 pub use kernel::{Backend, Finding, Job, Kernel, KernelError, Key, KeyTable, Scratch, Verdict};
 pub use key::{KeyError, PublicKey};
 pub use signature::Signature;

@@ -1,0 +1,174 @@
+//! Whether the kernel is still to be believed: samples, re-checks, and the switch. `trust.md` §6.2.
+//!
+//! A wrong accept of the kernel would be silent. So of what it accepts a part is verified again by a plain verifier, chosen after the
+//! batch and unpredictably, so that nobody can place a forgery beside the sample: at least one a batch, at least one in 64, over all lanes
+//! by turns. What it rejects is verified again while the budget lasts, and what it leaves open always. At the first disagreement the
+//! switch is off for good, and the plain verifier decides the whole batch.
+//! This finds a machine that computes wrongly. It is a health check, not security: single forgeries pass between samples.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use crate::kernel::{Finding, Verdict};
+use crate::lanes::LANES_MAX;
+
+/// One accept in so many is verified again.
+const SAMPLE_EVERY: usize = 64;
+
+/// What a batch came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whoever uses it must handle every case")]
+pub enum Health {
+    /// Every comparison agreed.
+    Sound,
+    /// The kernel and the plain verifier differ over this job: the guard is off from now on. Whoever gets this drops what was concluded
+    /// from earlier batches.
+    Disagreement {
+        /// Position of the job in its batch.
+        job: usize,
+    },
+    /// The guard was off before: everything was decided by the plain verifier.
+    Off,
+}
+
+/// How often which decision was taken. Since the guard was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Jobs that the kernel decided.
+    pub decided: u64,
+    /// Accepts verified again.
+    pub sampled: u64,
+    /// Rejects verified again.
+    pub rejects_rechecked: u64,
+    /// Jobs that the kernel left open.
+    pub undecided: u64,
+    /// Jobs decided by the plain verifier because the guard was off, or went off.
+    pub plain: u64,
+}
+
+/// The switch of one process's kernel, and what was seen. For any number of threads.
+#[derive(Debug)]
+pub struct Guard {
+    on: AtomicBool,
+    decided: AtomicU64,
+    sampled: AtomicU64,
+    rejects_rechecked: AtomicU64,
+    undecided: AtomicU64,
+    plain: AtomicU64,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Guard {
+    /// A guard that is on.
+    pub fn new() -> Self {
+        Self {
+            on: AtomicBool::new(true),
+            decided: AtomicU64::new(0),
+            sampled: AtomicU64::new(0),
+            rejects_rechecked: AtomicU64::new(0),
+            undecided: AtomicU64::new(0),
+            plain: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the kernel may be used. While not, do not run it.
+    pub fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
+    /// Switches the kernel off, for good: another worker saw a disagreement, a table failed its test, or the operator says so.
+    pub fn switch_off(&self) {
+        self.on.store(false, Relaxed);
+    }
+
+    /// What was seen so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            decided: self.decided.load(Relaxed),
+            sampled: self.sampled.load(Relaxed),
+            rejects_rechecked: self.rejects_rechecked.load(Relaxed),
+            undecided: self.undecided.load(Relaxed),
+            plain: self.plain.load(Relaxed),
+        }
+    }
+
+    /// Turns findings into decisions, one a job: true is valid.
+    ///
+    /// `plain` is the plain verifier, asked by position. `random` gives words that nobody outside can foresee. `rejects_max` bounds how many
+    /// rejects are verified again; beyond it a reject stays a reject.
+    pub fn settle(
+        &self,
+        findings: &[Finding],
+        mut random: impl FnMut() -> u64,
+        rejects_max: usize,
+        mut plain: impl FnMut(usize) -> bool,
+    ) -> (Vec<bool>, Health) {
+        if !self.is_on() {
+            return (self.all_plain(findings.len(), &mut plain), Health::Off);
+        }
+        let mut decisions: Vec<bool> = findings.iter().map(|finding| finding.verdict == Verdict::Valid).collect();
+        let samples = sample(findings, &mut random);
+        let rejects = rejects(findings, rejects_max, &mut random);
+        for &job in samples.iter().chain(&rejects) {
+            if plain(job) != decisions[job] {
+                self.switch_off();
+                return (self.all_plain(findings.len(), &mut plain), Health::Disagreement { job });
+            }
+        }
+        let mut undecided = 0;
+        for (job, _) in findings.iter().enumerate().filter(|(_, finding)| finding.verdict == Verdict::Undecided) {
+            decisions[job] = plain(job);
+            undecided += 1;
+        }
+        self.decided.fetch_add(findings.len() as u64 - undecided, Relaxed);
+        self.undecided.fetch_add(undecided, Relaxed);
+        self.sampled.fetch_add(samples.len() as u64, Relaxed);
+        self.rejects_rechecked.fetch_add(rejects.len() as u64, Relaxed);
+        (decisions, Health::Sound)
+    }
+
+    fn all_plain(&self, count: usize, plain: &mut impl FnMut(usize) -> bool) -> Vec<bool> {
+        self.plain.fetch_add(count as u64, Relaxed);
+        (0..count).map(plain).collect()
+    }
+}
+
+/// One job of each run of accepts, all about as long, none longer than `SAMPLE_EVERY`: by turns from another lane, starting anywhere.
+fn sample(findings: &[Finding], random: &mut impl FnMut() -> u64) -> Vec<usize> {
+    let accepts = findings.iter().enumerate().filter(|(_, finding)| finding.verdict == Verdict::Valid);
+    let accepts: Vec<_> = accepts.map(|(job, finding)| (job, finding.lane)).collect();
+    let Some(first_lane) = (!accepts.is_empty()).then(&mut *random) else { return Vec::new() };
+    let one_of = |(turn, accepts): (usize, &[(usize, u8)])| {
+        // The first lane from `wanted` on, cyclically, that has an accept; and of those in it, any.
+        let wanted = first_lane.wrapping_add(turn as u64);
+        let distance = |lane: u8| u64::from(lane).wrapping_sub(wanted) % LANES_MAX as u64;
+        let nearest = accepts.iter().map(|(_, lane)| distance(*lane)).min();
+        let in_lane = accepts.iter().filter(|(_, lane)| Some(distance(*lane)) == nearest);
+        in_lane.clone().nth(below(in_lane.count(), random())).map(|(job, _)| *job)
+    };
+    let run = accepts.len().div_ceil(accepts.len().div_ceil(SAMPLE_EVERY));
+    accepts.chunks(run).enumerate().filter_map(one_of).collect()
+}
+
+/// All rejected jobs, or `max` of them from a random one on.
+fn rejects(findings: &[Finding], max: usize, random: &mut impl FnMut() -> u64) -> Vec<usize> {
+    let rejects = findings.iter().enumerate().filter(|(_, finding)| finding.verdict == Verdict::Invalid);
+    let mut rejects: Vec<_> = rejects.map(|(job, _)| job).collect();
+    if rejects.len() > max {
+        let first = below(rejects.len(), random());
+        rejects.rotate_left(first);
+        rejects.truncate(max);
+    }
+    rejects
+}
+
+/// A number below `count`, which is not zero.
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
+fn below(count: usize, random: u64) -> usize {
+    (random % count as u64) as usize
+}
