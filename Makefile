@@ -23,6 +23,7 @@ demo: setup ## tell the whole story with real processes and sockets (about half 
 
 test: setup services ## all tests, Rust then Python; installs the system packages that some need
 	cargo test --workspace --locked --quiet
+	cargo test --package holdfast-p256 --release --locked --quiet
 	$(BIN)/pytest
 
 services: ## the programs that some tests run: through apt where possible, else said to be skipped
@@ -46,9 +47,11 @@ bench: setup ## the figures: compared with other implementations in the same run
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 	@rust/fuzz/run 5
 
-deep: setup ## the long counts: a million schedules of the gate, every fuzz target for ten minutes (SECONDS_EACH=n for another time)
+deep: setup ## the long counts: a million schedules of the gate, every fuzz target for ten minutes (SECONDS_EACH=n), 10^8 signatures (CASES=n)
 	HOLDFAST_SCHEDULES=1000000 cargo test --release --locked -p holdfast-gate --test schedules -- --nocapture
 	@rust/fuzz/run $(or $(SECONDS_EACH),600)
+	HOLDFAST_KERNEL_CASES=$(or $(CASES),100000000) HOLDFAST_KERNEL_SEED=$$(date +%s) \
+	  cargo test --package holdfast-p256 --release --locked --test differential -- --nocapture --test-threads 1
 
 clean: ## remove what the targets made
 	rm -rf $(VENV) target rust/fuzz/target python/holdfast/_holdfast.abi3.so
