@@ -6,11 +6,11 @@ use core::marker::PhantomData;
 use num_bigint::BigUint;
 
 #[path = "../tests/common/curve.rs"]
-#[expect(dead_code, unreachable_pub, reason = "a tool box of all tests")]
-mod curve;
+#[allow(dead_code, unreachable_pub, reason = "a tool box of all tests")]
+pub(crate) mod curve;
 #[path = "../tests/common/random.rs"]
-#[expect(dead_code, unreachable_pub, reason = "a tool box of all tests")]
-mod random;
+#[allow(dead_code, unreachable_pub, reason = "a tool box of all tests")]
+pub(crate) mod random;
 
 use random::Random;
 
@@ -71,7 +71,7 @@ pub(crate) fn cases() -> usize {
 
 impl Random {
     /// A number below `bound`: random, or of limbs that are all zeros or all ones, or next to a multiple of the modulus or a power of two.
-    fn number(&mut self, modulus: &BigUint, bound: &BigUint) -> BigUint {
+    pub(crate) fn number(&mut self, modulus: &BigUint, bound: &BigUint) -> BigUint {
         let one = BigUint::from(1u8);
         let small = BigUint::from(self.below(4));
         let limbs = |random: &mut Self, bits: u64, ones: u64| {
@@ -96,11 +96,11 @@ impl Random {
     }
 }
 
-fn big(words: Words) -> BigUint {
+pub(crate) fn big(words: Words) -> BigUint {
     words.iter().rev().fold(BigUint::ZERO, |number, word| (number << 64) | BigUint::from(*word))
 }
 
-fn small(number: &BigUint) -> Words {
+pub(crate) fn small(number: &BigUint) -> Words {
     let mut words = [0; 4];
     for (word, digit) in words.iter_mut().zip(number.iter_u64_digits()) {
         *word = digit;

@@ -111,66 +111,76 @@ pub(crate) struct Comb {
 impl Comb {
     /// The table of the point with these coordinates, which is on the curve; `None` if the finished table does not pass its test.
     pub(crate) fn build<L: Lanes>(lanes: L, shape: Shape, point: [Words; 2]) -> Option<Self> {
-        let powers = powers(point, (shape.width * shape.rows) as usize);
-        let powers: Vec<_> = powers.iter().map(|power| pack::<L>(power)).collect();
-        let mut points = vec![powers[0]; shape.rows as usize * shape.points_a_row()];
-        let filled = fill(lanes, shape.width, &powers, &mut points, &mut Memory::new());
+        let powers = powers(shape, point);
+        let packed: Vec<_> = powers.iter().map(pack::<L>).collect();
+        let mut points = vec![packed[0]; shape.rows as usize * shape.points_a_row()];
+        let filled = fill(lanes, shape.width, &packed, &mut points, &mut Memory::new());
         let comb = Self { shape, points: points.into() };
-        (filled && comb.is_right(lanes, point)).then_some(comb)
+        (filled && comb.is_right(lanes, &powers)).then_some(comb)
     }
 
-    /// Adds up each column of the table as if it were a verification, and compares with the same multiple computed without tables, by
-    /// the portable arithmetic, one column after another: column j is (2j + 1)·Σ 2^(width·row)·Q. Each point of the table is in one of
-    /// these sums, so one wrong bit anywhere is found.
-    fn is_right<L: Lanes>(&self, lanes: L, point: [Words; 2]) -> bool {
-        let columns = self.shape.points_a_row();
-        let mut first = Point::from_affine(Portable, point.map(Residue::new));
-        for _ in 1..self.shape.rows {
-            for _ in 0..self.shape.width {
-                first = first.double(Portable);
-            }
-            first = first.add_affine(Portable, &point.map(Residue::new));
-        }
-        let step = affine::normalize_all(Portable, &[first.double(Portable)])[0];
-        let wanted: Vec<_> =
-            std::iter::successors(Some(first), |sum| Some(sum.add_affine(Portable, &step))).take(columns).collect();
-        let wanted = affine::normalize_all(Portable, &wanted).into_iter().map(|sum| sum.map(Residue::number));
-        self.sums(lanes).eq(wanted)
-    }
+    /// Adds up every row and every column, the way a verification adds, and compares with multiples computed without tables by the portable
+    /// arithmetic. Each point of the table is in one sum of either kind, so a wrong bit anywhere, or points that changed places, are found.
+    ///
+    /// Row i is Σ (2j + 1)·2^(width·i)·Q = 2^(width·i + 2·width − 2)·Q; column j is (2j + 1)·Σ 2^(width·i)·Q.
+    pub(crate) fn is_right<L: Lanes>(&self, lanes: L, powers: &[Affine<Portable>]) -> bool {
+        let (rows, columns, width) = (self.shape.rows as usize, self.shape.points_a_row(), self.shape.width as usize);
+        let in_rows = sums(lanes, rows, columns, |row, column| &self.points[row * columns + column]);
+        let in_columns = sums(lanes, columns, rows, |column, row| &self.points[row * columns + column]);
 
-    /// The sums of the columns, affine.
-    fn sums<L: Lanes>(&self, lanes: L) -> impl Iterator<Item = [Words; 2]> {
-        const VECTORS: usize = 16;
-        let (columns, rows) = (self.shape.points_a_row(), self.shape.rows as usize);
-        let mut sums = Sums::new();
-        (0..columns).step_by(VECTORS * L::COUNT).flat_map(move |first| {
-            let vectors = VECTORS.min((columns - first).div_ceil(L::COUNT));
-            let mut picks = Vec::with_capacity(rows * vectors);
-            for row in self.points.chunks_exact(columns) {
-                for vector in 0..vectors {
-                    let mut vector_picks = Picks::all(&row[0]);
-                    for lane in 0..L::COUNT {
-                        vector_picks.points[lane] = &row[(first + vector * L::COUNT + lane).min(columns - 1)];
-                    }
-                    picks.push(vector_picks);
-                }
-            }
-            sums.add_up(lanes, vectors, &picks, None);
-            let totals: Vec<_> = (0..vectors).map(|vector| *sums.total(vector).0).collect();
-            let numbers = affine::normalize_all(lanes, &totals).into_iter().flat_map(move |[x, y]| {
-                let (x, y) = (lanes.to_numbers(&x), lanes.to_numbers(&y));
-                (0..L::COUNT).map(move |lane| [x[lane], y[lane]])
-            });
-            numbers.take(columns - first).collect::<Vec<_>>()
-        })
+        let of_rows = powers[2 * width - 2..].iter().step_by(width).take(rows).copied();
+        let mut bases = powers.iter().step_by(width).take(rows);
+        let first = bases.next().map(|base| Point::from_affine(Portable, *base));
+        let first = first.map(|first| bases.fold(first, |sum, base| sum.add_affine(Portable, base)));
+        let step = first.map(|first| affine::normalize_all(Portable, &[first.double(Portable)])[0]);
+        let next = |sum: &Point<Portable>| step.map(|step| sum.add_affine(Portable, &step));
+        let of_columns: Vec<_> = std::iter::successors(first, next).take(columns).collect();
+        let of_columns = affine::normalize_all(Portable, &of_columns);
+
+        let number = |point: Affine<Portable>| Some(point.map(Residue::number));
+        in_rows.into_iter().eq(of_rows.map(number)) && in_columns.into_iter().eq(of_columns.into_iter().map(number))
     }
 }
 
-/// `point` doubled 0, 1, 2 … `count` − 1 times.
-fn powers(point: [Words; 2], count: usize) -> Vec<Affine<Portable>> {
+/// `count` sums of `addends` points each; `None` where equal or opposite points met.
+fn sums<'a, L: Lanes>(
+    lanes: L,
+    count: usize,
+    addends: usize,
+    point: impl Fn(usize, usize) -> &'a Packed,
+) -> Vec<Option<[Words; 2]>> {
+    /// A table's sums are done in blocks of this many vectors, so that they fit in the cache.
+    const VECTORS_MAX: usize = 16;
+    let mut sums = Sums::new();
+    let mut result = Vec::with_capacity(count);
+    for first in (0..count).step_by(VECTORS_MAX * L::COUNT) {
+        let vectors = VECTORS_MAX.min((count - first).div_ceil(L::COUNT));
+        let mut picks = Vec::with_capacity(addends * vectors);
+        for addend in 0..addends {
+            for vector in 0..vectors {
+                let mut pick = Picks::all(point(first, addend));
+                for (lane, pick) in pick.points.iter_mut().enumerate().take(L::COUNT) {
+                    *pick = point((first + vector * L::COUNT + lane).min(count - 1), addend);
+                }
+                picks.push(pick);
+            }
+        }
+        sums.add_up(lanes, vectors, &picks, None);
+        let totals: Vec<_> = (0..vectors).map(|vector| *sums.total(vector).0).collect();
+        for (vector, [x, y]) in affine::normalize_all(lanes, &totals).into_iter().enumerate() {
+            let (x, y, lost) = (lanes.to_numbers(&x), lanes.to_numbers(&y), sums.total(vector).1);
+            let in_lane = |lane: usize| (lost >> lane & 1 == 0).then_some([x[lane], y[lane]]);
+            result.extend((0..L::COUNT.min(count - result.len())).map(in_lane));
+        }
+    }
+    result
+}
+
+/// `point` doubled 0, 1, 2 … times: as often as the table and its test need.
+pub(crate) fn powers(shape: Shape, point: [Words; 2]) -> Vec<Affine<Portable>> {
     let mut power = Point::from_affine(Portable, point.map(Residue::new));
-    let mut powers = Vec::with_capacity(count);
-    for _ in 0..count {
+    let mut powers = Vec::new();
+    for _ in 0..shape.width * (shape.rows + 1) - 1 {
         powers.push(power);
         power = power.double(Portable);
     }

@@ -49,3 +49,5 @@ pub use signature::Signature;
 
 #[cfg(test)]
 mod arithmetic_tests;
+#[cfg(test)]
+mod table_tests;
