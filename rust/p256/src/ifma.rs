@@ -71,6 +71,13 @@ fn with_instructions<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Asks for a point, by an instruction that every x86-64 has.
+#[inline(always)]
+pub(crate) fn prefetch(point: &Packed) {
+    // SAFETY: a hint, which changes nothing that the program can see, whatever the address; and this one is a reference's.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(point).cast()) };
+}
+
 /// Methods that are one instruction each.
 macro_rules! instructions {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $intrinsic:path;)*) => {
@@ -412,8 +419,7 @@ impl Lanes for Ifma {
 
     #[inline(always)]
     fn prefetch(self, point: &Packed) {
-        // SAFETY: a hint that changes nothing the program can see, of an instruction that every x86-64 has.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(core::ptr::from_ref(point).cast()) };
+        prefetch(point);
     }
 
     #[inline(always)]

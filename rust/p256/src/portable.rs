@@ -71,6 +71,12 @@ impl Lanes for Portable {
         Residue::from_montgomery(*point(0).half::<true>())
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn prefetch(self, point: &Packed) {
+        crate::ifma::prefetch(point);
+    }
+
     #[inline(always)]
     fn square(self, a: &Element) -> Element {
         a.square()
