@@ -224,18 +224,36 @@ impl Ifma {
 
     #[inline(always)]
     fn reduce_field(self, mut t: Columns) -> Limbs {
+        let top = self.constant((1 << 48) - (1 << 16));
         for i in 0..5 {
-            // Multiplications read the low 52 bits by themselves; shifts need them cut out.
+            // Multiplications read the low 52 bits by themselves; shifts to the right need them cut out.
             let q = self.and(t[i], self.constant(LIMB_MASK));
             let carry = self.shift_right_52(t[i]);
             let low_8_at_44 = self.and(self.shift_left_44(t[i]), self.constant(0xff << 44));
             let low_16_at_36 = self.and(self.shift_left_36(t[i]), self.constant(0xffff << 36));
-            let top = self.constant((1 << 48) - (1 << 16));
             t[i + 1] = self.add(t[i + 1], self.add(low_8_at_44, carry));
             t[i + 2] = self.add(t[i + 2], self.shift_right_8(q));
             t[i + 3] = self.add(t[i + 3], low_16_at_36);
             t[i + 4] = self.add_low_product(t[i + 4], t[i], top);
             t[i + 4] = self.add(t[i + 4], self.shift_right_16(q));
+            t[i + 5] = self.add_high_product(t[i + 5], t[i], top);
+        }
+        [t[5], t[6], t[7], t[8], t[9]]
+    }
+
+    /// The same with multiplications by 2^44 and 2^36 in place of shifts. The multiplier is what a multiplication waits for; a squaring
+    /// has only half as many products of its own, and this way both kinds of unit are as busy.
+    #[inline(always)]
+    fn reduce_square(self, mut t: Columns) -> Limbs {
+        let (at_44, at_36) = (self.constant(1 << 44), self.constant(1 << 36));
+        let top = self.constant((1 << 48) - (1 << 16));
+        for i in 0..5 {
+            t[i + 1] = self.add(t[i + 1], self.shift_right_52(t[i]));
+            t[i + 1] = self.add_low_product(t[i + 1], t[i], at_44);
+            t[i + 2] = self.add_high_product(t[i + 2], t[i], at_44);
+            t[i + 3] = self.add_low_product(t[i + 3], t[i], at_36);
+            t[i + 4] = self.add_low_product(t[i + 4], t[i], top);
+            t[i + 4] = self.add_high_product(t[i + 4], t[i], at_36);
             t[i + 5] = self.add_high_product(t[i + 5], t[i], top);
         }
         [t[5], t[6], t[7], t[8], t[9]]
@@ -424,7 +442,7 @@ impl Lanes for Ifma {
 
     #[inline(always)]
     fn square(self, a: &Element) -> Element {
-        self.checked(self.carry(self.reduce_field(self.square_product(&a.0))), 2)
+        self.checked(self.carry(self.reduce_square(self.square_product(&a.0))), 2)
     }
 
     #[inline(always)]
@@ -450,7 +468,7 @@ impl Lanes for Ifma {
 
     #[inline(always)]
     fn square_sub<const K: u64, const J: u64>(self, a: &Element, c: &Element, d: &Element) -> Element {
-        let mut raw = self.reduce_field(self.square_product(&a.0));
+        let mut raw = self.reduce_square(self.square_product(&a.0));
         let enough = const { spread(2 * K + 4 * J + 1) };
         for i in 0..5 {
             let mut less = self.sub(self.constant(enough[i]), self.times::<K>(c.0[i]));
