@@ -83,7 +83,7 @@ macro_rules! instructions {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $intrinsic:path;)*) => {
         impl Ifma { $(
             #[inline(always)]
-            fn $name(self, $($argument: $type),*) -> $result {
+            pub(crate) fn $name(self, $($argument: $type),*) -> $result {
                 // SAFETY: these take and give registers only; all they need is that the CPU has the instruction, and `self` exists
                 // only where `detect` found it so.
                 unsafe { $intrinsic($($argument),*) }
