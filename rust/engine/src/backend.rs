@@ -33,6 +33,19 @@ pub(crate) fn verify(job: &SignatureJob<'_>) -> bool {
     signature::UnparsedPublicKey::new(algorithm, job.public_key).verify(job.message, job.signature).is_ok()
 }
 
+/// How a signature by a key on P-256 digests its message: of a longer hash the leftmost 256 bits count (SEC 1 §4.1.4 step 3).
+pub(crate) fn p256_digest(job: &SignatureJob<'_>) -> Option<fn(&[u8]) -> [u8; 32]> {
+    fn leftmost(digest: &digest::Digest) -> [u8; 32] {
+        digest.as_ref().first_chunk().copied().unwrap_or_default()
+    }
+    match (job.algorithm, job.key_algorithm) {
+        (Made::EcdsaSha256, Key::EcdsaP256) => Some(sha256),
+        (Made::EcdsaSha384, Key::EcdsaP256) => Some(|message| leftmost(&digest::digest(&digest::SHA384, message))),
+        (Made::EcdsaSha512, Key::EcdsaP256) => Some(|message| leftmost(&digest::digest(&digest::SHA512, message))),
+        _ => None,
+    }
+}
+
 /// SHA-256 of `bytes`: fingerprints and key hashes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];

