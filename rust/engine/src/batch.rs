@@ -1,6 +1,7 @@
 //! One block of chains: their searches side by side, and the signatures that all of them wait for, each once.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use holdfast_x509::{
     Certificate, Context, Edge, Error, Limits, Refusal, Search, SignatureJob, Signed, Step, check_size,
@@ -10,7 +11,8 @@ use crate::backend;
 use crate::bulk::Bulk;
 use crate::facts::{Fact, Facts};
 use crate::lists::ListFacts;
-use crate::verified::VerifiedPath;
+use crate::memo::Memo;
+use crate::verified::{Fingerprints, VerifiedPath};
 
 type Outcome = Result<VerifiedPath, Refusal>;
 
@@ -52,7 +54,9 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
     context: &Context<'_>,
     memory: &Memory<'_>,
 ) -> Vec<Outcome> {
-    let parsed: Vec<_> = chains.iter().map(|(chain, _)| parse(chain.as_ref(), &context.policy().limits)).collect();
+    let mut read = Memo::of_block(chains.len());
+    let parsed: Vec<_> =
+        chains.iter().map(|(chain, _)| parse(chain.as_ref(), &context.policy().limits, &mut read)).collect();
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(parsed.len());
     let mut open = Vec::with_capacity(parsed.len());
     for (index, (certificates, &(_, units_spent))) in parsed.iter().zip(chains).enumerate() {
@@ -65,39 +69,41 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
             Err(refusal) => outcomes.push(Some(Err(refusal.clone()))),
         }
     }
-    let mut shared = HashMap::new();
+    let (mut links, mut fingerprints) = (Links::of_block(chains.len()), Fingerprints::of_block(chains.len()));
     let mut bulk_keys = Vec::new();
     while !open.is_empty() {
         let mut waiting = Vec::with_capacity(open.len());
-        for mut chain in open.drain(..) {
+        open.retain_mut(|chain| {
             let outcome = match chain.search.next() {
                 Step::Candidate(candidate) => {
-                    waiting.push((chain, candidate.jobs));
-                    continue;
+                    waiting.push(candidate.jobs);
+                    return true;
                 }
                 Step::Accepted(path) => {
-                    for (fact, issuer) in chain.links {
+                    for (fact, issuer) in chain.links.drain(..) {
                         memory.facts.meet(fact, issuer);
                     }
                     bulk_keys.extend(chain.bulk_key);
-                    VerifiedPath::new(chain.certificates, context.anchors(), &path, chain.leaf)
+                    VerifiedPath::new(chain.certificates, context.anchors(), &path, chain.leaf, &mut fingerprints)
                 }
                 Step::Refused(refusal) => Err(refusal),
             };
-            outcomes[chain.index] = Some(outcome);
-        }
-        let (mut in_bulk, mut bulk_jobs) = (Vec::new(), Vec::new());
-        for (mut chain, jobs) in waiting {
+            if let Some(place) = outcomes.get_mut(chain.index) {
+                *place = Some(outcome);
+            }
+            false
+        });
+        let (mut in_bulk, mut bulk_jobs) = (Vec::with_capacity(open.len()), Vec::with_capacity(open.len()));
+        for (place, (chain, jobs)) in open.iter_mut().zip(waiting).enumerate() {
             for (edge, job) in jobs {
                 if edge.is_end_entity() && !memory.known_leaves && Bulk::takes(&job) {
-                    in_bulk.push((open.len(), edge));
+                    in_bulk.push((place, edge));
                     bulk_jobs.push(job);
                 } else {
-                    let holds = check(&mut shared, memory, &mut chain, edge, &job);
+                    let holds = check(&mut links, memory, chain, edge, &job);
                     chain.search.report(edge, holds);
                 }
             }
-            open.push(chain);
         }
         let held = memory.bulk.verify(&bulk_jobs);
         for (((place, edge), job), holds) in in_bulk.into_iter().zip(bulk_jobs).zip(held) {
@@ -111,9 +117,31 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
     // Every search ends in a verdict; a chain without one would be refused.
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(Refusal::whole(Error::EmptyChain)))).collect()
 }
+
+/// The signatures between CAs that this block has met.
+struct Links<'a> {
+    /// By what was signed; the rest of the job is compared.
+    facts: Memo<'a, (SignatureJob<'a>, Fact)>,
+    states: HashMap<Fact, Link>,
+}
+
+impl<'a> Links<'a> {
+    fn of_block(chains: usize) -> Self {
+        Self { facts: Memo::of_block(chains), states: HashMap::new() }
+    }
+
+    fn fact(&mut self, job: &SignatureJob<'a>) -> Fact {
+        match self.facts.value(job.message, || Ok::<_, Infallible>((*job, Fact::of(job)))) {
+            Ok((known, fact)) if known == *job => fact,
+            // The same octets, signed by another key or otherwise.
+            _ => Fact::of(job),
+        }
+    }
+}
+
 /// Checks a signature, if it is not known to be good.
 fn check<'a>(
-    shared: &mut HashMap<Fact, Link>,
+    links: &mut Links<'a>,
     memory: &Memory<'_>,
     chain: &mut Open<'a, '_>,
     edge: Edge,
@@ -131,9 +159,9 @@ fn check<'a>(
             holds
         }
         Signed::Certificate(_) => {
-            let fact = Fact::of(job);
+            let fact = links.fact(job);
             let met = || if memory.facts.knows(fact) { Link::Known } else { Link::Checked(backend::verify(job)) };
-            match *shared.entry(fact).or_insert_with(met) {
+            match *links.states.entry(fact).or_insert_with(met) {
                 Link::Known => true,
                 Link::Checked(holds) => {
                     if holds {
@@ -146,12 +174,18 @@ fn check<'a>(
     }
 }
 
-/// Parses a chain, no larger than the limits allow.
-pub(crate) fn parse<'a, D: AsRef<[u8]>>(chain: &'a [D], limits: &Limits) -> Result<Vec<Certificate<'a>>, Refusal> {
+/// Parses a chain, no larger than the limits allow. Certificates above the end entity are read once for all chains that present them.
+fn parse<'a, D: AsRef<[u8]>>(
+    chain: &'a [D],
+    limits: &Limits,
+    read: &mut Memo<'a, Certificate<'a>>,
+) -> Result<Vec<Certificate<'a>>, Refusal> {
     let bytes = chain.iter().map(|der| der.as_ref().len()).sum();
     check_size(chain.len(), bytes, limits).map_err(Refusal::whole)?;
     let one = |(position, der): (usize, &'a D)| {
-        Certificate::parse(der.as_ref()).map_err(|error| Refusal::at(position, error))
+        let parse = || Certificate::parse(der.as_ref());
+        let certificate = if position == 0 { parse() } else { read.value(der.as_ref(), parse) };
+        certificate.map_err(|error| Refusal::at(position, error))
     };
     chain.iter().enumerate().map(one).collect()
 }

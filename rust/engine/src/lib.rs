@@ -6,6 +6,7 @@ mod batch;
 mod bulk;
 mod facts;
 mod lists;
+mod memo;
 mod possession;
 mod tables;
 mod verified;

@@ -1,9 +1,12 @@
 //! What is known of a chain once its path was accepted.
 
+use std::convert::Infallible;
+
 use holdfast_x509::{AcceptedPath, Anchors, Certificate, Error, Refusal, UnixSeconds};
 
 use crate::backend::sha256;
 use crate::facts::Fact;
+use crate::memo::Memo;
 
 /// A judged path, signatures included. Only this crate makes one, and only from a path that the search accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,32 +22,46 @@ pub struct VerifiedPath {
     pub(crate) leaf_fact: Option<(Fact, Box<[u8]>)>,
 }
 
+/// Hashes of the certificates and keys that a block's chains share.
+pub(crate) struct Fingerprints<'a>(Memo<'a, [u8; 32]>);
+
+impl<'a> Fingerprints<'a> {
+    pub(crate) fn of_block(chains: usize) -> Self {
+        Self(Memo::of_block(chains))
+    }
+
+    fn of(&mut self, octets: &'a [u8]) -> [u8; 32] {
+        self.0.value(octets, || Ok::<_, Infallible>(sha256(octets))).unwrap_or_else(|never| match never {})
+    }
+}
+
 impl VerifiedPath {
-    pub(crate) fn new(
-        chain: &[Certificate<'_>],
-        anchors: &Anchors,
+    pub(crate) fn new<'a>(
+        chain: &[Certificate<'a>],
+        anchors: &'a Anchors,
         path: &AcceptedPath,
         leaf_fact: Option<(Fact, &[u8])>,
+        shared: &mut Fingerprints<'a>,
     ) -> Result<Self, Refusal> {
         let lost = || Refusal::whole(Error::EmptyChain);
         let anchor = anchors.get(path.anchor()).ok_or_else(lost)?;
         let anchor_certificate = anchor.certificate().map_err(Refusal::whole)?;
         let certificates: Vec<&Certificate<'_>> =
             path.presented().iter().filter_map(|&index| chain.get(index)).collect();
-        let leaf = certificates.first().ok_or_else(lost)?;
-        let issuer = certificates.get(1).map_or(&anchor_certificate, |issuer| issuer);
+        let (leaf, above) = certificates.split_first().ok_or_else(lost)?;
+        let issuer = above.first().map_or(&anchor_certificate, |issuer| issuer);
         let ends = certificates.iter().map(|certificate| certificate.validity.not_after);
         Ok(Self {
             common_name: match leaf.subject.common_names().as_slice() {
                 [only] => Some((*only).into()),
                 _ => None,
             },
-            fingerprints: certificates.iter().map(|certificate| sha256(certificate.der)).collect(),
+            fingerprints: [sha256(leaf.der)].into_iter().chain(above.iter().map(|one| shared.of(one.der))).collect(),
             anchor: path.anchor(),
-            anchor_fingerprint: sha256(anchor.der()),
+            anchor_fingerprint: shared.of(anchor.der()),
             not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
             leaf_spki_sha256: sha256(leaf.spki.der),
-            issuer_spki_sha256: sha256(issuer.spki.der),
+            issuer_spki_sha256: shared.of(issuer.spki.der),
             leaf_fact: leaf_fact.map(|(fact, issuer)| (fact, issuer.into())),
         })
     }
