@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast._holdfast import Outcome, TrustStore, VerifiedPath, Verifier, __version__
+from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier, __version__
 from holdfast.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthorizationError",
     "Batcher",
+    "Columns",
     "ConfigurationError",
     "ConflictError",
     "HoldfastError",

@@ -6,13 +6,14 @@ SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.Verifica
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, final
+from typing import Any, Final, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 __all__ = [
     "POSSESSION_PREFIX",
     "Certificate",
+    "Columns",
     "Device",
     "Gate",
     "Outcome",
@@ -22,9 +23,11 @@ __all__ = [
     "VerifiedPath",
     "Verifier",
     "__version__",
+    "chain_offsets",
     "check_device_id",
     "codes",
     "connection_codes",
+    "kernel",
     "mends",
 ]
 __version__: Final[str]
@@ -46,6 +49,49 @@ class Verifier:
     def __new__(cls, store: TrustStore, policy: object, *, threads: int = 0) -> Verifier: ...
     def verify(self, chain: Sequence[bytes], at: datetime | None = None) -> VerifiedPath: ...
     def verify_many(self, chains: Sequence[Sequence[bytes]], at: datetime | None = None) -> list[Outcome]: ...
+    def verify_packed(self, buffer: Buffer, offsets: Buffer, at: datetime | None = None) -> Columns:
+        """Chain i is `buffer[offsets[i]:offsets[i + 1]]`: its certificates, DER, one after another, end entity first.
+
+        `offsets` holds one more int64 or int32 than there are chains, ascending. Of a writable buffer a copy is judged.
+        Raises `LocalProtocolError` (`bad_offsets`), `LimitExceededError` (`batch_too_large`).
+        """
+
+@final
+class Columns:
+    """What came of many chains: one entry a chain in every column, numbers little-endian.
+
+    Where `ok` is 0, `codes`, `positions` and `messages` say why and the others are zero or empty; where it is 1, those
+    are 65535, -1 and empty.
+    """
+    def __len__(self) -> int: ...
+    @property
+    def ok(self) -> bytes:
+        """uint8, 1 or 0."""
+    @property
+    def codes(self) -> bytes:
+        """uint16, an index in `codes()`."""
+    @property
+    def positions(self) -> bytes:
+        """int16; -1 where no certificate is at fault."""
+    @property
+    def not_after(self) -> bytes:
+        """int64, seconds since 1970; the earliest in the path."""
+    @property
+    def fingerprints(self) -> bytes:
+        """32 octets, SHA-256 of the end entity."""
+    @property
+    def anchor_fingerprints(self) -> bytes:
+        """32 octets."""
+    @property
+    def common_name_offsets(self) -> bytes:
+        """int64, one more than chains, into `common_names`."""
+    @property
+    def common_names(self) -> bytes:
+        """UTF-8, one after another; empty where there is not exactly one."""
+    @property
+    def message_offsets(self) -> bytes: ...
+    @property
+    def messages(self) -> bytes: ...
 
 @final
 class Outcome:
@@ -75,6 +121,18 @@ class VerifiedPath:
 
 def codes() -> list[str]:
     """Every code that judging a chain can end in."""
+
+def kernel() -> dict[str, Any]:
+    """What the batch kernel of this process did: `backend` (`ifma`, `portable`, `none`), `on`, how many signatures were
+    `decided`, `sampled`, `rejects_rechecked`, `undecided`, `plain` (because it was off), and `batches`: how many of 1, 2,
+    3-4, 5-8 … signatures."""
+
+def chain_offsets(buffer: Buffer, *, certificates: int | None = None, last: bool = True) -> bytes:
+    """Where chains begin among certificates that stand one after another: offsets (int64) for `verify_packed`.
+
+    A chain has `certificates` of them, or goes on while each bears the name of the issuer of the one before it. Unless
+    this is the `last` of the stream, what follows the last offset is not complete: put it before what comes next.
+    """
 
 def mends() -> list[tuple[str, str, str]]:
     """Every such code, the section its rule is written in, and what would mend it."""

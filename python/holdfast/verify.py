@@ -7,13 +7,23 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast._holdfast import Outcome, TrustStore, VerifiedPath, Verifier
+from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier
 from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Batcher", "Outcome", "Policy", "Purpose", "RevocationDepth", "TrustStore", "VerifiedPath", "Verifier"]
+__all__ = [
+    "Batcher",
+    "Columns",
+    "Outcome",
+    "Policy",
+    "Purpose",
+    "RevocationDepth",
+    "TrustStore",
+    "VerifiedPath",
+    "Verifier",
+]
 
 
 class Purpose(enum.Enum):
@@ -68,6 +78,9 @@ class Policy:
     """Certificates in one chain; by default 10 from a client, and 64 from a server, whose chain may be a bag."""
     chain_bytes_max: int = 32 * 1024
     """Bytes of DER in one chain."""
+    recheck_every_signature: bool = False
+    """Whether every signature that the batch kernel accepts is verified again by aws-lc-rs, at several times the cost;
+    otherwise one in 64, and at least one of each batch."""
     lenient_v1_leaf: bool = False
     """End entities of version 1, as `openssl x509 -req` without extensions makes them."""
     lenient_ca_leaf: bool = False

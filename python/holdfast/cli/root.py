@@ -16,6 +16,7 @@ from holdfast.errors import HoldfastError
 NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
+    "cert": ("holdfast.cli.cert", "Look at certificates and judge chains."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),

@@ -9,6 +9,7 @@ mod convert;
 mod errors;
 mod gate;
 mod lines;
+mod packed;
 mod plane;
 mod policy;
 mod request;
@@ -27,11 +28,13 @@ mod _holdfast {
     #[pymodule_export]
     use crate::gate::{Gate, connection_codes};
     #[pymodule_export]
+    use crate::packed::{Columns, chain_offsets};
+    #[pymodule_export]
     use crate::request::{Device, Request};
     #[pymodule_export]
     use crate::stream::TelemetryWriter;
     #[pymodule_export]
-    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes, mends};
+    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes, kernel, mends};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

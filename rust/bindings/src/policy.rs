@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use holdfast_engine::Recheck;
 use holdfast_x509::{
     Demand, ExtendedKeyUsage, KeyAlgorithms, Leniency, Policy, PolicyInputs, Revocation, RevocationDepth,
     RevocationLists, ServerName, StaleLists, UnknownStatus, oid_from_text,
@@ -35,6 +36,11 @@ pub(crate) fn read_policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
     policy.lenient_issuance = leniency(given, "lenient_issuance")?;
     policy.lenient_not_before_skew_seconds = field(given, "lenient_not_before_skew_seconds")?;
     Ok(policy)
+}
+
+/// Which of the kernel's accepts are verified again.
+pub(crate) fn read_recheck(given: &Bound<'_, PyAny>) -> PyResult<Recheck> {
+    Ok(if field(given, "recheck_every_signature")? { Recheck::Every } else { Recheck::Sample })
 }
 
 fn read_purpose(given: &Bound<'_, PyAny>) -> PyResult<Policy> {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use holdfast_engine::{self as engine, hex};
-use holdfast_x509::{Anchors, Error, Refusal};
+use holdfast_x509::{Anchors, Error, Refusal, split_certificates};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyTuple, PyType};
+use pyo3::types::{PyDict, PyTuple, PyType};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use crate::convert::{datetime, seconds};
 use crate::errors;
-use crate::policy::read_policy;
+use crate::packed::{Columns, octets, offsets};
+use crate::policy::{read_policy, read_recheck};
 
 /// Chains in one call: beyond it the outcomes alone would fill gigabytes; call again with the rest.
 const BATCH_CHAINS_COUNT_MAX: usize = 1_000_000;
@@ -73,8 +74,9 @@ impl Verifier {
     #[new]
     #[pyo3(signature = (store, policy, *, threads = 0))]
     fn new(store: &TrustStore, policy: &Bound<'_, PyAny>, threads: usize) -> PyResult<Self> {
-        let policy = read_policy(policy)?;
-        Ok(Self { verifier: engine::Verifier::new(Arc::clone(&store.anchors), policy), threads })
+        let recheck = read_recheck(policy)?;
+        let verifier = engine::Verifier::new(Arc::clone(&store.anchors), read_policy(policy)?).with_recheck(recheck);
+        Ok(Self { verifier, threads })
     }
 
     #[pyo3(signature = (chain, at = None))]
@@ -108,8 +110,70 @@ impl Verifier {
             return Err(errors::limit_exceeded(py, "batch_too_large", &message));
         }
         let outcomes = py.detach(|| self.verifier.verify_many(&chains, at, self.threads));
+        tell_if_the_kernel_went_off(py)?;
         Ok(outcomes.into_iter().map(|outcome| Outcome { outcome: outcome.map(Arc::new) }).collect())
     }
+
+    #[pyo3(signature = (buffer, offsets, at = None))]
+    fn verify_packed(
+        &self,
+        py: Python<'_>,
+        buffer: &Bound<'_, PyAny>,
+        offsets: &Bound<'_, PyAny>,
+        at: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Columns> {
+        let at = seconds(at)?;
+        let buffer = octets(buffer)?;
+        let offsets = self::offsets(offsets, buffer.as_ref().len())?;
+        let count = offsets.len().saturating_sub(1);
+        if count > BATCH_CHAINS_COUNT_MAX {
+            let message = format!("{count} chains in one call, {BATCH_CHAINS_COUNT_MAX} are allowed");
+            return Err(errors::limit_exceeded(py, "batch_too_large", &message));
+        }
+        let outcomes = py.detach(|| {
+            // One piece more than is allowed, so that the judge sees that there are too many.
+            let pieces_max = self.verifier.policy().limits.certificates_count_max.saturating_add(1);
+            let chain = |ends: &[usize]| -> Vec<&[u8]> {
+                let bytes = match *ends {
+                    [from, to] => buffer.as_ref().get(from..to).unwrap_or_default(),
+                    _ => &[],
+                };
+                split_certificates(bytes).take(pieces_max).collect()
+            };
+            let chains: Vec<Vec<&[u8]>> = offsets.windows(2).map(chain).collect();
+            self.verifier.verify_many(&chains, at, self.threads)
+        });
+        tell_if_the_kernel_went_off(py)?;
+        Ok(Columns::of(py, outcomes))
+    }
+}
+
+/// The kernel computed wrongly: that is a broken machine, and its owner has to know (`trust.md` §6.2).
+fn tell_if_the_kernel_went_off(py: Python<'_>) -> PyResult<()> {
+    if engine::take_kernel_alarm() {
+        let logger = py.import("logging")?.call_method1("getLogger", ("holdfast",))?;
+        logger.call_method1(
+            "critical",
+            ("the signature kernel computed wrongly on this machine and is off; aws-lc-rs decides all",),
+        )?;
+    }
+    Ok(())
+}
+
+/// What the batch kernel of this process did so far.
+#[pyfunction]
+pub(crate) fn kernel(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let report = py.detach(engine::kernel_report);
+    let fields = PyDict::new(py);
+    fields.set_item("backend", report.backend)?;
+    fields.set_item("on", report.on)?;
+    fields.set_item("decided", report.counts.decided)?;
+    fields.set_item("sampled", report.counts.sampled)?;
+    fields.set_item("rejects_rechecked", report.counts.rejects_rechecked)?;
+    fields.set_item("undecided", report.counts.undecided)?;
+    fields.set_item("plain", report.counts.plain)?;
+    fields.set_item("batches", report.batches.to_vec())?;
+    Ok(fields)
 }
 
 /// What came of one chain. Its fields are made when they are read.

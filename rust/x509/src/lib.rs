@@ -29,6 +29,7 @@ mod path;
 mod policies;
 mod policy;
 mod revocation;
+mod sequence;
 mod server_name;
 mod signature;
 mod status;
@@ -52,6 +53,7 @@ pub use policy::{
     UnknownStatus,
 };
 pub use revocation::{RevocationList, RevocationLists, RevocationReason};
+pub use sequence::{continues_chain, split_certificates};
 pub use server_name::ServerName;
 pub use signature::{AlgorithmIdentifier, PssHash, PublicKeyAlgorithm, SignatureAlgorithm, SignatureJob};
 pub use time::{UnixSeconds, Validity};

@@ -1,0 +1,183 @@
+"""Chains from a stream of PEM, DER or JSON Lines of any size: a piece at a time, each ready for `verify_packed`."""
+
+from __future__ import annotations
+
+import array
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, Protocol
+
+from holdfast._holdfast import chain_offsets
+from holdfast.errors import ConfigurationError, LimitExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PIECE_BYTES: Final = 4 * 1024 * 1024
+"""What is read at once: some three thousand chains, enough to keep the kernel's lanes full."""
+UNFINISHED_BYTES_MAX: Final = 1024 * 1024
+"""How long a certificate, a chain or a line may be: thirty times what a chain may have."""
+
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END ([A-Z0-9 ]+)-----")
+_DER_SEQUENCE: Final = 0x30
+
+
+class Source(Protocol):
+    """What is read from: a binary file, a pipe."""
+
+    def read(self, size: int, /) -> bytes: ...  # noqa: D102 (as files have it)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Chains as `verify_packed` takes them; `ids` is what JSON Lines called them, one each, or empty."""
+
+    buffer: bytes
+    offsets: array.array[int]
+    ids: list[object]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+def read_chains(source: Source, *, certificates: int | None = None, piece_bytes: int = PIECE_BYTES) -> Iterator[Piece]:
+    """Read chains, end entity first, in the format that the first octet shows.
+
+    DER: certificates one after another. PEM: blocks; what stands between them is ignored. In both a chain goes on while
+    a certificate bears the name of the issuer of the one before it, or has `certificates` of them. JSON Lines: a line
+    is a chain, as a list of base64 DER or as PEM text; or an object with it as `chain` and, if you like, an `id`.
+
+    Memory: a few times `piece_bytes`, however long the stream.
+
+    Raises:
+        ConfigurationError: `no_chains`, `bad_pem`, `unexpected_pem_block`, `bad_chain_line`.
+        LimitExceededError: `chain_unfinished`: a certificate, chain or line of more than 1 MiB.
+    """
+    pieces = iter(lambda: source.read(piece_bytes), b"")
+    first = next(pieces, b"")
+    while first and not first.strip():
+        first = next(pieces, b"")
+    if not first:
+        raise ConfigurationError("no_chains", "there is nothing to read")
+    rest = _chain(first, pieces)
+    if first[0] == _DER_SEQUENCE:
+        yield from _cut(rest, certificates)
+    elif first.lstrip()[:1] in b'{["':
+        yield from _lines(rest)
+    else:
+        yield from _cut(_decoded(rest), certificates)
+
+
+def _chain(first: bytes, others: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
+
+
+def _bounded(unfinished: bytes, what: str) -> bytes:
+    if len(unfinished) > UNFINISHED_BYTES_MAX:
+        message = f"{what} has more than {UNFINISHED_BYTES_MAX} bytes"
+        raise LimitExceededError("chain_unfinished", message)
+    return unfinished
+
+
+def _cut(pieces: Iterable[bytes], certificates: int | None) -> Iterator[Piece]:
+    """DER pieces, cut anywhere, into whole chains."""
+    unfinished = b""
+
+    def cut(buffer: bytes, *, last: bool) -> Iterator[Piece]:
+        offsets = array.array("q", chain_offsets(buffer, certificates=certificates, last=last))
+        if len(offsets) > 1:
+            yield Piece(buffer, offsets, [])
+        nonlocal unfinished
+        unfinished = buffer[offsets[-1] :] if offsets else buffer
+
+    for piece in pieces:
+        yield from cut(unfinished + piece, last=False)
+        _bounded(unfinished, "what should be a chain")
+    if unfinished:
+        yield from cut(unfinished, last=True)
+
+
+def _decoded(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The DER of PEM pieces, cut anywhere."""
+    unfinished, any_block = b"", False
+    for piece in pieces:
+        text = unfinished + piece
+        der, end = _blocks(text)
+        any_block = any_block or bool(der)
+        if der:
+            yield der
+        # Text between blocks is dropped, but for the beginning of a block, which may be cut anywhere.
+        begin = text.find(b"-----BEGIN", end)
+        unfinished = _bounded(text[begin:] if begin >= 0 else text[max(end, len(text) - 16) :], "a PEM block")
+    if b"-----BEGIN" in unfinished:
+        raise ConfigurationError("bad_pem", "the last PEM block has no end")
+    if not any_block:
+        raise ConfigurationError("no_chains", "this is neither DER nor PEM nor JSON Lines: no certificate was found")
+
+
+def _blocks(text: bytes) -> tuple[bytes, int]:
+    """The DER of all whole blocks, one after another, and where the last one ends."""
+    ders, end = [], 0
+    for block in _BLOCK.finditer(text):
+        label, encoded, closing = block.groups()
+        if label != b"CERTIFICATE" or closing != label:
+            message = f"a PEM block {label.decode()!r} … {closing.decode()!r}, certificates alone are wanted"
+            raise ConfigurationError("unexpected_pem_block", message)
+        ders.append(_base64(encoded, lambda error: ConfigurationError("bad_pem", f"not base64: {error}")))
+        end = block.end()
+    return b"".join(ders), end
+
+
+def _base64(encoded: bytes | str, wrong: Callable[[Exception], Exception]) -> bytes:
+    try:
+        return binascii.a2b_base64(
+            b"".join(encoded.split()) if isinstance(encoded, bytes) else encoded, strict_mode=True
+        )
+    except ValueError as error:
+        raise wrong(error) from None
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[Piece]:
+    unfinished, number = b"", 0
+    for piece in pieces:
+        *lines, unfinished = (unfinished + piece).split(b"\n")
+        _bounded(unfinished, f"line {number + len(lines) + 1}")
+        yield from _packed(lines, number)
+        number += len(lines)
+    yield from _packed([unfinished], number)
+
+
+def _packed(lines: list[bytes], before: int) -> Iterator[Piece]:
+    chains, ids = [], []
+    for number, line in enumerate(lines, before + 1):
+        if line.strip():
+            chain, its_id = _line(line, number)
+            chains.append(chain)
+            ids.append(its_id)
+    if chains:
+        yield Piece(b"".join(chains), array.array("q", accumulate(map(len, chains), initial=0)), ids)
+
+
+def _line(line: bytes, number: int) -> tuple[bytes, object]:
+    """One line's chain, as DER one after another, and its id."""
+
+    def wrong(error: object) -> ConfigurationError:
+        return ConfigurationError("bad_chain_line", f"line {number} holds no chain: {error}")
+
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise wrong(error) from None
+    chain, its_id = (value.get("chain"), value.get("id", number)) if isinstance(value, dict) else (value, number)
+    if isinstance(chain, str):
+        try:
+            return _blocks(chain.encode())[0], its_id
+        except (ConfigurationError, UnicodeEncodeError) as error:
+            raise wrong(error) from None
+    if isinstance(chain, list) and all(isinstance(one, str) for one in chain):
+        return b"".join(_base64(one, wrong) for one in chain), its_id
+    raise wrong("neither a list of base64 texts nor PEM")

@@ -1,0 +1,98 @@
+"""Streams of chains, cut anywhere: what comes out is what went in, and what is no chain is told apart."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import pytest
+
+from holdfast.bulk.read import UNFINISHED_BYTES_MAX, read_chains
+from holdfast.errors import ConfigurationError, LimitExceededError
+
+from ..support.pki import Ca
+
+ROOT = Ca.root("Company-X Root")
+FACTORY = ROOT.intermediate("Factory-Y")
+DEVICES = [FACTORY.intermediate(f"Technician-{number}").device(f"widget-{number}") for number in range(4)]
+CHAINS = [b"".join(device.der) for device in DEVICES]
+DER = b"".join(CHAINS)
+PEM = b"".join(b"# a comment\nfriendlyName: device\n" + device.pem + b"\n" for device in DEVICES)
+LINES = b"\n".join(
+    [
+        json.dumps([base64.b64encode(one).decode() for one in DEVICES[0].der]).encode(),
+        b"",
+        json.dumps({"id": "two", "chain": [base64.b64encode(one).decode() for one in DEVICES[1].der]}).encode(),
+        json.dumps({"chain": DEVICES[2].pem.decode()}).encode(),
+        json.dumps(DEVICES[3].pem.decode()).encode(),
+    ]
+)
+
+
+def chains(source: bytes, piece_bytes: int, certificates: int | None = None) -> list[bytes]:
+    pieces = list(read_chains(io.BytesIO(source), piece_bytes=piece_bytes, certificates=certificates))
+    assert all(len(piece.ids) in {0, len(piece)} for piece in pieces)
+    return [
+        piece.buffer[begin:end]
+        for piece in pieces
+        for begin, end in zip(piece.offsets, piece.offsets[1:], strict=False)
+    ]
+
+
+@pytest.mark.parametrize("source", [DER, PEM, LINES], ids=["der", "pem", "json-lines"])
+@pytest.mark.parametrize("piece_bytes", [1, 2, 7, 13, 64, 1000, 4096, 1 << 20])
+def test_a_stream_may_be_cut_anywhere(source: bytes, piece_bytes: int) -> None:
+    assert chains(source, piece_bytes) == CHAINS
+    if source is not LINES:
+        assert chains(source, piece_bytes, certificates=3) == CHAINS
+
+
+def test_lines_have_their_ids_or_their_numbers() -> None:
+    assert [one for piece in read_chains(io.BytesIO(LINES)) for one in piece.ids] == [1, "two", 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        (b"", "no_chains"),
+        (b" \n", "no_chains"),
+        (b"hello world", "no_chains"),
+        (PEM.replace(b"-----END CERT", b"-----EN CERT"), "bad_pem"),
+        (PEM[:-100], "bad_pem"),
+        (DEVICES[0].pem.replace(b"MII", b"=MII"), "bad_pem"),
+        (b"-----BEGIN PRIVATE KEY-----\nMII=\n-----END PRIVATE KEY-----\n", "unexpected_pem_block"),
+        (LINES + b'\n{"chain": 7}', "bad_chain_line"),
+        (LINES + b'\n["!"]', "bad_chain_line"),
+        (LINES + b'\n{"chain": "-----BEGIN X-----\\n-----END X-----"}', "bad_chain_line"),
+        (b"[" * 100_000, "bad_chain_line"),
+        (b"{not json", "bad_chain_line"),
+    ],
+)
+def test_what_is_no_stream_of_chains_is_refused(source: bytes, code: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        list(read_chains(io.BytesIO(source)))
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"\x30\x84\x7f\xff\xff\xff",
+        b"-----BEGIN CERTIFICATE-----\n",
+        b'{"chain": "',
+    ],
+    ids=["der", "pem", "json-lines"],
+)
+def test_what_never_ends_is_refused_in_bounded_memory(source: bytes) -> None:
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size: int = -1, /) -> bytes:
+            self.given += size
+            assert self.given < 8 * UNFINISHED_BYTES_MAX
+            return source if self.given == size else b"A" * size
+
+    with pytest.raises(LimitExceededError) as caught:
+        list(read_chains(Endless(), piece_bytes=65536))
+    assert caught.value.code == "chain_unfinished"

@@ -1,0 +1,113 @@
+"""`holdfast cert bulk` as a user runs it: files of every format in, outcomes of every format out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from ..bulk.test_packed import ROOT, mixed, outcomes_as_rows
+from ..bulk.test_read import DER, LINES, PEM
+from ..bulk.test_read import ROOT as OTHER_ROOT
+from ..support.pki import NOW
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def bulk(*arguments: object, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "holdfast", "cert", "bulk", *map(str, arguments)]
+    return subprocess.run(command, input=given, capture_output=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def anchors(tmp_path: Path) -> Path:
+    path = tmp_path / "anchors.pem"
+    path.write_bytes(ROOT.pem + OTHER_ROOT.pem)
+    return path
+
+
+@pytest.mark.parametrize("source", [DER, PEM, LINES], ids=["der", "pem", "json-lines"])
+def test_every_format_is_read_from_files_and_from_standard_input(source: bytes, anchors: Path, tmp_path: Path) -> None:
+    file = tmp_path / "chains"
+    file.write_bytes(source)
+    for shown in (bulk("--anchors", anchors, "--json", file), bulk("--anchors", anchors, "--json", "-", given=source)):
+        assert shown.returncode == 0, shown.stderr
+        rows = [json.loads(line) for line in shown.stdout.splitlines()]
+        assert [row["common_name"] for row in rows] == [f"widget-{number}" for number in range(4)]
+        assert json.loads(shown.stderr) == {"chains": 4, "accepted": 4, "refused": 0, "codes": {}}
+
+
+def test_outcomes_go_to_files_by_extension(anchors: Path, tmp_path: Path) -> None:
+    chains = [chain for at, chain in enumerate(mixed(100)) if at % 23 not in {17, 19}]
+    wanted = outcomes_as_rows(chains)
+    accepted = sum(bool(row[0]) for row in wanted)
+    by_code = Counter(str(row[1]) for row in wanted if not row[0])
+    file = tmp_path / "chains.jsonl"
+    file.write_text(
+        "".join(json.dumps({"id": [at], "chain": encoded(chain)}) + "\n" for at, chain in enumerate(chains))
+    )
+    for name in ("out.jsonl", "out.arrow", "out.parquet"):
+        shown = bulk("--anchors", anchors, "--at", NOW.isoformat(), "--output", tmp_path / name, file)
+        assert shown.returncode == 1, shown.stderr
+        assert str(len(chains) - accepted).encode() in shown.stdout
+        for code in by_code:
+            assert code.encode() in shown.stdout
+        again = bulk("--anchors", anchors, "--output", tmp_path / name, file)
+        assert again.returncode == 6
+        assert b"file_exists" in again.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    with pa.OSFile(str(tmp_path / "out.arrow")) as source:
+        arrow = pa.ipc.open_file(source).read_all()
+    assert arrow.to_pylist() == parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [line["ok"] for line in lines] == arrow["ok"].to_pylist() == [row[0] for row in wanted]
+    assert [line.get("code") for line in lines] == arrow["code"].to_pylist()
+    assert [line["id"] for line in lines] == [json.loads(one) for one in arrow["id"].to_pylist()]
+    assert [line.get("fingerprint") for line in lines] == [
+        one and one.hex() for one in arrow["fingerprint"].to_pylist()
+    ]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def encoded(chain: list[bytes]) -> list[str]:
+    return [base64.b64encode(one).decode() for one in chain]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "status", "code"),
+    [
+        (["-"], b"", 3, "no_chains"),
+        (["-"], LINES + b"\n7", 3, "bad_chain_line"),
+        (["/nowhere/at/all"], b"", 3, "unreadable_file"),
+        (["--output", "out.csv", "-"], DER, 3, "unknown_output_format"),
+        (["--output", "/nowhere/out.jsonl", "-"], DER, 3, "unwritable_output"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_status(
+    arguments: list[str], given: bytes, status: int, code: str, anchors: Path, tmp_path: Path
+) -> None:
+    shown = bulk("--anchors", anchors, *arguments, given=given)
+    assert shown.returncode == status, shown.stderr
+    assert shown.stderr.count(b"\n") == 1
+    assert code.encode() in shown.stderr
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_fails_in_the_middle_leaves_no_half_file(anchors: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    shown = bulk("--anchors", anchors, "--output", output, "-", given=LINES + b"\n7")
+    assert shown.returncode == 3
+    assert sorted(tmp_path.iterdir()) == [anchors]
+
+
+def test_a_time_may_be_asked_for(anchors: Path) -> None:
+    shown = bulk("--anchors", anchors, "--at", "2055-01-01T00:00:00+00:00", "--json", "-", given=DER)
+    assert shown.returncode == 1
+    assert json.loads(shown.stderr)["codes"] == {"expired": 4}
