@@ -16,8 +16,8 @@ from holdfast.errors import ConfigurationError, LimitExceededError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-PIECE_BYTES: Final = 4 * 1024 * 1024
-"""What is read at once: some three thousand chains, enough to keep the kernel's lanes full."""
+PIECE_BYTES: Final = 2 * 1024 * 1024
+"""What is read at once: more than a thousand chains, enough to keep the kernel's lanes full."""
 UNFINISHED_BYTES_MAX: Final = 1024 * 1024
 """How long a certificate, a chain or a line may be: thirty times what a chain may have."""
 

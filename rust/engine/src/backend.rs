@@ -33,8 +33,11 @@ pub(crate) fn verify(job: &SignatureJob<'_>) -> bool {
     signature::UnparsedPublicKey::new(algorithm, job.public_key).verify(job.message, job.signature).is_ok()
 }
 
+/// From a message to the 256 bits of its digest that count.
+pub(crate) type DigestOf = fn(&[u8]) -> [u8; 32];
+
 /// How a signature by a key on P-256 digests its message: of a longer hash the leftmost 256 bits count (SEC 1 §4.1.4 step 3).
-pub(crate) fn p256_digest(job: &SignatureJob<'_>) -> Option<fn(&[u8]) -> [u8; 32]> {
+pub(crate) fn p256_digest(job: &SignatureJob<'_>) -> Option<DigestOf> {
     fn leftmost(digest: &digest::Digest) -> [u8; 32] {
         digest.as_ref().first_chunk().copied().unwrap_or_default()
     }

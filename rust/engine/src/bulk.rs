@@ -479,9 +479,7 @@ mod tests {
         let bulk = Bulk { recheck: Recheck::Every, ..Bulk::of(Service { fault: Some(fault), ..Service::new() }) };
         let mut signed = signed(256, 1);
         earn(&bulk, &signed);
-        for place in 0..signed.len() {
-            signed[place].message.push(0);
-        }
+        signed.iter_mut().for_each(|signed| signed.message.push(0));
         assert_eq!(bulk.verify(&jobs(&signed)), vec![false; 256]);
         assert!(bulk.is_off());
     }

@@ -136,7 +136,9 @@ mod tests {
 
     fn met(tables: &Tables, kernel: &Kernel, key: &[u8], count: u32) -> usize {
         let earned = tables.meet((0..count).map(|_| key).collect());
-        earned.iter().for_each(|key| tables.keep(kernel.table(key).unwrap()));
+        for key in &earned {
+            tables.keep(kernel.table(key).unwrap());
+        }
         earned.len()
     }
 
