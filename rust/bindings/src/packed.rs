@@ -126,8 +126,9 @@ impl Columns {
         let count = outcomes.len();
         let columns = py.detach(|| {
             let mut columns = Growing::default();
-            outcomes.iter().for_each(|outcome| columns.push(outcome));
-            drop(outcomes);
+            for outcome in outcomes {
+                columns.push(&outcome);
+            }
             columns
         });
         let bytes = |column: &[u8]| PyBytes::new(py, column).unbind();

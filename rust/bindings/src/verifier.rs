@@ -92,7 +92,7 @@ impl Verifier {
             self.verifier.verify(&chain, at)
         };
         match py.detach(judge) {
-            Ok(path) => Ok(VerifiedPath { path: Arc::new(path) }),
+            Ok(path) => Ok(VerifiedPath { path }),
             Err(refusal) => Err(errors::refused(py, &refusal)),
         }
     }
@@ -111,7 +111,7 @@ impl Verifier {
         }
         let outcomes = py.detach(|| self.verifier.verify_many(&chains, at, self.threads));
         tell_if_the_kernel_went_off(py)?;
-        Ok(outcomes.into_iter().map(|outcome| Outcome { outcome: outcome.map(Arc::new) }).collect())
+        Ok(outcomes.into_iter().map(|outcome| Outcome { outcome }).collect())
     }
 
     #[pyo3(signature = (buffer, offsets, at = None))]
@@ -179,7 +179,7 @@ pub(crate) fn kernel(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// What came of one chain. Its fields are made when they are read.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) struct Outcome {
-    outcome: Result<Arc<engine::VerifiedPath>, Refusal>,
+    outcome: Result<engine::VerifiedPath, Refusal>,
 }
 
 #[pymethods]
@@ -206,7 +206,7 @@ impl Outcome {
 
     #[getter]
     fn path(&self) -> Option<VerifiedPath> {
-        self.outcome.as_ref().ok().map(|path| VerifiedPath { path: Arc::clone(path) })
+        self.outcome.as_ref().ok().map(|path| VerifiedPath { path: path.clone() })
     }
 
     fn __repr__(&self) -> String {
@@ -220,7 +220,7 @@ impl Outcome {
 /// A path all of whose rules and signatures hold.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) struct VerifiedPath {
-    path: Arc<engine::VerifiedPath>,
+    path: engine::VerifiedPath,
 }
 
 #[pymethods]

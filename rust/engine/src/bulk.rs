@@ -479,7 +479,9 @@ mod tests {
         let bulk = Bulk { recheck: Recheck::Every, ..Bulk::of(Service { fault: Some(fault), ..Service::new() }) };
         let mut signed = signed(256, 1);
         earn(&bulk, &signed);
-        signed.iter_mut().for_each(|signed| signed.message.push(0));
+        for signed in &mut signed {
+            signed.message.push(0);
+        }
         assert_eq!(bulk.verify(&jobs(&signed)), vec![false; 256]);
         assert!(bulk.is_off());
     }
