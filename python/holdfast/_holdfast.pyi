@@ -6,7 +6,7 @@ SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.Verifica
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, final
+from typing import Any, Final, final
 
 from typing_extensions import disjoint_base
 
@@ -14,6 +14,9 @@ __all__ = [
     "POSSESSION_PREFIX",
     "Certificate",
     "Device",
+    "FleetChain",
+    "FleetDevices",
+    "FleetRun",
     "Gate",
     "Outcome",
     "Request",
@@ -25,6 +28,8 @@ __all__ = [
     "check_device_id",
     "codes",
     "connection_codes",
+    "fleet_codes",
+    "fleet_kinds",
     "mends",
 ]
 __version__: Final[str]
@@ -339,3 +344,61 @@ class TelemetryWriter:
     def queued(self) -> int: ...
     def close(self) -> None:
         """Store what is queued, then end the thread."""
+
+# ── pretend devices (bindings/fleet.rs) ────────────────────────────────────────────────────────────────────────────
+
+@final
+class FleetChain:
+    """The CAs of a new supply chain, the root first, each of which signed the next; the last signs devices.
+
+    All keys are P-256, and the same `seed` gives the same keys: they protect nothing. Aware datetimes.
+    """
+    def __new__(
+        cls, names: Sequence[str], *, not_before: datetime, not_after: datetime, seed: bytes | None = None
+    ) -> FleetChain: ...
+    @property
+    def certificates(self) -> list[bytes]:
+        """DER, the root first."""
+    @property
+    def private_keys(self) -> list[bytes]:
+        """PKCS #8 DER, in the same order."""
+    def make_devices(self, path: str, *, prefix: str, count: int, threads: int = 1) -> None:
+        """Write `count` devices `{prefix}-{number}` into the new file `path`, mode 0600. Cost: about 30 µs each."""
+
+@final
+class FleetDevices:
+    """The devices of a file that `FleetChain.make_devices` wrote, counted from 0."""
+    def __new__(cls, path: str) -> FleetDevices: ...
+    def __len__(self) -> int: ...
+    @property
+    def authority_names(self) -> list[str]: ...
+    @property
+    def authority_certificates(self) -> list[bytes]:
+        """DER, the root first."""
+    def device_id(self, number: int) -> str: ...
+    def chain(self, number: int) -> list[bytes]:
+        """What the device presents, DER, end entity first, without the root."""
+    def private_key(self, number: int) -> bytes:
+        """PKCS #8 DER."""
+
+@final
+class FleetRun:
+    """One process's share of a run, begun when it is made, on threads that never hold the interpreter.
+
+    `plan` is what `holdfast.fleet.plan.Plan.record` writes.
+    """
+    def __new__(cls, path: str, plan: dict[str, Any], *, issuer_key: bytes | None = None) -> FleetRun: ...
+    @property
+    def finished(self) -> bool: ...
+    def snapshot(self) -> dict[str, Any]:
+        """What was counted and measured, as of a tenth of a second ago; whole once the run has finished."""
+    def stop(self) -> None:
+        """Let all devices leave; the run has finished a few seconds later."""
+    def join(self) -> None:
+        """Wait for the end; raises what ended a thread before its time."""
+
+def fleet_kinds() -> list[tuple[str, str, str, str]]:
+    """Every way to misbehave: name, catalogue ids, what a hub should do about it, what it does."""
+
+def fleet_codes() -> list[str]:
+    """Every code with which making or running a fleet can fail."""

@@ -7,6 +7,7 @@
 mod certificate;
 mod convert;
 mod errors;
+mod fleet;
 mod gate;
 mod lines;
 mod plane;
@@ -24,6 +25,8 @@ mod _holdfast {
 
     #[pymodule_export]
     use crate::certificate::{Certificate, check_device_id};
+    #[pymodule_export]
+    use crate::fleet::{FleetChain, FleetDevices, FleetRun, fleet_codes, fleet_kinds};
     #[pymodule_export]
     use crate::gate::{Gate, connection_codes};
     #[pymodule_export]

@@ -75,7 +75,7 @@ pub fn write_string(text: &str, output: &mut Vec<u8>) {
 
 /// What a hub says to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "what is not named is `Other`")]
 pub enum Answer {
     /// §3.2: the return code; 0 is yes. Version 5 has reason codes in its place.
     Connack(u8),
