@@ -68,6 +68,11 @@ class Settings:
         return self.state_dir / "registry.db"
 
     @property
+    def inbox_file(self) -> Path:
+        """What is kept for devices: sessions, messages, wills."""
+        return self.state_dir / "inbox.db"
+
+    @property
     def telemetry_dir(self) -> Path:
         """Where each worker keeps its telemetry log."""
         return self.state_dir / "telemetry"

@@ -47,6 +47,7 @@ CODES = sorted(PYTHON_CODES | BOUND_CODES | set(connection_codes()) - set(codes(
 
 def test_codes_are_found() -> None:
     assert {
+        "inbox_full",
         "registry_busy",
         "key_mismatch",
         "file_exists",

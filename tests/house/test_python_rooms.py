@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # Top to bottom. `__main__` only calls `cli`; `errors` and the compiled half are everybody's floor.
 ROOMS = [
-    "__main__", "cli", "demo", "fleet", "admin", "hub", "provisioning", "registry", "possession", "authority",
+    "__main__", "cli", "demo", "fleet", "admin", "hub", "provisioning", "inbox", "registry", "possession", "authority",
     "verify", "stream", "ledger", "metrics", "settings", "files", "database", "errors", "_holdfast",
 ]  # fmt: skip
 # Rooms that may know the time or the network; below them both are arguments.
