@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast.errors import RegistrationError
 from holdfast.registry import open_registry
 from holdfast.registry.devices import Claim, Pin
 
@@ -97,6 +98,25 @@ def test_tenants_have_their_own_devices(tmp_path: Path, registry: Registry) -> N
         assert second.devices.claim([claim(issuer=OTHER)], at=NOW) == [None]
         assert pins(second) == [claim(issuer=OTHER).pin]
     assert pins(registry) == [claim().pin]
+
+
+def test_a_device_is_found_by_its_exact_id(registry: Registry) -> None:
+    registry.devices.claim([claim()], at=NOW)
+    found = registry.devices.find("widget-1")
+    assert (found.pin, found.anchor, found.pinned_at) == (claim().pin, "05" * 32, NOW)
+    assert found.path == ("04" * 32, "04" * 32)
+    hints = {"Widget-1": "There is 'widget-1'", "widget-2": "A device is known once it was let in"}
+    for other, hint in hints.items():
+        with pytest.raises(RegistrationError) as caught:
+            registry.devices.find(other)
+        assert (caught.value.code, caught.value.hint) == ("unknown_device", hint)
+
+
+def test_all_devices_are_read_in_order_however_many(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.registry.devices.ROWS_AT_ONCE", 3)
+    assert list(registry.devices.all()) == []
+    registry.devices.claim([claim(f"Widget-{number}") for number in (5, 1, 3, 0, 2, 4)], at=NOW)
+    assert [one.pin.device_id for one in registry.devices.all()] == [f"Widget-{number}" for number in range(6)]
 
 
 def test_what_changed_is_read_in_portions_in_order(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

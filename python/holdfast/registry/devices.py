@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from holdfast.registry.schema import devices, tenants
+from holdfast.errors import RegistrationError
+from holdfast.registry.schema import acts, devices, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from holdfast.registry.database import Database, Transaction
 
@@ -43,6 +44,17 @@ class Claim:
     epoch: int
     """The tenant's epoch when the path was judged."""
     rekeyed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """An identity, and who vouched for it."""
+
+    pin: Pin
+    path: tuple[str, ...]
+    """Fingerprints of the certificates that were admitted first with these keys, end entity first; the anchor apart."""
+    anchor: str
+    pinned_at: datetime
 
 
 class Devices:
@@ -92,6 +104,35 @@ class Devices:
                 return
             act = rows[-1]["act"]
             yield act, [_pin(row) for row in rows]
+
+    def find(self, device_id: str) -> Device:
+        """The device with this id, exactly.
+
+        Raises:
+            RegistrationError: `unknown_device`.
+        """
+        rows = self._database.rows(self._select().where(devices.c.folded_id == fold(device_id)))
+        if not rows or rows[0]["device_id"] != device_id:
+            hint = f"There is '{rows[0]['device_id']}'" if rows else "A device is known once it was let in"
+            raise RegistrationError("unknown_device", f"there is no device '{device_id[:128]}'", hint=hint)
+        return _device(rows[0])
+
+    def all(self) -> Iterator[Device]:
+        """All of them, in the order of their folded ids."""
+        after = ""
+        while True:
+            statement = self._select().where(devices.c.folded_id > after).order_by(devices.c.folded_id)
+            rows = self._database.rows(statement.limit(ROWS_AT_ONCE))
+            if not rows:
+                return
+            after = rows[-1]["folded_id"]
+            yield from map(_device, rows)
+
+    def _select(self) -> Any:  # noqa: ANN401 (SQLAlchemy's Select is generic in a way that mypy cannot follow here)
+        pinned_at = acts.c.at.label("pinned_at")
+        return (
+            select(devices, pinned_at).join(acts, acts.c.seq == devices.c.act).where(devices.c.tenant == self._tenant)
+        )
 
     def _known(self, transaction: Transaction, claims: Sequence[Claim]) -> dict[str, Pin]:
         """The pins of those of the claimed ids that have one, by folded id."""
@@ -155,6 +196,16 @@ def _pin(row: Mapping[str, Any]) -> Pin:
         device_id=row["device_id"],
         issuer_spki_sha256=row["issuer_spki_sha256"],
         leaf_spki_sha256=row["leaf_spki_sha256"],
+    )
+
+
+def _device(row: Mapping[str, Any]) -> Device:
+    path = row["path"].hex()
+    return Device(
+        pin=Pin(**{name: row[name] for name in Pin.__slots__}),
+        path=tuple(path[start : start + 64] for start in range(0, len(path), 64)),
+        anchor=row["anchor"].hex(),
+        pinned_at=datetime.fromtimestamp(row["pinned_at"], UTC),
     )
 
 
