@@ -16,6 +16,7 @@ from holdfast.errors import HoldfastError
 NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
+    "device": ("holdfast.cli.device", "Look at devices, and send them messages."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
