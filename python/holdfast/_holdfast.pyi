@@ -18,6 +18,9 @@ __all__ = [
     "FleetDevices",
     "FleetRun",
     "Gate",
+    "InboxMessage",
+    "KeptSession",
+    "KeptWill",
     "Outcome",
     "Request",
     "TelemetryWriter",
@@ -170,14 +173,26 @@ class Gate:
         """Replace the anchors (proven, enabled CAs). Live sessions whose path no longer leads to one are ended."""
     def load_devices(self, devices: Sequence[Device]) -> None:
         """Amend the pins: known devices are admitted without a claim."""
+    def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> None:
+        """What is kept of the sessions of these (pinned) devices."""
+    def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:
+        """Wills of devices whose connection ended with the process that had it: publish them when they are due."""
     def open(self, source: str) -> tuple[int, list[Request]]:
         """A connection was accepted from `source` (address, for limits and the log). 0 as handle: no room, close it at once."""
     def receive(self, handle: int, data: bytes) -> list[Request]: ...
     def end_of_stream(self, handle: int) -> list[Request]: ...
     def lost(self, handle: int) -> list[Request]:
         """The transport is gone; the handle ends."""
+    def set_writable(self, handle: int, writable: bool) -> list[Request]:
+        """The peer has stopped to read what it is sent, or reads again: nothing is delivered to it meanwhile."""
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""
+    def kept(self, handle: int, code: str | None) -> list[Request]:
+        """The answer to a `Request.Keep` that somebody waits for: `None` when durable, else why it is not."""
+    def waiting(self, devices: Sequence[str]) -> list[Request]:
+        """Messages are kept for these devices that nobody has asked for."""
+    def deliver_messages(self, handle: int, messages: Sequence[InboxMessage], more: bool) -> list[Request]:
+        """The answer to `Request.Fetch`, in order; `more`: others are kept behind these."""
     def stored(self) -> list[Request]:
         """`telemetry.fileno()` is readable: acknowledge what is durable, and take what waits."""
     def judged(self) -> list[Request]:
@@ -212,6 +227,71 @@ class Device:
     def issuer_spki_sha256(self) -> str: ...
     @property
     def leaf_spki_sha256(self) -> str: ...
+
+@final
+class KeptSession:
+    """What is kept of a device's MQTT session between its connections."""
+    def __new__(cls, *, inbox_qos: int | None, expiry_seconds: int | None, ends_at: int | None) -> KeptSession: ...
+    @property
+    def inbox_qos(self) -> int | None:
+        """Of its subscription to its inbox; `None`: it has none."""
+    @property
+    def expiry_seconds(self) -> int | None:
+        """How long it outlives a connection; `None`: for ever."""
+    @property
+    def ends_at(self) -> int | None:
+        """Seconds since the epoch; `None` while its device is connected, or when nothing ends it."""
+
+@final
+class KeptWill:
+    """A will, with all that decides whether it may still be published. Properties are JSON objects of texts and nulls."""
+    def __new__(
+        cls,
+        *,
+        delay_seconds: int,
+        due_at: int | None,
+        anchor: str,
+        not_after: int,
+        expires_in_seconds: int | None,
+        system_properties: str,
+        properties: str,
+        payload: bytes,
+    ) -> KeptWill: ...
+    @property
+    def delay_seconds(self) -> int: ...
+    @property
+    def due_at(self) -> int | None:
+        """Seconds since the epoch; `None` while its device is connected."""
+    @property
+    def anchor(self) -> str: ...
+    @property
+    def not_after(self) -> int: ...
+    @property
+    def expires_in_seconds(self) -> int | None: ...
+    @property
+    def system_properties(self) -> str: ...
+    @property
+    def properties(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+@final
+class InboxMessage:
+    """A message that is kept for a device. Properties are JSON objects of texts and nulls; `expires_at` is seconds since the epoch."""
+    def __new__(
+        cls,
+        *,
+        key: int,
+        packet_id: int,
+        redelivered: bool,
+        expires_at: int | None,
+        system_properties: str,
+        properties: str,
+        payload: bytes,
+    ) -> InboxMessage: ...
+    @property
+    def key(self) -> int:
+        """By which `Request.Complete` calls it."""
 
 @disjoint_base
 class Request:
@@ -306,6 +386,74 @@ class Request:
         @property
         def rekeyed(self) -> bool:
             """The issuer is the pinned one, the leaf key is new."""
+
+    @final
+    class Keep(Request):
+        """Keep what has become of a device's session; where `handle` is not 0, call `Gate.kept` when that is durable."""
+
+        __match_args__: Final = (
+            "handle",
+            "device_id",
+            "session",
+        )
+        def __new__(cls, handle: int, device_id: str, session: KeptSession | None) -> Request.Keep: ...
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def session(self) -> KeptSession | None: ...
+
+    @final
+    class KeepWill(Request):
+        """Keep a device's will for the case that nobody here lives to publish it; `None`: it is published, or never will be."""
+
+        __match_args__: Final = (
+            "device_id",
+            "will",
+        )
+        def __new__(cls, device_id: str, will: KeptWill | None) -> Request.KeepWill: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def will(self) -> KeptWill | None: ...
+
+    @final
+    class Fetch(Request):
+        """Ask for messages behind `after`, so many at the most, of so many bytes, but at least one; then `Gate.deliver_messages`."""
+
+        __match_args__: Final = (
+            "handle",
+            "device_id",
+            "after",
+            "count_max",
+            "bytes_max",
+        )
+        def __new__(cls, handle: int, device_id: str, after: int, count_max: int, bytes_max: int) -> Request.Fetch: ...
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def after(self) -> int: ...
+        @property
+        def count_max(self) -> int: ...
+        @property
+        def bytes_max(self) -> int: ...
+
+    @final
+    class Complete(Request):
+        """A message that was kept for a device is done with."""
+
+        __match_args__: Final = (
+            "device_id",
+            "message",
+        )
+        def __new__(cls, device_id: str, message: int) -> Request.Complete: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def message(self) -> int: ...
 
     @final
     class Log(Request):

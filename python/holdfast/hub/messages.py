@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import msgspec
 
+# msgspec reads the annotations of the fields below when a decoder is made.
+from holdfast.inbox.messages import Message as InboxMessage  # noqa: TC001
+from holdfast.inbox.sessions import Session  # noqa: TC001
+from holdfast.inbox.wills import Will  # noqa: TC001
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -51,6 +56,40 @@ class Pins(Message):
     """Devices that came or changed: id, issuer's key hash, own key hash."""
 
     rows: list[tuple[str, bytes, bytes]]
+
+
+class Sessions(Message):
+    """What is kept of devices' sessions: id, QoS of the subscription to the inbox, expiry in seconds, end."""
+
+    rows: list[tuple[str, int | None, int | None, int | None]]
+
+
+class Waiting(Message):
+    """Messages are kept for these devices that nobody has asked for."""
+
+    devices: list[str]
+
+
+class Wills(Message):
+    """Wills of devices whose connections ended with the worker that had them: publish them when they are due."""
+
+    rows: list[tuple[str, Will]]
+
+
+class Delivery(msgspec.Struct, kw_only=True, array_like=True):
+    """The answer to a `Fetch`."""
+
+    handle: int
+    messages: list[InboxMessage]
+    more: bool
+
+
+class InboxDone(Message):
+    """What became of an `InboxWork`, all of it durable."""
+
+    kept: list[tuple[int, str | None]]
+    """Connections that waited for their session to be kept: `None`, or why it is not."""
+    deliveries: list[Delivery]
 
 
 class Serve(Message):
@@ -93,14 +132,35 @@ class Claims(Message):
     claims: list[Claim]
 
 
+class Fetch(msgspec.Struct, kw_only=True, array_like=True):
+    """A device takes messages: so many at the most, of so many bytes, behind this one."""
+
+    handle: int
+    device_id: str
+    after: int
+    count_max: int
+    bytes_max: int
+
+
+class InboxWork(Message):
+    """What the connections of one turn of the loop want of the inbox, in this order."""
+
+    sessions: list[tuple[int, str, Session | None]]
+    """The connection that waits (0: none does), the device, what is to be kept of its session."""
+    wills: list[tuple[str, Will | None]]
+    completed: list[int]
+    """Messages that are done with."""
+    fetches: list[Fetch]
+
+
 class TrustApplied(Message):
     """From here on nobody is admitted, and nobody is live, under an older epoch."""
 
     epoch: int
 
 
-FromSupervisor = Start | Trust | Pins | Serve | Claimed | Drain
-FromWorker = Ready | Claims | TrustApplied
+FromSupervisor = Start | Trust | Pins | Sessions | Waiting | Wills | Serve | Claimed | InboxDone | Drain
+FromWorker = Ready | Claims | InboxWork | TrustApplied
 
 from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
 from_worker = msgspec.msgpack.Decoder(FromWorker)
@@ -121,6 +181,7 @@ class Channel(asyncio.Protocol, Generic[M]):
         self._lost = lost
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._ended = asyncio.Event()
 
     async def open(self, end: socket.socket) -> None:
         """Carry messages over `end`, the channel's own from here on. `receive` may be called before this returns."""
@@ -136,6 +197,10 @@ class Channel(asyncio.Protocol, Generic[M]):
         """Send what is queued, then hang up."""
         if self._transport is not None:
             self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing more comes, and nothing is left to be sent."""
+        await self._ended.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of the loop."""
@@ -158,4 +223,5 @@ class Channel(asyncio.Protocol, Generic[M]):
     def connection_lost(self, error: Exception | None) -> None:
         """Of the loop."""
         self._transport = None
+        self._ended.set()
         self._lost()

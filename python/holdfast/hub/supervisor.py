@@ -22,7 +22,9 @@ from holdfast.hub import messages
 from holdfast.hub.identity import read_identity
 from holdfast.hub.listeners import open_listeners
 from holdfast.hub.log import report_unhandled
+from holdfast.hub.post import Post
 from holdfast.hub.process import WorkerProcess
+from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
 from holdfast.registry.devices import Claim, Pin
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from holdfast.hub.identity import Identity
+    from holdfast.inbox import Inbox
     from holdfast.registry import Registry
     from holdfast.registry.cas import Trust
     from holdfast.settings import Settings
@@ -42,7 +45,8 @@ WORKERS_COUNT = 1
 LISTENERS_COUNT = 1
 POLL_SECONDS = 0.2
 CLOCK_FLOOR_SECONDS = 60.0
-"""How often the passing of time is made durable: what a clock that was turned back while the hub was down can hide."""
+"""How often what has ended is forgotten, and the passing of time is made durable: what a clock that was turned back
+while the hub was down can hide."""
 LEASE_SECONDS = 5.0
 """How long a hub goes on that cannot read what its operators decide (trust.md §5.2)."""
 RESTART_SECONDS_MAX = 2.0
@@ -72,8 +76,11 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> int:
         registry = stack.enter_context(
             open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
         )
+        inbox = stack.enter_context(
+            open_inbox(settings.inbox_file, hub=settings.hub, tenant=settings.tenant, create=True)
+        )
         settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
-        supervisor = Supervisor(settings, identity, limits, listeners, registry, log)
+        supervisor = Supervisor(settings, identity, limits, listeners, registry, inbox, log)
         return asyncio.run(supervisor.run())
 
 
@@ -87,6 +94,7 @@ class Supervisor:
         limits: dict[str, int],
         listeners: Sequence[socket.socket],
         registry: Registry,
+        inbox: Inbox,
         log: FilteringBoundLogger,
     ) -> None:
         self._settings = settings
@@ -98,6 +106,9 @@ class Supervisor:
         self._trust = registry.cas.trust()
         self._act = 0
         self._workers: dict[int, WorkerProcess] = {}
+        self._post = Post(
+            inbox, log, tell=self._tell, workers=self._workers.keys, clock=lambda: int(_now().timestamp())
+        )
         self._claims: list[tuple[int, messages.Claims]] = []
         self._stopping = asyncio.Event()
         self._status = 0
@@ -110,6 +121,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stopping.set)
         if self._identity.not_after < _now():
             self._log.warning("hub_certificate_expired", not_after=self._identity.not_after.isoformat())
+        self._post.disconnect(None)
         watches = [loop.create_task(self._watch_registry()), loop.create_task(self._keep_clock())]
         workers = [loop.create_task(self._keep_worker(number)) for number in range(WORKERS_COUNT)]
         for task in (*watches, *workers):
@@ -140,6 +152,7 @@ class Supervisor:
             self._introduce(number, worker)
             status = await worker.wait()
             del self._workers[number]
+            self._post.disconnect(number)
             if self._stopping.is_set():
                 return
             # At once after a long life; a worker that cannot live is tried again ever more slowly.
@@ -175,6 +188,7 @@ class Supervisor:
             worker.send(_pins_message(pins))
             # What others have not been told yet, they will be; a worker that is alone knows all.
             self._act = act if len(self._workers) == 1 else self._act
+        self._post.introduce(number)
         worker.send(messages.Serve())
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
@@ -189,6 +203,8 @@ class Supervisor:
                     # Whatever the workers say in this turn of the loop is committed together.
                     asyncio.get_running_loop().call_soon(self._commit_claims)
                 self._claims.append((number, message))
+            case messages.InboxWork():
+                self._post.work(number, message)
             case messages.TrustApplied():
                 self._log.info("trust_applied", worker=number, epoch=message.epoch)
 
@@ -211,6 +227,10 @@ class Supervisor:
             self._log.error("claims_failed", code=error.code, reason=error.message)
             return ["registry_unavailable"] * len(claims)
 
+    def _tell(self, number: int, message: messages.Message) -> None:
+        if worker := self._workers.get(number):
+            worker.send(message)
+
     # ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _watch_registry(self) -> None:
@@ -231,6 +251,7 @@ class Supervisor:
                 self._log.error("registry_unreadable", code=error.code, reason=error.message)
                 if time.monotonic() - read_at > LEASE_SECONDS:
                     raise
+            self._post.look()
             await asyncio.sleep(POLL_SECONDS)
 
     async def _keep_clock(self) -> None:
@@ -239,6 +260,7 @@ class Supervisor:
             await asyncio.sleep(CLOCK_FLOOR_SECONDS)
             with suppress(HoldfastError), self._registry.database.writing(at=int(_now().timestamp())):
                 pass
+            self._post.purge()
 
     def _spread_trust(self) -> None:
         trust = self._registry.cas.trust()

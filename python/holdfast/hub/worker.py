@@ -58,7 +58,7 @@ class Worker:
             limits=start.limits,
             telemetry=self._store,
         )
-        self._door = Door(gate, write=lines_to(log), claim=self._claim)
+        self._door = Door(gate, write=lines_to(log), claim=self._claim, post=send)
         self._loop.add_reader(self._store.fileno(), self._on_stored)
         self._loop.add_reader(gate.judged_fileno(), self._door.judged)
         self._tick()
@@ -81,11 +81,28 @@ class Worker:
                 self._task = self._loop.create_task(self._drain())
             case messages.Start():
                 self._fail("started_twice", "a second Start")
+            case _:
+                self._receive_inbox(message)
+
+    def _receive_inbox(
+        self, message: messages.Sessions | messages.Waiting | messages.Wills | messages.InboxDone
+    ) -> None:
+        match message:
+            case messages.Sessions():
+                self._door.load_sessions(message.rows)
+            case messages.Waiting():
+                self._door.waiting(message.devices)
+            case messages.Wills():
+                self._door.inherit_wills(message.rows)
+            case messages.InboxDone():
+                self._door.inbox_done(message)
 
     def close(self) -> None:
-        """Store what is queued; nothing is acknowledged any more."""
+        """Store what is queued, and say of which wills that was the last; nothing is acknowledged any more."""
         self._loop.remove_reader(self._store.fileno())
         self._store.close()
+        self._door.stored()
+        self._door.flush()
 
     async def _serve(self) -> None:
         for listener in self._listeners:
@@ -148,6 +165,8 @@ async def work(end: socket.socket, log: FilteringBoundLogger) -> int:
     status = await ended
     if worker is not None:
         worker.close()
+    channel.close()
+    await channel.wait_closed()
     return status
 
 

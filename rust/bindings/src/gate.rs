@@ -12,6 +12,7 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::convert::{now, now_ms, seconds};
 use crate::errors;
+use crate::inbox::{InboxMessage, KeptSession, KeptWill};
 use crate::plane::Plane;
 use crate::request::{Device, Request};
 use crate::stream::TelemetryWriter;
@@ -79,6 +80,20 @@ impl Gate {
         }
     }
 
+    fn load_sessions(&self, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) {
+        let mut plane = self.lock();
+        for (device_id, session) in sessions {
+            plane.gate.amend_session(&device_id, session.map(|session| session.0));
+        }
+    }
+
+    fn inherit_wills(&self, py: Python<'_>, wills: Vec<(String, PyRef<'_, KeptWill>)>) -> Vec<Request> {
+        let wills: Vec<_> = wills.into_iter().map(|(device_id, will)| (device_id, will.0.clone())).collect();
+        self.step(py, |gate, now| {
+            wills.into_iter().flat_map(|(device_id, will)| gate.inherit_will(&device_id, will, now)).collect()
+        })
+    }
+
     fn open(&self, py: Python<'_>, source: &str) -> (u64, Vec<Request>) {
         let now = self.now();
         let (handle, requests) = py.detach(|| self.lock().open(source.parse().ok(), now, now_ms()));
@@ -90,15 +105,38 @@ impl Gate {
     }
 
     fn end_of_stream(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, _| gate.end_of_stream(handle))
+        self.step(py, |gate, now| gate.end_of_stream(handle, now))
     }
 
     fn lost(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, _| gate.lost(handle))
+        self.step(py, |gate, now| gate.lost(handle, now))
+    }
+
+    fn set_writable(&self, py: Python<'_>, handle: u64, writable: bool) -> Vec<Request> {
+        self.step(py, |gate, _| gate.set_writable(handle, writable))
     }
 
     fn claimed(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
         self.step(py, |gate, now| gate.claimed(handle, code, now))
+    }
+
+    fn kept(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
+        self.step(py, |gate, now| gate.kept(handle, code, now))
+    }
+
+    fn waiting(&self, py: Python<'_>, devices: Vec<String>) -> Vec<Request> {
+        self.step(py, |gate, _| gate.waiting(devices.iter().map(String::as_str)))
+    }
+
+    fn deliver_messages(
+        &self,
+        py: Python<'_>,
+        handle: u64,
+        messages: Vec<PyRef<'_, InboxMessage>>,
+        more: bool,
+    ) -> Vec<Request> {
+        let messages: Vec<_> = messages.into_iter().map(|message| message.0.clone()).collect();
+        self.step(py, |gate, now| gate.deliver_messages(handle, &messages, more, now))
     }
 
     fn stored(&self, py: Python<'_>) -> Vec<Request> {
@@ -212,7 +250,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 25] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
@@ -222,6 +260,8 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
         ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),
         ("drain_bytes_max", Count(&mut limits.drain_bytes_max)),
         ("keep_alive_ms_max", Time(&mut limits.keep_alive_ms_max)),
+        ("take_overs_count_max", Count(&mut limits.take_overs_count_max)),
+        ("take_overs_ms", Time(&mut limits.take_overs_ms)),
         ("batch_count_enough", Count(&mut limits.batch_count_enough)),
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
@@ -231,7 +271,13 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
         ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),
         ("connect_bytes_max", Count(&mut session.connect_bytes_max)),
         ("packet_bytes_max", Count(&mut session.packet_bytes_max)),
+        ("topic_bytes_max", Count(&mut session.topic_bytes_max)),
+        ("properties_count_max", Count(&mut session.properties_count_max)),
         ("unacknowledged_count_max", Count(&mut session.unacknowledged_count_max)),
+        ("in_flight_count_max", Count(&mut session.in_flight_count_max)),
+        ("in_flight_bytes_max", Count(&mut session.in_flight_bytes_max)),
+        ("topic_aliases_count_max", Count(&mut session.topic_aliases_count_max)),
+        ("topic_aliases_bytes_max", Count(&mut session.topic_aliases_bytes_max)),
         ("filters_count_max", Count(&mut session.filters_count_max)),
     ]
 }

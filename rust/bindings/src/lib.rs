@@ -9,6 +9,7 @@ mod convert;
 mod errors;
 mod fleet;
 mod gate;
+mod inbox;
 mod lines;
 mod plane;
 mod policy;
@@ -29,6 +30,8 @@ mod _holdfast {
     use crate::fleet::{FleetChain, FleetDevices, FleetRun, fleet_codes, fleet_kinds};
     #[pymodule_export]
     use crate::gate::{Gate, connection_codes};
+    #[pymodule_export]
+    use crate::inbox::{InboxMessage, KeptSession, KeptWill};
     #[pymodule_export]
     use crate::request::{Device, Request};
     #[pymodule_export]

@@ -6,6 +6,7 @@ use holdfast_roster::Pin;
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::inbox::{KeptSession, KeptWill};
 
 /// What a device's identity is pinned to.
 #[pyclass(frozen, from_py_object, module = "holdfast._holdfast")]
@@ -41,7 +42,7 @@ impl Device {
     }
 }
 
-fn parse_hash(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
     let mut hash = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
@@ -62,6 +63,10 @@ pub(crate) enum Request {
     Close { handle: u64 },
     Tick { after_ms: u64 },
     Claim { handle: u64, device: Device, path_fingerprints: Vec<String>, anchor_fingerprint: String, rekeyed: bool },
+    Keep { handle: u64, device_id: String, session: Option<KeptSession> },
+    KeepWill { device_id: String, will: Option<KeptWill> },
+    Fetch { handle: u64, device_id: String, after: u64, count_max: usize, bytes_max: usize },
+    Complete { device_id: String, message: u64 },
     Log {},
 }
 
@@ -86,6 +91,18 @@ impl Request {
                     anchor_fingerprint,
                     rekeyed,
                 }
+            }
+            gate::Request::Keep { handle, device_id, session } => {
+                Self::Keep { handle, device_id: device_id.to_string(), session: session.map(KeptSession) }
+            }
+            gate::Request::KeepWill { device_id, will } => {
+                Self::KeepWill { device_id: device_id.to_string(), will: will.map(|will| KeptWill(*will)) }
+            }
+            gate::Request::Fetch { handle, device_id, after, count_max, bytes_max } => {
+                Self::Fetch { handle, device_id: device_id.to_string(), after, count_max, bytes_max }
+            }
+            gate::Request::Complete { device_id, message } => {
+                Self::Complete { device_id: device_id.to_string(), message }
             }
             gate::Request::Note(_) => Self::Log {},
             // `gate::Request` may grow; this crate is compiled with it, so every other variant is above.

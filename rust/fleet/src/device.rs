@@ -377,7 +377,9 @@ fn write_tiny_records(flight: &[u8], output: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_session::{Event as Heard, Limits, ReturnCode, Session, TlsConfig};
+    use std::sync::Arc;
+
+    use holdfast_session::{Admission, Event as Heard, Limits, Reason, Session, TlsConfig};
 
     use super::*;
     use crate::chain::{SupplyChain, Validity};
@@ -416,7 +418,7 @@ mod tests {
                 Words { id: "w1".into(), host: "hub.test".into(), clean_session: false, keep_alive_seconds: 60 };
             Self {
                 device: Device::new(tls, behaviour, Application::Mqtt, words),
-                session: Session::new(&config, Limits::default()).unwrap(),
+                session: Session::new(&config, Arc::new(Limits::default())).unwrap(),
                 events: Vec::new(),
                 heard: Vec::new(),
             }
@@ -452,14 +454,14 @@ mod tests {
                 #[expect(clippy::wildcard_enum_match_arm, reason = "the others ask nothing of a hub this small")]
                 match event {
                     Heard::Presented(_) => self.session.accept(),
-                    Heard::Anonymous => self.session.refuse(ReturnCode::NotAuthorized),
+                    Heard::Anonymous => self.session.refuse(Reason::NotAuthorized),
                     Heard::Connect(connect) => {
                         self.heard.push(connect.user_name.unwrap_or_default());
-                        self.session.admit(connect.client_id.into())?;
+                        self.session.admit(Admission::new(connect.client_id.into()))?;
                     }
                     Heard::Telemetry(telemetry) if telemetry.packet_id == 0 => {}
                     Heard::Telemetry(telemetry) => self.session.acknowledge(telemetry.packet_id),
-                    Heard::Disconnect => self.heard.push("disconnect".to_owned()),
+                    Heard::Disconnect(_) => self.heard.push("disconnect".to_owned()),
                     _ => {}
                 }
             }

@@ -9,6 +9,7 @@ use holdfast_session::{PresentedChain, Session};
 use holdfast_x509::UnixSeconds;
 
 use crate::deadlines::Deadline;
+use crate::sessions::Asked;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -21,6 +22,8 @@ pub(crate) struct Connection {
     pub(crate) paused: bool,
     /// Whether the store has no room for more of its messages.
     pub(crate) held: bool,
+    /// Whether the peer does not read what it was sent: nothing more is delivered to it.
+    pub(crate) unwritable: bool,
 }
 
 impl Connection {
@@ -33,13 +36,13 @@ impl Connection {
         if let Stage::Judged(judged) = stage { Some(judged) } else { None }
     }
 
-    /// The same for a claim on its way, with the keep-alive that was asked for.
-    pub(crate) fn take_claiming(&mut self) -> Option<(Box<Judged>, Option<u32>)> {
+    /// The same for a claim on its way, with what was asked for.
+    pub(crate) fn take_claiming(&mut self) -> Option<(Box<Judged>, Box<Asked>)> {
         if !matches!(self.stage, Stage::Claiming { .. }) {
             return None;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Refused);
-        if let Stage::Claiming { judged, keep_alive_ms } = stage { Some((judged, keep_alive_ms)) } else { None }
+        if let Stage::Claiming { judged, asked } = stage { Some((judged, asked)) } else { None }
     }
 
     /// Where it comes from, for the log.
@@ -57,9 +60,9 @@ pub(crate) enum Stage {
     /// Its path is good; its CONNECT is awaited. The chain is kept until it is admitted: trust may move before.
     Judged(Box<Judged>),
     /// Its claim is being committed.
-    Claiming { judged: Box<Judged>, keep_alive_ms: Option<u32> },
-    /// Admitted.
-    Live { admitted: Admitted, keep_alive_ms: Option<u32> },
+    Claiming { judged: Box<Judged>, asked: Box<Asked> },
+    /// Admitted; what is kept of its session ends so long after its connection.
+    Live { admitted: Admitted, keep_alive_ms: Option<u32>, expiry_seconds: u32 },
     /// Refused; only its CONNECT is awaited, to answer it.
     Refused,
     /// Answered, or broken: read from and dropped until the peer closes.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use holdfast_engine::{Facts, Verifier, hex, sha256};
 use holdfast_roster::{Pin, Placement, Roster, Trust};
-use holdfast_session::{Connect, Event, Fault, PresentedChain, ReturnCode, Session, TlsConfig};
+use holdfast_session::{self as session, Admission, Connect, Event, Fault, PresentedChain, Reason, Session, TlsConfig};
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
 use crate::Now;
 use crate::connection::{Admitted, Connection, Judged, Stage};
 use crate::deadlines::{Deadline, Deadlines};
+use crate::inbox::Fetching;
 use crate::limits::Limits;
 use crate::quota::LineQuota;
-use crate::request::{Claim, Level, Note, Request, Value};
+use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
+use crate::sessions::{Asked, End, Why};
 use crate::slots::{Handle, Slots};
 use crate::verdicts::{Batch, Verdict};
 
@@ -22,12 +24,14 @@ use crate::verdicts::{Batch, Verdict};
 #[derive(Debug)]
 pub struct Gate {
     tls: TlsConfig,
-    limits: Limits,
-    roster: Roster,
+    pub(crate) limits: Limits,
+    /// The sessions' part of them, which all share.
+    session_limits: Arc<session::Limits>,
+    pub(crate) roster: Roster,
     verifier: Arc<Verifier>,
     /// Signatures known to be good: they are, whatever happens to trust.
     facts: Arc<Facts>,
-    slots: Slots,
+    pub(crate) slots: Slots,
     deadlines: Deadlines,
     half_open: usize,
     /// Handshakes under way: while there are any, a chain waits for company.
@@ -36,7 +40,17 @@ pub struct Gate {
     waiting: Vec<(Handle, PresentedChain)>,
     waiting_since_ms: u64,
     /// The live session of each identity: there is one at most.
-    live: HashMap<Arc<str>, Handle>,
+    pub(crate) live: HashMap<Arc<str>, Handle>,
+    /// How often, and since when, devices take over their own sessions; of those that have done so lately.
+    take_overs: HashMap<Arc<str>, (usize, u64)>,
+    /// Of the live sessions that have one.
+    pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
+    /// Wills of devices that are gone, and those that are being stored, by ticket.
+    pub(crate) delayed_wills: HashMap<Arc<str>, Box<KeptWill>>,
+    pub(crate) published_wills: HashMap<u32, Arc<str>>,
+    pub(crate) tickets: u32,
+    /// Of the live sessions that were ever sent something.
+    pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
     claims: HashMap<Handle, (Arc<str>, Pin)>,
     /// The latest time seen; a clock that goes back admits nobody.
@@ -54,17 +68,17 @@ const LOOK_MS: u64 = 30_000;
 
 /// Why somebody is not let in: a code, and what the log should say of it.
 struct No {
-    answer: ReturnCode,
+    answer: Reason,
     code: String,
     fields: Vec<(&'static str, Value)>,
 }
 
 impl No {
     fn new(code: &str) -> Self {
-        Self { answer: ReturnCode::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
+        Self { answer: Reason::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
     }
 
-    fn answer(mut self, answer: ReturnCode) -> Self {
+    fn answer(mut self, answer: Reason) -> Self {
         self.answer = answer;
         self
     }
@@ -90,6 +104,7 @@ impl Gate {
         Self {
             tls,
             limits,
+            session_limits: Arc::new(limits.session),
             verifier: verifier(roster.trust(), &facts),
             facts,
             roster,
@@ -100,6 +115,12 @@ impl Gate {
             waiting: Vec::new(),
             waiting_since_ms: 0,
             live: HashMap::new(),
+            take_overs: HashMap::new(),
+            wills: HashMap::new(),
+            delayed_wills: HashMap::new(),
+            published_wills: HashMap::new(),
+            tickets: 0,
+            fetching: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
             draining: false,
@@ -120,7 +141,7 @@ impl Gate {
             let gone = matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Live { admitted, .. }, .. })
                 if !kept.contains(&admitted.anchor_fingerprint));
             if gone {
-                self.end_live(handle, "untrusted", now, &mut requests);
+                self.end_live(handle, Why::Untrusted, now, &mut requests);
             }
         }
         requests
@@ -140,13 +161,14 @@ impl Gate {
             let source = source.map_or_else(String::new, |from| from.to_string());
             return (None, self.refusal_note(0, &source, No::new(code)).into_iter().collect());
         }
-        let connection = Session::new(&self.tls, self.limits.session).map(|session| Connection {
+        let connection = Session::new(&self.tls, Arc::clone(&self.session_limits)).map(|session| Connection {
             session,
             source,
             stage: Stage::Handshake,
             deadline: Deadline::default(),
             paused: false,
             held: false,
+            unwritable: false,
         });
         let handle = match connection {
             Ok(connection) => self.slots.insert(connection),
@@ -193,17 +215,19 @@ impl Gate {
     }
 
     /// The peer shut down its side. An end without DISCONNECT or `close_notify` is not a good-bye, but it is an end.
-    pub fn end_of_stream(&mut self, handle: u64) -> Vec<Request> {
+    pub fn end_of_stream(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.note_end(handle, "peer_closed", &mut requests);
+        self.end_session(handle, End::Lost, now, &mut requests);
         self.close(handle, &mut requests);
         requests
     }
 
     /// The transport is gone.
-    pub fn lost(&mut self, handle: u64) -> Vec<Request> {
+    pub fn lost(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.note_end(handle, "connection_lost", &mut requests);
+        self.end_session(handle, End::Lost, now, &mut requests);
         self.forget(handle);
         requests
     }
@@ -217,12 +241,12 @@ impl Gate {
         }
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
         // A verdict that nobody waits for (late, doubled, for a connection that went another way) does nothing.
-        let Some((judged, keep_alive_ms)) = connection.take_claiming() else { return requests };
+        let Some((judged, asked)) = connection.take_claiming() else { return requests };
         let answer = match code {
             None => self
                 .judge_again_if_moved(judged, handle, now)
-                .and_then(|judged| self.admit(handle, &judged, keep_alive_ms, now)),
-            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(ReturnCode::ServerUnavailable)),
+                .and_then(|judged| self.admit(handle, &judged, *asked, now)),
+            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(Reason::ServerUnavailable)),
             Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
         };
         self.answer(handle, answer, now, &mut requests);
@@ -235,6 +259,9 @@ impl Gate {
         let mut requests = Vec::new();
         let mut acknowledged: Vec<Handle> = Vec::new();
         for &(handle, packet_id) in receipts {
+            if self.will_stored(handle, &mut requests) {
+                continue;
+            }
             if let Some(connection) = self.slots.get_mut(handle) {
                 connection.session.acknowledge(packet_id);
                 acknowledged.push(handle);
@@ -267,6 +294,9 @@ impl Gate {
                 self.look_at(entry.handle, now, &mut requests);
             }
         }
+        self.publish_due_wills(now, &mut requests);
+        let since_ms = now.monotonic_ms.saturating_sub(self.limits.take_overs_ms);
+        self.take_overs.retain(|_, (_, began_ms)| *began_ms > since_ms);
         self.judge_if_due(now, &mut requests);
         if let Some(codes) = self.refusal_lines.pass(now.monotonic_ms) {
             let lines =
@@ -284,9 +314,9 @@ impl Gate {
         let overdue = now.monotonic_ms >= connection.deadline.due_ms;
         match &connection.stage {
             Stage::Live { admitted, .. } if now.unix > admitted.not_after => {
-                self.end_live(handle, "expired", now, requests);
+                self.end_live(handle, Why::Expired, now, requests);
             }
-            Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, requests),
+            Stage::Live { .. } if overdue => self.end_live(handle, Why::KeepAlive, now, requests),
             Stage::Draining { .. } if overdue => self.close(handle, requests),
             stage if overdue => {
                 if !matches!(stage, Stage::Refused) {
@@ -319,7 +349,7 @@ impl Gate {
         let lives: Vec<Handle> = self.live.values().copied().collect();
         for handle in lives {
             if self.slots.get_mut(handle).is_some_and(|connection| connection.session.is_settled()) {
-                self.end_live(handle, "draining", now, &mut requests);
+                self.end_live(handle, Why::Draining, now, &mut requests);
             }
         }
         requests
@@ -346,7 +376,7 @@ impl Gate {
     }
 
     /// Takes the session's events until it waits, then sends what it has to say.
-    fn pump(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+    pub(crate) fn pump(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
         let mut finished = false;
         while let Some(connection) = self.slots.get_mut(handle) {
             match connection.session.next_event() {
@@ -358,7 +388,14 @@ impl Gate {
                     requests.push(Request::Store { handle, device_id: Arc::clone(&admitted.device_id), telemetry });
                     self.count("messages_received");
                 }
-                Ok(Some(Event::Disconnect)) => self.note_end(handle, "disconnect", requests),
+                Ok(Some(Event::Subscription(inbox))) => self.subscribe(handle, inbox, now, requests),
+                Ok(Some(Event::Acknowledged { message, reason })) => {
+                    self.acknowledged(handle, message, reason, requests);
+                }
+                Ok(Some(Event::Disconnect(goodbye))) => {
+                    self.note_end(handle, "disconnect", requests);
+                    self.end_session(handle, End::Goodbye(goodbye), now, requests);
+                }
                 Ok(Some(Event::Finish)) => finished = true,
                 Ok(None) => break,
                 Ok(Some(_)) => {}
@@ -372,6 +409,7 @@ impl Gate {
             self.finish(handle, now, requests);
         }
         self.pause_or_resume(handle, requests);
+        self.fetch(handle, requests);
     }
 
     /// Asks the loop to read, or not to, where that has changed.
@@ -428,7 +466,7 @@ impl Gate {
         let floor = self.roster.trust().clock_floor.max(self.latest);
         if now.unix < floor {
             for (handle, _) in chains {
-                let no = No::new("clock_behind").answer(ReturnCode::ServerUnavailable);
+                let no = No::new("clock_behind").answer(Reason::ServerUnavailable);
                 self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
                 self.pump(handle, now, requests);
             }
@@ -486,16 +524,21 @@ impl Gate {
     fn connect(&mut self, handle: Handle, connect: &Connect, now: Now, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let Some(judged) = connection.take_judged() else { return };
-        let keep_alive_ms = keep_alive_ms(connect, self.limits.keep_alive_ms_max);
-        let placed =
-            self.judge_again_if_moved(judged, handle, now).and_then(|judged| self.place(handle, connect, judged));
+        let mut asked = Asked::of(connect, self.limits.keep_alive_ms_max);
+        let placed = self
+            .judge_again_if_moved(judged, handle, now)
+            .and_then(|judged| self.place(handle, connect, judged))
+            .and_then(|(placement, judged)| {
+                asked.will = self.will(connect, &judged)?;
+                Ok((placement, judged))
+            });
         let answer = match placed {
-            Ok((Placement::Known, judged)) => self.admit(handle, &judged, keep_alive_ms, now),
+            Ok((Placement::Known, judged)) => self.admit(handle, &judged, asked, now),
             Ok((placement, judged)) => {
                 requests.push(Request::Claim(claim(handle, &judged, placement)));
                 self.claims.insert(handle, (judged.device_id.clone(), judged.pin()));
                 if let Some(connection) = self.slots.get_mut(handle) {
-                    connection.stage = Stage::Claiming { judged, keep_alive_ms };
+                    connection.stage = Stage::Claiming { judged, asked: Box::new(asked) };
                 }
                 return;
             }
@@ -514,10 +557,10 @@ impl Gate {
         let device = || Value::peer(&judged.device_id);
         let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
         if self.draining {
-            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+            return Err(No::new("draining").answer(Reason::ServerUnavailable));
         }
         if connect.client_id.is_empty() {
-            return Err(named("client_id_mismatch", "").answer(ReturnCode::IdentifierRejected));
+            return Err(named("client_id_mismatch", "").answer(Reason::ClientIdentifierNotValid));
         }
         if connect.client_id != *judged.device_id {
             return Err(named("client_id_mismatch", &connect.client_id));
@@ -525,8 +568,9 @@ impl Gate {
         if let Some(user_name) = connect.user_name.as_deref().filter(|name| !names_device(name, &judged.device_id)) {
             return Err(named("user_name_mismatch", user_name));
         }
-        if connect.has_will {
-            return Err(No::new("will_unsupported").with("device", device()));
+        if connect.has_authentication_method {
+            let no = No::new("authentication_method").answer(Reason::BadAuthenticationMethod);
+            return Err(no.with("device", device()));
         }
         match self.roster.place(&judged.device_id, judged.pin()) {
             Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
@@ -539,22 +583,52 @@ impl Gate {
         }
     }
 
+    /// The will that the CONNECT brings, if the device may have it (M06).
+    fn will(&self, connect: &Connect, judged: &Judged) -> Result<Option<Box<KeptWill>>, No> {
+        let Some(will) = &connect.will else { return Ok(None) };
+        let telemetry = will.telemetry(&judged.device_id, &self.session_limits).map_err(|fault| {
+            No::new("will_not_allowed")
+                .answer(Reason::of_fault(fault.code()))
+                .with("device", Value::peer(&judged.device_id))
+                .with("reason", fault.code().into())
+                .with("detail", Value::peer(fault.detail()))
+        })?;
+        Ok(Some(Box::new(KeptWill {
+            telemetry,
+            delay_seconds: will.delay_seconds.min(connect.session_expiry_seconds),
+            due: None,
+            anchor_fingerprint: judged.path.anchor_fingerprint(),
+            not_after: judged.path.not_after(),
+        })))
+    }
+
+    /// Whether the device pushes itself out too often to be one device.
+    fn flaps(&mut self, device_id: &Arc<str>, now: Now) -> bool {
+        let count_max = self.limits.take_overs_count_max;
+        let (count, began_ms) = self.take_overs.entry(Arc::clone(device_id)).or_insert((0, now.monotonic_ms));
+        if now.monotonic_ms.saturating_sub(*began_ms) >= self.limits.take_overs_ms {
+            (*count, *began_ms) = (0, now.monotonic_ms);
+        }
+        *count = count.saturating_add(1);
+        *count > count_max
+    }
+
     fn live_with_other_key(&mut self, handle: Handle, judged: &Judged) -> bool {
         let live = self.live.get(&judged.device_id).copied().filter(|live| *live != handle);
         let stage = live.and_then(|live| self.slots.get_mut(live)).map(|connection| &connection.stage);
         matches!(stage, Some(Stage::Live { admitted, .. }) if admitted.leaf != judged.path.leaf_spki_sha256())
     }
 
-    /// The one place where somebody is let in. Returns what must be said of it.
+    /// The one place where somebody is let in. Returns what must be said of it, and how the session begins.
     fn admit(
         &mut self,
         handle: Handle,
         judged: &Judged,
-        keep_alive_ms: Option<u32>,
+        asked: Asked,
         now: Now,
-    ) -> Result<Vec<Request>, No> {
+    ) -> Result<(Vec<Request>, Admission), No> {
         if self.draining {
-            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+            return Err(No::new("draining").answer(Reason::ServerUnavailable));
         }
         if self.live_with_other_key(handle, judged) {
             return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
@@ -564,15 +638,26 @@ impl Gate {
         let mut requests = Vec::new();
         let device_id = Arc::clone(&admitted.device_id);
         if let Some(older) = self.live.get(&device_id).copied() {
-            self.end_live(older, "taken_over", now, &mut requests);
+            if self.flaps(&device_id, now) {
+                let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
+                return Err(no.with("device", Value::peer(&device_id)));
+            }
+            self.end_live(older, Why::TakenOver { clean_start: asked.clean_start }, now, &mut requests);
+        }
+        self.meet_delayed_will(&device_id, asked.clean_start, &mut requests);
+        let admission = self.begin_session(&device_id, &asked, now, &mut requests);
+        if let Some(will) = asked.will {
+            requests.push(Request::KeepWill { device_id: Arc::clone(&device_id), will: Some(will.clone()) });
+            self.wills.insert(handle, will);
         }
         let keep_alive_max = self.limits.keep_alive_ms_max;
-        let Some(connection) = self.slots.get_mut(handle) else { return Ok(requests) };
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
+        let (keep_alive_ms, expiry_seconds) = (asked.keep_alive_ms, asked.expiry_seconds);
         let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
         self.deadlines.set(handle, &mut connection.deadline, due_ms);
         let look_ms = now.monotonic_ms.saturating_add(now.until(admitted.not_after).saturating_add(1_000).min(LOOK_MS));
         self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
-        connection.stage = Stage::Live { admitted, keep_alive_ms };
+        connection.stage = Stage::Live { admitted, keep_alive_ms, expiry_seconds };
         let source = Value::Text(connection.source());
         self.half_open = self.half_open.saturating_sub(1);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
@@ -590,19 +675,22 @@ impl Gate {
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
         self.count("admitted");
-        Ok(requests)
+        Ok((requests, admission))
     }
 
     /// Says yes or no to a CONNECT.
-    fn answer(&mut self, handle: Handle, answer: Result<Vec<Request>, No>, now: Now, requests: &mut Vec<Request>) {
+    fn answer(
+        &mut self,
+        handle: Handle,
+        answer: Result<(Vec<Request>, Admission), No>,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) {
         let no = match answer {
-            Ok(admitted) => {
+            Ok((admitted, admission)) => {
                 requests.extend(admitted);
-                let Some(Connection { session, stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle)
-                else {
-                    return;
-                };
-                if let Err(fault) = session.admit(Arc::clone(&admitted.device_id)) {
+                let Some(connection) = self.slots.get_mut(handle) else { return };
+                if let Err(fault) = connection.session.admit(admission) {
                     self.broken(handle, &fault, now, requests);
                 }
                 return;
@@ -638,6 +726,7 @@ impl Gate {
             ];
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
             self.count("closed");
+            self.end_session(handle, End::Lost, now, requests);
         } else {
             let source = connection.source();
             requests.extend(self.fault_note(handle, &source, fault));
@@ -647,10 +736,12 @@ impl Gate {
     }
 
     /// Ends a live session from our side.
-    fn end_live(&mut self, handle: Handle, reason: &'static str, now: Now, requests: &mut Vec<Request>) {
+    pub(crate) fn end_live(&mut self, handle: Handle, why: Why, now: Now, requests: &mut Vec<Request>) {
+        let (reason, said, end) = why.told();
         self.note_end(handle, reason, requests);
+        self.end_session(handle, end, now, requests);
         if let Some(connection) = self.slots.get_mut(handle) {
-            connection.session.finish();
+            connection.session.finish(said);
             let _unsaid = self.send(handle, requests);
             self.finish(handle, now, requests);
         }
@@ -742,7 +833,7 @@ impl Gate {
         self.refusal_note(handle, source, No::new(fault.code()).with("reason", Value::peer(fault.detail())))
     }
 
-    fn count(&mut self, name: &'static str) {
+    pub(crate) fn count(&mut self, name: &'static str) {
         let counter = self.counters.entry(name).or_default();
         *counter = counter.saturating_add(1);
     }
@@ -761,12 +852,6 @@ fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
         anchor_fingerprint: judged.path.anchor_fingerprint(),
         rekeyed: placement == Placement::Rekeyed,
     }
-}
-
-/// MQTT 3.1.1 §3.1.2.10: one and a half times what the client promises; 0 promises nothing and gets the longest silence there is.
-fn keep_alive_ms(connect: &Connect, max: u64) -> Option<u32> {
-    let promised = u32::from(connect.keep_alive_seconds).saturating_mul(1_500);
-    (promised != 0).then_some(promised.min(u32::try_from(max).unwrap_or(u32::MAX)))
 }
 
 /// Whether a user name is of this device: `{host}/{device}/?{query}`, as stock SDKs write it, or the device's id alone. What the host

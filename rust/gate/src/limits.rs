@@ -18,6 +18,11 @@ pub struct Limits {
     pub drain_bytes_max: usize,
     /// The longest silence that any keep-alive buys: the wire contract's 29.45 minutes.
     pub keep_alive_ms_max: u64,
+    /// How often a device may take over its own session within `take_overs_ms`: two clones with one key push each other out for
+    /// ever (M03; EMQX's default is 15 in a minute).
+    pub take_overs_count_max: usize,
+    /// See `take_overs_count_max`.
+    pub take_overs_ms: u64,
     /// Chains that are judged together without waiting for more: the lanes of the widest kernel (`design.md` §3).
     pub batch_count_enough: usize,
     /// How long the first of them waits for company while other handshakes are under way.
@@ -44,6 +49,8 @@ impl Default for Limits {
             drain_deadline_ms: 1_000,
             drain_bytes_max: 64 * 1024,
             keep_alive_ms_max: 1_767_000,
+            take_overs_count_max: 15,
+            take_overs_ms: 60_000,
             batch_count_enough: 8,
             batch_wait_ms: 1,
             batch_inline_max: 7,

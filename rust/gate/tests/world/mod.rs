@@ -381,11 +381,17 @@ pub fn text(text: &str) -> Vec<u8> {
 }
 
 pub fn connect_packet(id: &str) -> Vec<u8> {
-    packet(0x10, &[text("MQTT"), vec![4, 0, 0, 60], text(id)].concat())
+    packet(0x10, &[text("MQTT"), vec![4, 2, 0, 60], text(id)].concat())
 }
 
 pub fn connect_as(id: &str, user_name: &str) -> Vec<u8> {
-    packet(0x10, &[text("MQTT"), vec![4, 0x80, 0, 60], text(id), text(user_name)].concat())
+    packet(0x10, &[text("MQTT"), vec![4, 0x82, 0, 60], text(id), text(user_name)].concat())
+}
+
+/// A CONNECT of 5.0 with these flags and properties.
+pub fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
+    let head = [text("MQTT"), vec![5, flags, 0, 60, properties.len() as u8], properties.to_vec()].concat();
+    packet(0x10, &[head, text(id)].concat())
 }
 
 pub fn publish_packet(id: &str, packet_id: u16) -> Vec<u8> {
