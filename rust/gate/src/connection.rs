@@ -61,8 +61,8 @@ pub(crate) enum Stage {
     Judged(Box<Judged>),
     /// Its claim is being committed.
     Claiming { judged: Box<Judged>, asked: Box<Asked> },
-    /// Admitted; what is kept of its session ends so long after its connection.
-    Live { admitted: Admitted, keep_alive_ms: Option<u32>, expiry_seconds: u32 },
+    /// Admitted; what is kept of its session ends so long after its connection. `unheard_bytes` came since its last whole packet.
+    Live { admitted: Admitted, keep_alive_ms: Option<u32>, expiry_seconds: u32, unheard_bytes: u32 },
     /// Refused; only its CONNECT is awaited, to answer it.
     Refused,
     /// Answered, or broken: read from and dropped until the peer closes.

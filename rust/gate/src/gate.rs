@@ -63,6 +63,9 @@ pub struct Gate {
 
 /// Sizes of batches that are counted apart: 1, 2, 3–4, 5–8, … and all that is larger.
 pub const BATCH_SIZES: usize = 10;
+/// How much of a packet that is still on its way counts as a sign of life. A large packet on a slow line has that much through in
+/// time; whoever drips single bytes to hold a connection has not (M12).
+const PROGRESS_BYTES: u32 = 16 * 1024;
 /// How often a live session is looked at though nothing is due: its certificate may have ended (R06).
 const LOOK_MS: u64 = 30_000;
 
@@ -190,8 +193,8 @@ impl Gate {
     /// Bytes came.
     pub fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
-        let keep_alive_max = self.limits.keep_alive_ms_max;
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
+        let mut progress = false;
         match &mut connection.stage {
             Stage::Draining { bytes_left } => {
                 *bytes_left = bytes_left.saturating_sub(bytes.len());
@@ -200,14 +203,19 @@ impl Gate {
                 }
                 return requests;
             }
-            Stage::Live { keep_alive_ms, .. } => {
-                let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
-                self.deadlines.set(handle, &mut connection.deadline, due_ms);
+            Stage::Live { unheard_bytes, .. } => {
+                *unheard_bytes = unheard_bytes.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                progress = *unheard_bytes >= PROGRESS_BYTES;
             }
             Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
         }
         match connection.session.receive(bytes) {
-            Ok(()) => self.pump(handle, now, &mut requests),
+            Ok(()) => {
+                if progress {
+                    self.alive(handle, now);
+                }
+                self.pump(handle, now, &mut requests);
+            }
             Err(fault) => self.broken(handle, &fault, now, &mut requests),
         }
         self.judge_if_due(now, &mut requests);
@@ -402,6 +410,9 @@ impl Gate {
                 Err(fault) => return self.broken(handle, &fault, now, requests),
             }
         }
+        if self.slots.get_mut(handle).is_some_and(|connection| connection.session.take_heard()) {
+            self.alive(handle, now);
+        }
         if let Err(fault) = self.send(handle, requests) {
             return self.broken(handle, &fault, now, requests);
         }
@@ -410,6 +421,17 @@ impl Gate {
         }
         self.pause_or_resume(handle, requests);
         self.fetch(handle, requests);
+    }
+
+    /// A live device has said something: its keep-alive begins anew.
+    fn alive(&mut self, handle: Handle, now: Now) {
+        let longest_ms = self.limits.keep_alive_ms_max;
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if let Stage::Live { keep_alive_ms, unheard_bytes, .. } = &mut connection.stage {
+            *unheard_bytes = 0;
+            let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(longest_ms, u64::from));
+            self.deadlines.set(handle, &mut connection.deadline, due_ms);
+        }
     }
 
     /// Asks the loop to read, or not to, where that has changed.
@@ -650,14 +672,13 @@ impl Gate {
             requests.push(Request::KeepWill { device_id: Arc::clone(&device_id), will: Some(will.clone()) });
             self.wills.insert(handle, will);
         }
-        let keep_alive_max = self.limits.keep_alive_ms_max;
         let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
         let (keep_alive_ms, expiry_seconds) = (asked.keep_alive_ms, asked.expiry_seconds);
-        let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
-        self.deadlines.set(handle, &mut connection.deadline, due_ms);
         let look_ms = now.monotonic_ms.saturating_add(now.until(admitted.not_after).saturating_add(1_000).min(LOOK_MS));
+        connection.stage = Stage::Live { admitted, keep_alive_ms, expiry_seconds, unheard_bytes: 0 };
+        self.alive(handle, now);
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
         self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
-        connection.stage = Stage::Live { admitted, keep_alive_ms, expiry_seconds };
         let source = Value::Text(connection.source());
         self.half_open = self.half_open.saturating_sub(1);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");

@@ -4,6 +4,7 @@
 mod world;
 
 use holdfast_gate::{Limits, Request};
+use holdfast_session::client::write_publish;
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{BOTH, Ca, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text};
 
@@ -198,8 +199,35 @@ fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_l
 }
 
 #[test]
+fn m01_what_is_no_connect_is_never_answered_and_never_waited_for() {
+    let cases: [(&[u8], &str); 7] = [
+        (&publish_packet("widget-1", 1), "mqtt_unexpected_packet"),
+        (&[0xc0, 0], "mqtt_unexpected_packet"),
+        (&[0x10, 0xff, 0xff, 0xff, 0x7f], "mqtt_packet_too_large"),
+        (&[0x10, 0xff, 0xff, 0xff, 0xff, 0x01], "mqtt_bad_length"),
+        (&[0x10, 0x80, 0x80, 0x00], "mqtt_bad_length"),
+        (&[0x11, 0], "mqtt_bad_flags"),
+        (&connect_packet("widget-\0"), "mqtt_bad_string"),
+    ];
+    for tls in BOTH {
+        for (bytes, code) in cases {
+            let mut world = World::new();
+            let device = world.tech.device("widget-1");
+            let mut client = world.connect(&client_config(Some(&device), tls));
+            client.say(bytes);
+            world.run(&mut client);
+            assert_eq!((world.codes(), client.read.as_slice()), (vec![code.to_owned()], &[][..]), "{code}");
+            assert_eq!((world.claims(), world.gate.sessions()), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn m02_client_id_and_user_name_must_be_the_certificates() {
-    let cases: [(&[u8], &str, u8); 8] = [
+    let cases: [(&[u8], &str, u8); 11] = [
+        (&connect_packet("widget-1/#"), "client_id_mismatch", 5),
+        (&connect_packet("+"), "client_id_mismatch", 5),
+        (&connect_packet("#"), "client_id_mismatch", 5),
         (&connect_packet("widget-2"), "client_id_mismatch", 5),
         (&connect_packet("Widget-1"), "client_id_mismatch", 5),
         (&connect_packet("widget-1/module"), "client_id_mismatch", 5),
@@ -353,6 +381,49 @@ fn m12_silence_beyond_one_and_a_half_keep_alives_ends_the_session() {
     assert_eq!(world.closed(), [""; 0]);
     world.tick_after(1);
     assert_eq!(world.closed(), ["keep_alive"]);
+}
+
+const EVENTS: &str = "devices/widget-1/messages/events/";
+
+#[test]
+fn m12_a_packet_that_drips_keeps_nobody_alive_and_a_large_one_on_a_slow_line_does() {
+    for (step, wanted) in [(1, &["keep_alive"][..]), (200, &[])] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        let mut large = Vec::new();
+        write_publish(EVENTS, Some(9), &vec![b'x'; 100_000], &mut large);
+        for (second, piece) in large.chunks(step).take(600).enumerate() {
+            client.say(piece);
+            world.run(&mut client);
+            world.tick_after(1_000);
+            assert!(second >= 89 || world.closed().is_empty());
+        }
+        assert_eq!(world.closed(), wanted, "{step} bytes a second");
+        assert_eq!(world.stores().len(), usize::from(wanted.is_empty()));
+    }
+}
+
+#[test]
+fn m12_a_packet_of_the_largest_size_is_taken_and_one_octet_more_is_not() {
+    for (more, wanted) in [(0, &[][..]), (1, &["mqtt_packet_too_large"])] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        // A fixed header of four octets, a topic behind its length, a packet identifier.
+        let payload = vec![b'x'; 256 * 1024 - 4 - 2 - EVENTS.len() - 2 + more];
+        let mut largest = Vec::new();
+        write_publish(EVENTS, Some(9), &payload, &mut largest);
+        assert_eq!(largest.len(), 256 * 1024 + more);
+        for piece in largest.chunks(16_384) {
+            if world.closed().is_empty() {
+                client.say(piece);
+                world.run(&mut client);
+            }
+        }
+        assert_eq!(world.closed(), wanted);
+        assert_eq!(world.stores().len(), 1 - more);
+    }
 }
 
 #[test]

@@ -76,7 +76,9 @@ pub struct Session {
     /// Records to be sent.
     output: Vec<u8>,
     /// Bytes fed before the verdict.
-    fed: usize,
+    fed: u32,
+    /// Whether a whole packet was read since somebody asked.
+    heard: bool,
 }
 
 impl Session {
@@ -95,6 +97,7 @@ impl Session {
             packets: Vec::new(),
             output: Vec::new(),
             fed: 0,
+            heard: false,
         })
     }
 
@@ -105,8 +108,8 @@ impl Session {
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         match self.phase {
             Phase::Handshaking | Phase::Presented => {
-                self.fed = self.fed.saturating_add(bytes.len());
-                if self.fed > self.limits.handshake_bytes_max {
+                self.fed = self.fed.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                if usize::try_from(self.fed).unwrap_or(usize::MAX) > self.limits.handshake_bytes_max {
                     let detail = format!("more than {} bytes before the verdict", self.limits.handshake_bytes_max);
                     return self.end(Fault::new("handshake_too_large", detail));
                 }
@@ -230,6 +233,11 @@ impl Session {
         settled && self.unread().is_empty()
     }
 
+    /// Whether a whole packet of an admitted device was read since the last call: only that keeps it alive (§3.1.2.10).
+    pub fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
+    }
+
     /// Whether reading should stop: too much is waiting for an acknowledgement or an answer.
     pub fn is_blocked(&self) -> bool {
         let much_unread = self.unread().len() > self.limits.connect_bytes_max;
@@ -289,6 +297,7 @@ impl Session {
             if !open.has_room_for(&frame, &self.limits)? {
                 return Ok(None);
             }
+            self.heard = true;
             let length = frame.length;
             let event = open.read(&frame, &self.limits, &mut self.packets)?;
             self.consume(length);
