@@ -221,7 +221,8 @@ fn hex(data: &[u8]) -> String {
     })
 }
 
-/// RFC 3986 §2.1; a plus sign is a plus sign. `None` for a broken escape or what is not UTF-8 afterwards.
+/// RFC 3986 §2.1; a plus sign is a plus sign. `None` for a broken escape, and for what no string of MQTT may hold: bytes that are
+/// not UTF-8, U+0000 (§1.5.4). Other control characters stay, for a value may have lines.
 fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut octets = text.bytes();
@@ -234,7 +235,7 @@ fn percent_decode(text: &str) -> Option<String> {
         let (high, low) = (digit(octets.next()?)?, digit(octets.next()?)?);
         decoded.push((high << 4) | low);
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(decoded).ok().filter(|text| !text.contains('\0'))
 }
 
 #[cfg(test)]
@@ -332,10 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_refused() {
-        for bag in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1"] {
-            assert!(parse(&format!("devices/w1/messages/events/{bag}")).is_err(), "{bag}");
+    fn m08_broken_escapes_and_what_no_string_may_hold_are_refused() {
+        for bag in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1", "a=%00", "%00=1", "a=x%00y", "a=%ed%a0%80"] {
+            let fault = parse(&format!("devices/w1/messages/events/{bag}")).unwrap_err();
+            assert_eq!(fault.code(), "mqtt_topic_not_allowed", "{bag}");
         }
+        let lines = parse("devices/w1/messages/events/a=x%0ay").unwrap();
+        assert_eq!(lines.properties, [("a".to_owned(), Some("x\ny".to_owned()))]);
     }
 
     #[test]
