@@ -22,6 +22,8 @@ mod handshake;
 mod inbox;
 mod limits;
 mod mqtt;
+#[cfg(test)]
+mod mutations;
 mod open;
 mod record;
 mod telemetry;

@@ -403,6 +403,7 @@ pub(crate) fn unexpected(kind: u8, when: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutations::Mutations;
 
     fn open(terms: Terms) -> Open {
         let inbox = Some(Qos::AtLeastOnce);
@@ -465,5 +466,71 @@ mod tests {
         }
         read_one(&mut open, &[0x40, 2, 0, 1]).unwrap();
         assert_eq!(open.room(&limits), 31);
+    }
+
+    /// Packets of a device that does everything there is, for a mutation to begin with.
+    fn packets(version: Version) -> Vec<Vec<u8>> {
+        let v5 = version == Version::V5;
+        let text = |text: &str| [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat();
+        let properties = |list: &[&[u8]]| {
+            let all = list.concat();
+            if v5 { [&[u8::try_from(all.len()).unwrap()], &all[..]].concat() } else { vec![] }
+        };
+        let packet = |first: u8, parts: &[&[u8]]| {
+            let mut bytes = Vec::new();
+            mqtt::write_packet(first, parts, &mut bytes);
+            bytes
+        };
+        let topic = text("devices/w1/messages/events/$.mid=1&a=b%20c&d");
+        let user = [&[0x26][..], &text("a"), &text("b")].concat();
+        let said: &[&[u8]] = &[&[0x01, 1], &[0x02, 0, 0, 0, 9], &[0x23, 0, 1], &user, &user];
+        let inbox = text("devices/w1/messages/devicebound/#");
+        vec![
+            packet(0x32, &[&topic, &[0, 7], &properties(said), b"hello"]),
+            packet(0x30, &[&topic, &properties(&[&[0x03, 0, 1, b't'], &[0x09, 0, 1, 7], &[0x08, 0, 1, b'r']]), b"x"]),
+            packet(0x32, &[&text(""), &[0, 8], &properties(&[&[0x23, 0, 1]]), b"{}"]),
+            packet(0x82, &[&[0, 1], &properties(&[&user]), &inbox, &[1]]),
+            packet(0xa2, &[&[0, 2], &properties(&[&user]), &inbox]),
+            packet(0x40, &[&[0, 9], if v5 { &[0x10, 0] } else { &[] }]),
+            packet(0xc0, &[]),
+            packet(0xe0, &[if v5 { &[0x04, 5, 0x11, 0, 0, 0, 60] } else { &[] }]),
+        ]
+    }
+
+    #[test]
+    fn m09_whatever_comes_is_read_or_refused_within_the_bounds() {
+        let limits = Limits { topic_aliases_bytes_max: 100, ..Limits::default() };
+        let mut mutations = Mutations::new();
+        let (mut read, mut refused) = (0, 0);
+        for version in [Version::V311, Version::V5] {
+            let terms = Terms { version, ends: false, receive_maximum: u16::MAX, maximum_packet_size: u32::MAX };
+            let (seeds, mut session) = (packets(version), open(terms));
+            for _ in 0..100_000 {
+                let bytes = mutations.one_of(&seeds);
+                let outcome = Frame::read(&bytes, limits.packet_bytes_max).and_then(|frame| {
+                    let Some(frame) = frame else { return Ok(()) };
+                    if session.has_room_for(&frame, &limits)? {
+                        session.read(&frame, &limits, &mut Vec::new())?;
+                    }
+                    Ok(())
+                });
+                match outcome {
+                    Ok(()) => read += 1,
+                    Err(fault) => {
+                        refused += 1;
+                        assert!(Fault::CODES.contains(&fault.code()), "{fault}");
+                        session = open(terms);
+                    }
+                }
+                assert!(usize::from(session.unacknowledged) <= limits.unacknowledged_count_max);
+                let aliases = session.more.iter().flat_map(|more| &more.aliases);
+                assert!(aliases.map(|(_, bag)| bag.len()).sum::<usize>() <= limits.topic_aliases_bytes_max);
+                session.subscription_kept(&mut Vec::new());
+                if mutations.below(8) == 0 {
+                    session.acknowledge(7, &mut Vec::new());
+                }
+            }
+        }
+        assert!(read > 20_000 && refused > 20_000, "{read} read, {refused} refused");
     }
 }

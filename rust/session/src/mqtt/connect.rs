@@ -204,6 +204,7 @@ pub(crate) fn write_refusal(level: u8, reason: Reason, output: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutations::Mutations;
 
     const CONNECT_V311: &[u8] = &[0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'w', b'1'];
     const CONNECT_V5: &[u8] = &[0x10, 15, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60, 0, 0, 2, b'w', b'1'];
@@ -314,6 +315,40 @@ mod tests {
         for topic in ["", "a/#", "+"] {
             assert_eq!(connect(&of(4, 0x04, &[&text("w1"), &text(topic), &text("x")])), Err("mqtt_malformed"));
         }
+    }
+
+    #[test]
+    fn m01_whatever_comes_first_is_read_or_refused() {
+        let will = [&[0x18, 0, 0, 0, 9][..], &[0x01, 1], &[0x03, 0, 1, b'j'], &[0x26, 0, 1, b'a', 0, 1, b'b']].concat();
+        let asked = [&[0x11, 0, 0, 0, 60][..], &[0x21, 0, 20], &[0x27, 0, 1, 0, 0], &[0x22, 0, 5]].concat();
+        let (asked_length, will_length) = ([u8::try_from(asked.len()).unwrap()], [u8::try_from(will.len()).unwrap()]);
+        let (id, topic, payload, name) = (text("w1"), text("devices/w1/messages/events/a=b"), text("x"), text("h/w1/"));
+        let packets = [
+            CONNECT_V311.to_vec(),
+            of(4, 0x84, &[&id, &topic, &payload, &name]),
+            of(5, 0x84, &[&asked_length, &asked, &id, &will_length, &will, &topic, &payload, &name]),
+        ];
+        let (mut mutations, mut read, mut refused) = (Mutations::new(), 0, 0);
+        for _ in 0..200_000 {
+            let bytes = mutations.one_of(&packets);
+            let attempt = Frame::read(&bytes, 1_000)
+                .and_then(|frame| frame.map(|frame| parse_connect(&frame, &Limits::default())).transpose());
+            match attempt {
+                Ok(Some(ConnectAttempt::Connect(connect))) => {
+                    read += 1;
+                    // A will that is none is refused by whoever admits, by the codes of a PUBLISH.
+                    if let Some(Err(fault)) = connect.will.map(|will| will.telemetry("w1", &Limits::default())) {
+                        assert!(Fault::CODES.contains(&fault.code()), "{fault}");
+                    }
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    refused += 1;
+                    assert!(Fault::CODES.contains(&fault.code()), "{fault}");
+                }
+            }
+        }
+        assert!(read > 20_000 && refused > 20_000, "{read} read, {refused} refused");
     }
 
     #[test]
