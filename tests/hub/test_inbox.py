@@ -215,6 +215,23 @@ def test_a_session_of_5_0_goes_on_over_a_restart(hub: RunningHub, widget: Device
     assert (message["properties"], message["system_properties"]["content-type"]) == ({"x": "y"}, "application/json")
 
 
+def test_g01_a_subscription_that_was_granted_is_there_after_the_hub_was_killed(hub: RunningHub, widget: Device) -> None:
+    """The hub is killed as soon as the SUBACK is seen; the device does not subscribe again."""
+    client = Paho(hub, widget, "tls13")
+    client.connect()
+    assert client.subscribe() == 1
+    hub.kill()
+    client.stop()
+    send(hub, "after")
+    hub.start()
+    again = Paho(hub, widget, "tls13")
+    again.connect()
+    assert again.connack is not None
+    assert again.connack[0]["session present"] == 1
+    assert again.received(1) == ["after"]
+    again.stop()
+
+
 def test_m03_the_newest_connection_of_a_device_wins(hub: RunningHub, widget: Device) -> None:
     older, newer = Paho(hub, widget, "tls13"), Paho(hub, widget, "tls13")
     older.connect()
