@@ -63,6 +63,18 @@ pub(crate) fn round_trip_time(at_ms: i64) -> String {
     format!("{}.{milliseconds:03}0000Z", whole.trim_end_matches('Z'))
 }
 
+/// A SHA-256 in hexadecimal.
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (octet, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use pyo3::pybacked::PyBackedBytes;
 
 use crate::convert::{json_object, properties};
 use crate::errors;
-use crate::request::parse_hash;
+use crate::convert::parse_hash;
 
 /// What is kept of a device's session between its connections.
 #[pyclass(frozen, from_py_object, module = "holdfast._holdfast")]

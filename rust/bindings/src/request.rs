@@ -5,6 +5,7 @@ use holdfast_gate::{self as gate, Claim};
 use holdfast_roster::Pin;
 use pyo3::prelude::*;
 
+use crate::convert::parse_hash;
 use crate::errors;
 use crate::inbox::{KeptSession, KeptWill};
 
@@ -40,17 +41,6 @@ impl Device {
     fn leaf_spki_sha256(&self) -> String {
         hex(&self.pin.leaf)
     }
-}
-
-pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (octet, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }
 
 /// Something the loop must do now, in the order given.

@@ -3,14 +3,16 @@
 
 mod backend;
 mod batch;
+mod closures;
 mod facts;
 mod lists;
 mod possession;
 mod verified;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use holdfast_x509::{Anchors, Context, Error, Policy, Refusal, UnixSeconds};
+use holdfast_x509::{Anchors, Closed, Context, Error, Policy, Refusal, UnixSeconds};
 use rayon::prelude::*;
 
 use batch::Memory;
@@ -35,6 +37,8 @@ pub struct Verifier {
     policy: Policy,
     lists: ListFacts,
     facts: Arc<Facts>,
+    /// What the policy closes of which anchors.
+    closed_anchors: HashMap<usize, Closed>,
 }
 
 impl Verifier {
@@ -45,7 +49,8 @@ impl Verifier {
 
     /// As [`Verifier::new`], with facts that outlive it.
     pub fn with_facts(anchors: Arc<Anchors>, policy: Policy, facts: Arc<Facts>) -> Self {
-        Self { anchors, policy, lists: ListFacts::default(), facts }
+        let closed_anchors = closures::of_anchors(&anchors, &policy.closures);
+        Self { anchors, policy, lists: ListFacts::default(), facts, closed_anchors }
     }
 
     /// The policy it judges by.
@@ -110,7 +115,8 @@ impl Verifier {
         known_leaves: bool,
     ) -> Vec<Result<VerifiedPath, Refusal>> {
         let memory = Memory { lists: &self.lists, facts: &self.facts, known_leaves };
-        batch::verify_block(chains, &Context::new(&self.anchors, &self.policy, at), &memory)
+        let context = Context::new(&self.anchors, &self.policy, at).with_closed_anchors(&self.closed_anchors);
+        batch::verify_block(chains, &context, &memory)
     }
 }
 
