@@ -169,8 +169,31 @@ class Gate:
         """Raise where no gate could be made of these."""
     @staticmethod
     def default_limits() -> dict[str, int]: ...
-    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> list[Request]:
-        """Replace the anchors (proven, enabled CAs). Live sessions whose path no longer leads to one are ended."""
+    def replace_trust(
+        self,
+        epoch: int,
+        anchors: Sequence[bytes],
+        clock_floor: datetime,
+        closed_keys: Sequence[bytes],
+        closed_certificates: Sequence[bytes],
+    ) -> list[Request]:
+        """Replace the anchors (proven, enabled CAs) and what is closed (SHA-256 of SPKI, of certificates).
+
+        When the epoch moves, live sessions are ended whose path no longer leads to an anchor, or by something closed.
+        It renews the lease.
+        """
+    def renew_lease(self) -> None:
+        """What operators decide is known: admissions are good for another `lease_ms`."""
+    def reconfigure(self, *, certificate_chain: Sequence[bytes], private_key: bytes, limits: Mapping[str, int]) -> None:
+        """Show and apply these to connections that come from here on."""
+    def share_identities(self) -> None:
+        """Other workers serve the same identities: keep `take_admissions` filled, and let `fence` decide."""
+    def take_admissions(self) -> list[tuple[int, str]]:
+        """Whom it has admitted since the last call, in order: connection, device."""
+    def fence(self, placed: Sequence[tuple[bool, int, str]]) -> list[Request]:
+        """Admissions of all workers in the order that counts, each (ours, connection, device): the later session stays."""
+    def is_live_with_other_key(self, device: Device) -> bool:
+        """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:
         """Amend the pins: known devices are admitted without a claim."""
     def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> None:
@@ -200,8 +223,8 @@ class Gate:
     def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
-    def drain(self) -> list[Request]:
-        """Admit nobody any more and end every session that is idle; repeat until `connections` is 0 or time is up."""
+    def drain(self, count_max: int) -> list[Request]:
+        """Admit nobody any more and end sessions that are idle, so many at the most; repeat until `connections` is 0."""
     @property
     def connections(self) -> int: ...
     @property
@@ -357,22 +380,31 @@ class Request:
         def after_ms(self) -> int: ...
 
     @final
+    class Path(Request):
+        """Somebody is good by a path that is new here: record its CA certificates (DER, issuer first, anchor last)."""
+
+        __match_args__: Final = ("chain",)
+        def __new__(cls, chain: list[bytes]) -> Request.Path: ...
+        @property
+        def chain(self) -> list[bytes]: ...
+
+    @final
     class Claim(Request):
         """An identity was never seen, or shows a new key: commit it durably (with its act), then call `Gate.claimed`."""
 
         __match_args__: Final = (
             "handle",
             "device",
-            "path_fingerprints",
-            "anchor_fingerprint",
+            "fingerprint",
+            "path",
             "rekeyed",
         )
         def __new__(
             cls,
             handle: int,
             device: Device,
-            path_fingerprints: list[str],
-            anchor_fingerprint: str,
+            fingerprint: bytes,
+            path: bytes,
             rekeyed: bool,
         ) -> Request.Claim: ...
         @property
@@ -380,9 +412,11 @@ class Request:
         @property
         def device(self) -> Device: ...
         @property
-        def path_fingerprints(self) -> list[str]: ...
+        def fingerprint(self) -> bytes:
+            """SHA-256 of the device's certificate."""
         @property
-        def anchor_fingerprint(self) -> str: ...
+        def path(self) -> bytes:
+            """SHA-256 of each CA certificate, the device's issuer first, the anchor last, concatenated."""
         @property
         def rekeyed(self) -> bool:
             """The issuer is the pinned one, the leaf key is new."""

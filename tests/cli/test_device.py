@@ -15,6 +15,7 @@ from holdfast.inbox import Inbox, open_inbox
 from holdfast.inbox.sessions import Session
 from holdfast.registry import open_registry
 from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.paths import path_of
 
 from ..support.hub import prove
 from ..support.pki import Ca
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 HUB = "hub.test"
 
 
+ROOT = Ca.root()
+
+
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub that has let in `widget-1` and `widget-2`, once."""
@@ -33,18 +37,18 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "holdfast.toml").write_text(f'hub = "{HUB}"\n')
     at = datetime.now(UTC)
     with open_registry(tmp_path / "state" / "registry.db", hub=HUB, tenant="default", at=at, create=True) as registry:
-        prove(registry, "company-x", Ca.root())
+        prove(registry, "company-x", ROOT)
         claims = [
             Claim(
                 pin=Pin(device_id=name, issuer_spki_sha256=b"\x01" * 32, leaf_spki_sha256=b"\x02" * 32),
-                path=b"\x03" * 64,
-                anchor=b"\x05" * 32,
+                fingerprint=b"\x03" * 32,
+                path=path_of([ROOT.der]),
                 epoch=registry.cas.trust().epoch,
                 rekeyed=False,
             )
             for name in ("widget-1", "widget-2")
         ]
-        assert registry.devices.claim(claims, at=datetime.now(UTC)) == [None, None]
+        assert registry.devices.claim(claims, at=datetime.now(UTC), chains=[[ROOT.der]]) == [None, None]
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def test_a_message_is_queued_as_it_was_given(inbox: Inbox, tmp_path: Path) -> No
 
 def test_a_device_is_shown_with_its_session_and_what_waits(inbox: Inbox) -> None:
     fresh = answer("show", "widget-1")
-    assert (fresh["session"], fresh["messages"], fresh["path"]) == ("none", 0, ["03" * 32, "03" * 32])
+    assert (fresh["session"], fresh["messages"], fresh["path"]) == ("none", 0, ["03" * 32, path_of([ROOT.der]).hex()])
     with inbox.database.writing() as transaction:
         ends_at = int(datetime.now(UTC).timestamp()) + 600
         rows = [("widget-1", Session(inbox_qos=1, expiry_seconds=600, ends_at=ends_at))]
@@ -114,7 +118,7 @@ def test_a_device_is_shown_with_its_session_and_what_waits(inbox: Inbox) -> None
     assert (shown["session"], shown["subscribed_qos"], shown["session_expiry_seconds"]) == ("subscribed", 1, 600)
     assert datetime.fromisoformat(shown["session_ends_at"]).timestamp() == ends_at
     assert datetime.fromisoformat(shown["oldest_message_at"]) <= datetime.now(UTC)
-    assert (shown["messages"], shown["anchor"]) == (1, "05" * 32)
+    assert shown["messages"] == 1
     listed = [(one["device"], one["session"], one["messages"]) for one in answer("list")]
     assert listed == [("widget-1", "subscribed", 1), ("widget-2", "kept", 0)]
     table = device("list").stdout

@@ -57,8 +57,14 @@ def run(verb: str, target: str, made: Fleet, *words: str, status: int = 0) -> An
     finished = subprocess.run(
         command(verb, target, made, *words), capture_output=True, text=True, check=False, timeout=90
     )
-    assert finished.returncode == status, finished
-    return json.loads(finished.stdout)
+    report = json.loads(finished.stdout)
+    odd = [
+        (crowd["name"], crowd["rounds"][0]["outcomes"])
+        for crowd in report["crowds"]
+        if crowd.get("as_expected") not in {None, crowd["rounds"][0]["started"]}
+    ]
+    assert finished.returncode == status, (odd, finished.stderr)
+    return report
 
 
 def outcomes(report: Any, crowd: int = 0) -> list[dict[str, int]]:
@@ -133,7 +139,7 @@ def test_every_misbehaviour_meets_what_it_should_and_honest_devices_do_not_notic
     hub: servers.Server, made: Fleet
 ) -> None:
     """U6 and L01 L08 L10 L11 L17 M01 M02 M04 M07 M08 M09 M10 M12 O16 P01 P09 P15 T07 T10, all at once."""
-    report = run("misbehave", hub.target, made, "all", "--each", "3", "--honest", "20", "--patience", "6")
+    report = run("misbehave", hub.target, made, "all", "--each", "3", "--honest", "20", "--patience", "15")
     answers = {crowd["name"]: set(crowd["rounds"][0]["outcomes"]) for crowd in report["crowds"]}
     assert len(answers) > 45
     assert answers["unregistered-ca"] == answers["expired"] == answers["self-signed"] == {"connack_5"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import now, read_input, read_settings, settings_options
+from holdfast.cli.options import now, open_registry, read_input, read_settings, settings_options
 from holdfast.cli.output import emit_record, emit_table, json_option
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from holdfast.inbox import Inbox
     from holdfast.inbox.sessions import Session
-    from holdfast.registry import Registry
     from holdfast.registry.devices import Device
     from holdfast.settings import Settings
 
@@ -86,7 +85,7 @@ def send(
         properties=properties,
     )
     settings = read_settings(**given)
-    with _registry(settings) as registry, _inbox(settings) as inbox:
+    with open_registry(settings) as registry, _inbox(settings) as inbox:
         registry.devices.find(device_id)
         inbox.messages.send(device_id, new, at=at)
         waiting = inbox.messages.queue(device_id, at=int(at.timestamp())).count
@@ -103,7 +102,7 @@ def show(device_id: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN40
     """Show DEVICE: who vouched for it, its session, what waits for it."""
     settings = read_settings(**given)
     at = int(now().timestamp())
-    with _registry(settings) as registry, _inbox(settings) as inbox:
+    with open_registry(settings) as registry, _inbox(settings) as inbox:
         found = registry.devices.find(device_id)
         session = inbox.sessions.find(device_id, at=at)
         queue = inbox.messages.queue(device_id, at=at)
@@ -113,7 +112,6 @@ def show(device_id: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN40
         "session_ends_at": _time(session.ends_at) if session and session.ends_at else None,
         "oldest_message_at": queue.oldest.isoformat() if queue.oldest else None,
         "path": found.path,
-        "anchor": found.anchor,
     }
     emit_record(record, as_json=as_json)
 
@@ -125,7 +123,7 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List all devices."""
     settings = read_settings(**given)
     at = int(now().timestamp())
-    with _registry(settings) as registry, _inbox(settings) as inbox:
+    with open_registry(settings) as registry, _inbox(settings) as inbox:
         counts = inbox.messages.counts(at=at)
         sessions = dict(row for portion in inbox.sessions.all(at=at) for row in portion)
         records = [
@@ -133,15 +131,6 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
             for one in registry.devices.all()
         ]
     emit_table(records, COLUMNS, as_json=as_json, empty="no device was let in yet")
-
-
-@contextmanager
-def _registry(settings: Settings) -> Iterator[Registry]:
-    from holdfast.registry import open_registry  # loads the database library: not for `--help`
-
-    path = settings.registry_file
-    with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=False) as registry:
-        yield registry
 
 
 @contextmanager

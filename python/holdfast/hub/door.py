@@ -30,15 +30,18 @@ class Door:
         gate: Gate,
         *,
         write: Callable[[str], None],
-        claim: Callable[[list[messages.Claim]], None],
         post: Callable[[messages.InboxWork], None],
+        claim: Callable[[list[list[bytes]], list[messages.Claim]], None],
+        admitted: Callable[[list[tuple[int, str]]], None],
     ) -> None:
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._gate = gate
         self._write = write
         self._claim = claim
         self._post = post
+        self._admitted = admitted
         self._connections: dict[int, Connection] = {}
+        self._chains: list[list[bytes]] = []
         self._claims: list[messages.Claim] = []
         self._claims_waiting = 0
         self._work: messages.InboxWork | None = None
@@ -49,6 +52,7 @@ class Door:
             Request.Finish: self._on_finish,
             Request.Close: self._on_close,
             Request.Tick: self._on_tick,
+            Request.Path: self._on_path,
             Request.Claim: self._on_claim,
             Request.Keep: self._on_keep,
             Request.KeepWill: self._on_keep_will,
@@ -129,9 +133,20 @@ class Door:
 
     # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> None:
-        """Trust these and nobody else."""
-        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor))
+    def replace_trust(
+        self,
+        epoch: int,
+        anchors: Sequence[bytes],
+        clock_floor: datetime,
+        closed_keys: Sequence[bytes],
+        closed_certificates: Sequence[bytes],
+    ) -> None:
+        """Trust these anchors and nobody else, and nobody who comes by what is closed."""
+        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor, closed_keys, closed_certificates))
+
+    def place(self, rows: Sequence[tuple[bool, int, str]]) -> None:
+        """Admissions of all workers (ours, connection, device) in the order that counts."""
+        self._perform(self._gate.fence(rows))
 
     def load_devices(self, devices: Sequence[Device]) -> None:
         """These devices are pinned so."""
@@ -170,9 +185,9 @@ class Door:
         ]
         self._perform(self._gate.inherit_wills(inherited))
 
-    def drain(self) -> int:
-        """End what is idle; answers how many connections are left."""
-        self._perform(self._gate.drain())
+    def drain(self, count_max: int) -> int:
+        """End what is idle, so many at the most; answers how many connections are left."""
+        self._perform(self._gate.drain(count_max))
         return self._gate.connections
 
     def abort(self) -> None:
@@ -209,29 +224,37 @@ class Door:
         if connection := self._connections.pop(request.handle, None):
             connection.close()
 
+    def _on_path(self, request: Request.Path) -> None:
+        self._claim_soon()
+        self._chains.append(request.chain)
+
     def _on_claim(self, request: Request.Claim) -> None:
         if self._claims_waiting >= CLAIMS_WAITING_MAX:
             self._perform(self._gate.claimed(request.handle, "registry_unavailable"))
             return
         self._claims_waiting += 1
-        if not self._claims:
-            # All that this turn of the loop brings goes to the registry together, and is committed together.
-            asyncio.get_running_loop().call_soon(self._send_claims)
+        self._claim_soon()
         self._claims.append(
             messages.Claim(
                 handle=request.handle,
                 device_id=request.device.device_id,
                 issuer_spki_sha256=bytes.fromhex(request.device.issuer_spki_sha256),
                 leaf_spki_sha256=bytes.fromhex(request.device.leaf_spki_sha256),
-                path=bytes.fromhex("".join(request.path_fingerprints)),
-                anchor=bytes.fromhex(request.anchor_fingerprint),
+                fingerprint=request.fingerprint,
+                path=request.path,
                 rekeyed=request.rekeyed,
             )
         )
 
+    def _claim_soon(self) -> None:
+        if not self._claims and not self._chains:
+            # All that this turn of the loop brings goes to the registry together, and is committed together.
+            asyncio.get_running_loop().call_soon(self._send_claims)
+
     def _send_claims(self) -> None:
+        chains, self._chains = self._chains, []
         claims, self._claims = self._claims, []
-        self._claim(claims)
+        self._claim(chains, claims)
 
     def _inbox_work(self) -> messages.InboxWork:
         """All that this turn of the loop wants of the inbox goes there together, and is committed together."""
@@ -279,3 +302,6 @@ class Door:
 
     def _write_lines(self) -> None:
         self._write(self._gate.take_lines())
+        # Whoever is admitted has a line.
+        if admitted := self._gate.take_admissions():
+            self._admitted(admitted)

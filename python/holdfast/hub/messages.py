@@ -35,6 +35,8 @@ class Start(Message):
     """The first message: what the worker is."""
 
     number: int
+    workers: int
+    """How many there are; with others beside it, a worker says whom it admits."""
     certificate_chain: list[bytes]
     private_key: bytes
     limits: dict[str, int]
@@ -49,7 +51,13 @@ class Trust(Message):
 
     epoch: int
     anchors: list[bytes]
+    closed_keys: list[bytes]
+    closed_certificates: list[bytes]
     clock_floor: int
+
+
+class Lease(Message):
+    """What the registry says is known, as of now: people may be admitted for another while (trust.md §5.2)."""
 
 
 class Pins(Message):
@@ -106,6 +114,29 @@ class Drain(Message):
     """Admit nobody any more; end when all are gone or the time is up."""
 
 
+class Reload(Message):
+    """Show and apply these to new connections."""
+
+    certificate_chain: list[bytes]
+    private_key: bytes
+    limits: dict[str, int]
+    drain_seconds: int
+
+
+class Placed(Message):
+    """Admissions of all workers, in the order that counts: worker, connection, device."""
+
+    rows: list[tuple[int, int, str]]
+
+
+class IsLive(Message):
+    """Whether a device is live with another key than `leaf_spki_sha256`: somebody wants to replace its key."""
+
+    question: int
+    device_id: str
+    leaf_spki_sha256: bytes
+
+
 # ── from a worker ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -120,8 +151,8 @@ class Claim(msgspec.Struct, kw_only=True, array_like=True):
     device_id: str
     issuer_spki_sha256: bytes
     leaf_spki_sha256: bytes
+    fingerprint: bytes
     path: bytes
-    anchor: bytes
     rekeyed: bool
 
 
@@ -129,6 +160,8 @@ class Claims(Message):
     """What the connections of one turn of the loop want claimed, judged under `epoch`."""
 
     epoch: int
+    chains: list[list[bytes]]
+    """Paths that this worker has come by for the first time: CA certificates, the device's issuer first."""
     claims: list[Claim]
 
 
@@ -153,14 +186,42 @@ class InboxWork(Message):
     fetches: list[Fetch]
 
 
+class Admitted(Message):
+    """Whom one turn of the loop has let in: connection, device."""
+
+    rows: list[tuple[int, str]]
+
+
+class Live(Message):
+    """The answer to `IsLive`."""
+
+    question: int
+    live: bool
+
+
 class TrustApplied(Message):
     """From here on nobody is admitted, and nobody is live, under an older epoch."""
 
     epoch: int
 
 
-FromSupervisor = Start | Trust | Pins | Sessions | Waiting | Wills | Serve | Claimed | InboxDone | Drain
-FromWorker = Ready | Claims | InboxWork | TrustApplied
+FromSupervisor = (
+    Start
+    | Trust
+    | Lease
+    | Pins
+    | Sessions
+    | Waiting
+    | Wills
+    | Serve
+    | Claimed
+    | Placed
+    | IsLive
+    | InboxDone
+    | Reload
+    | Drain
+)
+FromWorker = Ready | Claims | Admitted | Live | InboxWork | TrustApplied
 
 from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
 from_worker = msgspec.msgpack.Decoder(FromWorker)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast import database
 from holdfast.database import Codes, Kind, explained
@@ -115,9 +116,20 @@ class Transaction(database.Transaction):
         self._recorded = True
         return self._connection.execute(numbered, rows).scalars().all()
 
+    def make_tenant(self, tenant: str, actor: str) -> None:
+        """Make the tenant where there is none of that name."""
+        made = upsert(tenants).values(tenant=tenant, epoch=1).on_conflict_do_nothing()
+        if self.change(made):
+            self.act(tenant, actor, "tenant.created", tenant)
+
     def raise_epoch(self, tenant: str) -> None:
         """Somebody who was admitted might no longer be."""
         self.change(update(tenants).where(tenants.c.tenant == tenant).values(epoch=tenants.c.epoch + 1))
+
+    def epoch(self, tenant: str) -> int:
+        """The tenant's epoch, as this transaction leaves it."""
+        (row,) = self.rows(select(tenants.c.epoch).where(tenants.c.tenant == tenant))
+        return int(row["epoch"])
 
     def raise_clock_floor(self) -> None:
         """Remember that this time was seen. It says nothing about anybody: there is no act for it."""

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use holdfast_gate::{self as gate, Judges, Limits, Now, TlsConfig};
 use holdfast_roster::Trust;
-use holdfast_x509::{Anchors, Error};
+use holdfast_x509::{Anchors, Closures, Error};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
@@ -65,11 +65,15 @@ impl Gate {
         epoch: u64,
         anchors: Vec<PyBackedBytes>,
         clock_floor: &Bound<'_, PyAny>,
+        closed_keys: Vec<[u8; 32]>,
+        closed_certificates: Vec<[u8; 32]>,
     ) -> PyResult<Vec<Request>> {
+        let keys = closed_keys.into_iter().collect();
+        let closures = Arc::new(Closures { keys, certificates: closed_certificates.into_iter().collect() });
         let clock_floor = seconds(Some(clock_floor))?;
         let anchors: Vec<Vec<u8>> = anchors.iter().map(|der| der.to_vec()).collect();
         let anchors = py.detach(|| Anchors::new(anchors)).map_err(|refusal| errors::refused(py, &refusal))?;
-        let trust = Trust { epoch, anchors: Arc::new(anchors), clock_floor };
+        let trust = Trust { epoch, anchors: Arc::new(anchors), closures, clock_floor };
         Ok(self.step(py, |gate, now| gate.replace_trust(trust, now)))
     }
 
@@ -156,8 +160,44 @@ impl Gate {
         self.step(py, gate::Gate::tick)
     }
 
-    fn drain(&self, py: Python<'_>) -> Vec<Request> {
-        self.step(py, gate::Gate::drain)
+    fn drain(&self, py: Python<'_>, count_max: usize) -> Vec<Request> {
+        self.step(py, |gate, now| gate.drain(count_max, now))
+    }
+
+    fn renew_lease(&self) {
+        let now = self.now();
+        self.lock().gate.renew_lease(now);
+    }
+
+    #[pyo3(signature = (*, certificate_chain, private_key, limits))]
+    fn reconfigure(
+        &self,
+        py: Python<'_>,
+        certificate_chain: Vec<PyBackedBytes>,
+        private_key: PyBackedBytes,
+        limits: HashMap<String, u64>,
+    ) -> PyResult<()> {
+        let (tls, limits) = read_configuration(py, &certificate_chain, &private_key, &limits)?;
+        self.lock().gate.reconfigure(tls, limits);
+        Ok(())
+    }
+
+    fn share_identities(&self) {
+        self.lock().gate.share_identities();
+    }
+
+    fn take_admissions(&self) -> Vec<(u64, String)> {
+        let admissions = self.lock().gate.take_admissions();
+        admissions.into_iter().map(|(handle, device_id)| (handle, device_id.to_string())).collect()
+    }
+
+    fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String)>) -> Vec<Request> {
+        let placed = placed.iter().map(|(ours, handle, device_id)| (*ours, *handle, device_id.as_str()));
+        self.step(py, |gate, now| gate.fence(placed, now))
+    }
+
+    fn is_live_with_other_key(&self, device: &Device) -> bool {
+        self.lock().gate.is_live_with_other_key(&device.device_id, device.pin.leaf)
     }
 
     fn take_lines(&self) -> String {
@@ -250,12 +290,13 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 25] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 26] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
         ("half_open_count_max", Count(&mut limits.half_open_count_max)),
+        ("lease_ms", Time(&mut limits.lease_ms)),
         ("handshake_deadline_ms", Time(&mut limits.handshake_deadline_ms)),
         ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),
         ("drain_bytes_max", Count(&mut limits.drain_bytes_max)),

@@ -8,9 +8,9 @@ use holdfast_x509::UnixSeconds;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
+use crate::convert::parse_hash;
 use crate::convert::{json_object, properties};
 use crate::errors;
-use crate::convert::parse_hash;
 
 /// What is kept of a device's session between its connections.
 #[pyclass(frozen, from_py_object, module = "holdfast._holdfast")]

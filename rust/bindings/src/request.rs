@@ -52,11 +52,12 @@ pub(crate) enum Request {
     Finish { handle: u64 },
     Close { handle: u64 },
     Tick { after_ms: u64 },
-    Claim { handle: u64, device: Device, path_fingerprints: Vec<String>, anchor_fingerprint: String, rekeyed: bool },
     Keep { handle: u64, device_id: String, session: Option<KeptSession> },
     KeepWill { device_id: String, will: Option<KeptWill> },
     Fetch { handle: u64, device_id: String, after: u64, count_max: usize, bytes_max: usize },
     Complete { device_id: String, message: u64 },
+    Path { chain: Vec<Vec<u8>> },
+    Claim { handle: u64, device: Device, fingerprint: Vec<u8>, path: Vec<u8>, rekeyed: bool },
     Log {},
 }
 
@@ -70,17 +71,11 @@ impl Request {
             gate::Request::Finish { handle } => Self::Finish { handle },
             gate::Request::Close { handle } => Self::Close { handle },
             gate::Request::Tick { after_ms } => Self::Tick { after_ms },
+            gate::Request::Path { chain } => Self::Path { chain },
             gate::Request::Claim(claim) => {
                 let Claim { handle, device_id, pin, rekeyed, .. } = claim;
-                let path_fingerprints = claim.path_fingerprints.iter().map(|hash| hex(hash)).collect();
-                let anchor_fingerprint = hex(&claim.anchor_fingerprint);
-                Self::Claim {
-                    handle,
-                    device: Device { device_id, pin },
-                    path_fingerprints,
-                    anchor_fingerprint,
-                    rekeyed,
-                }
+                let (device, path) = (Device { device_id, pin }, claim.path.concat());
+                Self::Claim { handle, device, fingerprint: claim.fingerprint.to_vec(), path, rekeyed }
             }
             gate::Request::Keep { handle, device_id, session } => {
                 Self::Keep { handle, device_id: device_id.to_string(), session: session.map(KeptSession) }

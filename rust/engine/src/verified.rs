@@ -10,6 +10,7 @@ use crate::facts::Fact;
 pub struct VerifiedPath {
     common_name: Option<Box<str>>,
     fingerprints: Box<[[u8; 32]]>,
+    presented: Box<[usize]>,
     anchor: usize,
     anchor_fingerprint: [u8; 32],
     not_after: UnixSeconds,
@@ -40,6 +41,7 @@ impl VerifiedPath {
                 _ => None,
             },
             fingerprints: certificates.iter().map(|certificate| sha256(certificate.der)).collect(),
+            presented: path.presented().into(),
             anchor: path.anchor(),
             anchor_fingerprint: sha256(anchor.der()),
             not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
@@ -57,6 +59,11 @@ impl VerifiedPath {
     /// SHA-256 of each certificate, end entity first, without the anchor.
     pub fn fingerprints(&self) -> &[[u8; 32]] {
         &self.fingerprints
+    }
+
+    /// Which of the presented certificates the path is of, end entity first.
+    pub fn presented(&self) -> &[usize] {
+        &self.presented
     }
 
     /// The anchor's index in the set judged under.

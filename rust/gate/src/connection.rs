@@ -1,14 +1,16 @@
 //! One connection as the gate sees it: its session, and how far it has come.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::VerifiedPath;
-use holdfast_roster::Pin;
+use holdfast_roster::{KeyHash, Pin};
 use holdfast_session::{PresentedChain, Session};
-use holdfast_x509::UnixSeconds;
+use holdfast_x509::{Closures, UnixSeconds};
 
 use crate::deadlines::Deadline;
+use crate::paths::Path;
 use crate::sessions::Asked;
 
 #[derive(Debug)]
@@ -88,19 +90,39 @@ impl Judged {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) device_id: Arc<str>,
-    pub(crate) leaf: [u8; 32],
-    pub(crate) anchor_fingerprint: [u8; 32],
+    pub(crate) leaf: KeyHash,
+    /// The first octets of its certificate's SHA-256: enough to find it should that one be closed. Whoever shares them by chance
+    /// connects again.
+    pub(crate) certificate: [u8; 8],
+    pub(crate) path: Arc<Path>,
+    /// Whether the one who orders admissions of all workers has placed this one (`trust.md` §3.5).
+    pub(crate) fenced: bool,
     pub(crate) not_after: UnixSeconds,
 }
 
 impl Admitted {
     /// `None` when trust has moved since the verdict, or the path has run out: judge again.
-    pub(crate) fn when(judged: &Judged, epoch: u64, at: UnixSeconds) -> Option<Self> {
-        (judged.epoch == epoch && at <= judged.path.not_after()).then(|| Self {
+    pub(crate) fn when(judged: &Judged, path: Arc<Path>, epoch: u64, at: UnixSeconds) -> Option<Self> {
+        if judged.epoch != epoch || at > judged.path.not_after() {
+            return None;
+        }
+        Some(Self {
             device_id: Arc::clone(&judged.device_id),
             leaf: judged.path.leaf_spki_sha256(),
-            anchor_fingerprint: judged.path.anchor_fingerprint(),
+            certificate: judged.path.fingerprints().first().and_then(|hash| hash.first_chunk().copied())?,
+            path,
+            fenced: false,
             not_after: judged.path.not_after(),
         })
+    }
+
+    /// Whether it would not be let in any more: its anchor is gone, or something on its path is closed.
+    pub(crate) fn is_shut_out(&self, anchors: &HashSet<[u8; 32]>, closures: &Closures) -> bool {
+        let closed = || {
+            self.path.is_closed(closures)
+                || closures.keys.contains(&self.leaf)
+                || closures.certificates.iter().any(|hash| hash.starts_with(&self.certificate))
+        };
+        !self.path.anchor().is_some_and(|anchor| anchors.contains(anchor)) || !closures.is_empty() && closed()
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::{Facts, Verifier, hex, sha256};
-use holdfast_roster::{Pin, Placement, Roster, Trust};
+use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
 use holdfast_session::{self as session, Admission, Connect, Event, Fault, PresentedChain, Reason, Session, TlsConfig};
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
@@ -14,6 +14,7 @@ use crate::connection::{Admitted, Connection, Judged, Stage};
 use crate::deadlines::{Deadline, Deadlines};
 use crate::inbox::Fetching;
 use crate::limits::Limits;
+use crate::paths::{Path, Paths};
 use crate::quota::LineQuota;
 use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
 use crate::sessions::{Asked, End, Why};
@@ -31,6 +32,7 @@ pub struct Gate {
     verifier: Arc<Verifier>,
     /// Signatures known to be good: they are, whatever happens to trust.
     facts: Arc<Facts>,
+    paths: Paths,
     pub(crate) slots: Slots,
     deadlines: Deadlines,
     half_open: usize,
@@ -56,6 +58,10 @@ pub struct Gate {
     /// The latest time seen; a clock that goes back admits nobody.
     latest: UnixSeconds,
     draining: bool,
+    /// When nobody is admitted any more, unless the lease is renewed before.
+    lease_ends_ms: u64,
+    /// Admissions that other workers must hear of, where there are others.
+    admissions: Option<Vec<(Handle, Arc<str>)>>,
     counters: BTreeMap<&'static str, u64>,
     batches: [u64; BATCH_SIZES],
     refusal_lines: LineQuota,
@@ -111,6 +117,7 @@ impl Gate {
             verifier: verifier(roster.trust(), &facts),
             facts,
             roster,
+            paths: Paths::new(),
             slots: Slots::default(),
             deadlines: Deadlines::default(),
             half_open: 0,
@@ -127,27 +134,78 @@ impl Gate {
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
             draining: false,
+            lease_ends_ms: 0,
+            admissions: None,
             counters: BTreeMap::new(),
             batches: [0; BATCH_SIZES],
             refusal_lines: LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second),
         }
     }
 
-    /// Replaces trust whole, and ends live sessions whose anchor is not among the new ones. Handshakes judged before are judged again.
+    /// Replaces trust whole, and ends live sessions that would not be let in any more. Handshakes judged before are judged again.
+    /// Cost: a look at every live session when the epoch moves.
     pub fn replace_trust(&mut self, trust: Trust, now: Now) -> Vec<Request> {
+        let (moved, closures) = (trust.epoch != self.roster.trust().epoch, Arc::clone(&trust.closures));
         let kept: HashSet<[u8; 32]> = trust.anchors.iter().map(|anchor| sha256(anchor.der())).collect();
         self.verifier = verifier(&trust, &self.facts);
         self.roster.replace_trust(trust);
+        self.renew_lease(now);
         let mut requests = Vec::new();
-        let lives: Vec<Handle> = self.live.values().copied().collect();
+        let lives: Vec<Handle> = if moved { self.live.values().copied().collect() } else { Vec::new() };
         for handle in lives {
             let gone = matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Live { admitted, .. }, .. })
-                if !kept.contains(&admitted.anchor_fingerprint));
+                if admitted.is_shut_out(&kept, &closures));
             if gone {
                 self.end_live(handle, Why::Untrusted, now, &mut requests);
             }
         }
         requests
+    }
+
+    /// Whoever knows what operators decide is there: admissions are good for another `lease_ms`.
+    pub fn renew_lease(&mut self, now: Now) {
+        self.lease_ends_ms = now.monotonic_ms.saturating_add(self.limits.lease_ms);
+    }
+
+    /// Shows `tls` to new connections and holds them to `limits`; those that are there keep what they began with.
+    pub fn reconfigure(&mut self, tls: TlsConfig, limits: Limits) {
+        self.tls = tls;
+        self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
+        self.limits = limits;
+    }
+
+    /// Other workers serve the same identities: from here on `take_admissions` says who is admitted, and `fence` decides.
+    pub fn share_identities(&mut self) {
+        self.admissions.get_or_insert_default();
+    }
+
+    /// Who was admitted since the last call, in order.
+    pub fn take_admissions(&mut self) -> Vec<(u64, Arc<str>)> {
+        self.admissions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Admissions of all workers in the order that one has put them in, each `(ours, connection, device)`: of two sessions of one
+    /// identity the later stays (`trust.md` §3.5). Ours that is not placed yet will be placed later than all of these.
+    pub fn fence<'a>(&mut self, placed: impl IntoIterator<Item = (bool, u64, &'a str)>, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (ours, handle, device_id) in placed {
+            let Some(live) = self.live.get(device_id).copied() else { continue };
+            let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(live) else {
+                continue;
+            };
+            if ours {
+                admitted.fenced |= live == handle;
+            } else if admitted.fenced {
+                self.end_live(live, Why::TakenOverElsewhere, now, &mut requests);
+            }
+        }
+        requests
+    }
+
+    /// Whether the device is live with another key than `leaf`.
+    pub fn is_live_with_other_key(&mut self, device_id: &str, leaf: KeyHash) -> bool {
+        let live = self.live.get(device_id).copied().and_then(|handle| self.slots.get_mut(handle));
+        matches!(live, Some(Connection { stage: Stage::Live { admitted, .. }, .. }) if admitted.leaf != leaf)
     }
 
     /// Amends the pins.
@@ -350,14 +408,20 @@ impl Gate {
         }
     }
 
-    /// Admits nobody any more, and ends live sessions that have nothing in hand. Call again until `connections` is 0.
-    pub fn drain(&mut self, now: Now) -> Vec<Request> {
+    /// Admits nobody any more, and ends live sessions that have nothing in hand, `count_max` at the most. Call again until
+    /// `connections` is 0; spread over some time it spreads whoever comes back elsewhere.
+    pub fn drain(&mut self, count_max: usize, now: Now) -> Vec<Request> {
         self.draining = true;
         let mut requests = Vec::new();
         let lives: Vec<Handle> = self.live.values().copied().collect();
+        let mut left = count_max;
         for handle in lives {
+            if left == 0 {
+                break;
+            }
             if self.slots.get_mut(handle).is_some_and(|connection| connection.session.is_settled()) {
                 self.end_live(handle, Why::Draining, now, &mut requests);
+                left = left.saturating_sub(1);
             }
         }
         requests
@@ -557,7 +621,8 @@ impl Gate {
         let answer = match placed {
             Ok((Placement::Known, judged)) => self.admit(handle, &judged, asked, now),
             Ok((placement, judged)) => {
-                requests.push(Request::Claim(claim(handle, &judged, placement)));
+                let path = self.meet(&judged, requests);
+                requests.push(Request::Claim(claim(handle, &judged, path, placement)));
                 self.claims.insert(handle, (judged.device_id.clone(), judged.pin()));
                 if let Some(connection) = self.slots.get_mut(handle) {
                     connection.stage = Stage::Claiming { judged, asked: Box::new(asked) };
@@ -652,12 +717,17 @@ impl Gate {
         if self.draining {
             return Err(No::new("draining").answer(Reason::ServerUnavailable));
         }
+        if now.monotonic_ms > self.lease_ends_ms {
+            return Err(No::new("lease_lapsed").answer(Reason::ServerUnavailable));
+        }
         if self.live_with_other_key(handle, judged) {
             return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
         }
-        let admitted = Admitted::when(judged, self.roster.trust().epoch, now.unix);
-        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let mut requests = Vec::new();
+        let admitted = self
+            .meet(judged, &mut requests)
+            .and_then(|path| Admitted::when(judged, path, self.roster.trust().epoch, now.unix));
+        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let device_id = Arc::clone(&admitted.device_id);
         if let Some(older) = self.live.get(&device_id).copied() {
             if self.flaps(&device_id, now) {
@@ -693,10 +763,20 @@ impl Gate {
                 ("anchor", Value::Text(hex(&judged.path.anchor_fingerprint()))),
             ],
         }));
+        if let Some(admissions) = &mut self.admissions {
+            admissions.push((handle, Arc::clone(&device_id)));
+        }
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
         self.count("admitted");
         Ok((requests, admission))
+    }
+
+    /// The path of somebody who was found good; the registry hears of it when it is a new one.
+    fn meet(&mut self, judged: &Judged, requests: &mut Vec<Request>) -> Option<Arc<Path>> {
+        let (path, met) = self.paths.meet(judged, self.roster.trust())?;
+        requests.extend(met.map(|chain| Request::Path { chain }));
+        Some(path)
     }
 
     /// Says yes or no to a CONNECT.
@@ -861,16 +941,18 @@ impl Gate {
 }
 
 fn verifier(trust: &Trust, facts: &Arc<Facts>) -> Arc<Verifier> {
-    Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), Policy::client_auth(), Arc::clone(facts)))
+    let mut policy = Policy::client_auth();
+    policy.closures = Arc::clone(&trust.closures);
+    Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), policy, Arc::clone(facts)))
 }
 
-fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
+fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, placement: Placement) -> Claim {
     Claim {
         handle,
         device_id: judged.device_id.to_string(),
         pin: judged.pin(),
-        path_fingerprints: judged.path.fingerprints().to_vec(),
-        anchor_fingerprint: judged.path.anchor_fingerprint(),
+        fingerprint: judged.path.fingerprints().first().copied().unwrap_or_default(),
+        path: path.map(|path| path.fingerprints.clone()).unwrap_or_default(),
         rekeyed: placement == Placement::Rekeyed,
     }
 }

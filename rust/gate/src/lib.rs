@@ -11,6 +11,7 @@ mod gate;
 mod inbox;
 mod judges;
 mod limits;
+mod paths;
 mod quota;
 mod request;
 mod sessions;
@@ -54,6 +55,7 @@ pub const CODES: &[&str] = &[
     "handshake_deadline",
     "identity_case_conflict",
     "identity_pinned",
+    "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",
     "taken_over_too_often",

@@ -10,6 +10,8 @@ pub struct Limits {
     pub connections_count_max: usize,
     /// Connections that are not admitted yet: what a crowd of strangers may hold (L17).
     pub half_open_count_max: usize,
+    /// How long somebody may be admitted after the last word of whoever knows what operators decide (`trust.md` §5.2).
+    pub lease_ms: u64,
     /// From accept to an answered CONNECT (I7). EMQX gives 15 s.
     pub handshake_deadline_ms: u64,
     /// How long a refused or closing peer is still read from, so that no reset destroys the last answer (`trust.md` §1.4).
@@ -45,6 +47,7 @@ impl Default for Limits {
         Self {
             connections_count_max: 15_000,
             half_open_count_max: 2_000,
+            lease_ms: 5_000,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,
             drain_bytes_max: 64 * 1024,

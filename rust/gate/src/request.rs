@@ -42,6 +42,11 @@ pub enum Request {
         /// From now on.
         after_ms: u64,
     },
+    /// Record a path that was met for the first time; claims that come after this may be of it.
+    Path {
+        /// Its CA certificates, the device's issuer first, the anchor last.
+        chain: Vec<Vec<u8>>,
+    },
     /// Commit a claim durably, then call `Gate::claimed`.
     Claim(Claim),
     /// Store a message durably, then call `Gate::stored` unless its packet id is 0.
@@ -119,10 +124,10 @@ pub struct Claim {
     pub device_id: String,
     /// The keys it is to be pinned to.
     pub pin: Pin,
-    /// SHA-256 of each certificate of the path, end entity first.
-    pub path_fingerprints: Vec<[u8; 32]>,
-    /// SHA-256 of the anchor.
-    pub anchor_fingerprint: [u8; 32],
+    /// SHA-256 of the device's certificate.
+    pub fingerprint: [u8; 32],
+    /// SHA-256 of each CA certificate of the path, the device's issuer first, the anchor last.
+    pub path: Box<[[u8; 32]]>,
     /// Whether the identity was pinned to another key of the same issuer.
     pub rekeyed: bool,
 }

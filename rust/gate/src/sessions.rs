@@ -52,6 +52,8 @@ pub(crate) enum End {
     Lost,
     /// The device has connected again, and goes on with its session, or begins another.
     TakenOver { clean_start: bool },
+    /// The device has connected again to another worker, and what is kept for it is that one's affair.
+    TakenOverElsewhere,
     /// Whoever vouched for it does no more.
     Untrusted,
 }
@@ -64,6 +66,7 @@ pub(crate) enum Why {
     InboxUnavailable,
     KeepAlive,
     TakenOver { clean_start: bool },
+    TakenOverElsewhere,
     Untrusted,
 }
 
@@ -76,6 +79,7 @@ impl Why {
             Self::InboxUnavailable => ("inbox_unavailable", Reason::ImplementationSpecificError, End::Lost),
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),
             Self::TakenOver { clean_start } => ("taken_over", Reason::SessionTakenOver, End::TakenOver { clean_start }),
+            Self::TakenOverElsewhere => ("taken_over", Reason::SessionTakenOver, End::TakenOverElsewhere),
             Self::Untrusted => ("untrusted", Reason::NotAuthorized, End::Untrusted),
         }
     }
@@ -156,6 +160,9 @@ impl Gate {
         self.fetching.remove(&handle);
         if in_flight > 0 {
             self.roster.set_waiting(&device_id, true);
+        }
+        if end == End::TakenOverElsewhere {
+            return;
         }
         let Some(kept) = self.roster.session(&device_id, now.unix) else { return };
         let left = match expiry_seconds {

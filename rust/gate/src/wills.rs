@@ -40,7 +40,9 @@ impl Gate {
             End::TakenOver { clean_start: false } if will.delay_seconds > 0 => {
                 return forget(device_id, requests);
             }
-            End::TakenOver { .. } => return self.publish_will(device_id, *will, requests),
+            // The other worker has put its own in the place of what is kept of this one.
+            End::TakenOverElsewhere if will.delay_seconds > 0 => return,
+            End::TakenOver { .. } | End::TakenOverElsewhere => return self.publish_will(device_id, *will, requests),
             End::Goodbye(_) | End::Lost => {}
         }
         if will.delay_seconds == 0 {

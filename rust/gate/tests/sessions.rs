@@ -515,7 +515,7 @@ fn m06_every_end_but_a_good_bye_publishes_it() {
         }),
         ("keep_alive", |world, _| world.tick_after(90_000)),
         ("draining", |world, _| {
-            let requests = world.gate.drain(world.now);
+            let requests = world.gate.drain(usize::MAX, world.now);
             world.log.extend(requests);
         }),
     ];

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use holdfast_x509::{Anchors, UnixSeconds};
+use holdfast_x509::{Anchors, Closures, UnixSeconds};
 
 /// SHA-256 of a `SubjectPublicKeyInfo`: what "the same key" means everywhere.
 pub type KeyHash = [u8; 32];
@@ -21,6 +21,8 @@ pub struct Trust {
     pub epoch: u64,
     /// Proven, enabled CAs. None: nobody is admitted.
     pub anchors: Arc<Anchors>,
+    /// Keys and certificates that may stand in no path (`trust.md` §5.1).
+    pub closures: Arc<Closures>,
     /// The highest time that the registry has seen; an earlier clock admits nobody (`trust.md` §5.3).
     pub clock_floor: UnixSeconds,
 }
@@ -86,8 +88,9 @@ struct Device {
 impl Roster {
     /// A roster that admits nobody until trust is given.
     pub fn new() -> Self {
-        let anchors = Arc::new(Anchors::default());
-        Self { trust: Trust { epoch: 0, anchors, clock_floor: UnixSeconds(i64::MIN) }, devices: HashMap::new() }
+        let (anchors, closures) = (Arc::new(Anchors::default()), Arc::default());
+        let trust = Trust { epoch: 0, anchors, closures, clock_floor: UnixSeconds(i64::MIN) };
+        Self { trust, devices: HashMap::new() }
     }
 
     /// The trust of the present epoch.
