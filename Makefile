@@ -11,7 +11,7 @@ RUST_SOURCES := $(shell find rust -name target -prune -o \( -name '*.rs' -o -nam
 SUITABLE := import sys, sysconfig, venv, ensurepip; sys.exit(sys.version_info < (3, 11) or bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo services test lint check bench fuzz-smoke deep clean
+.PHONY: help setup demo services test lint check bench profile fuzz-smoke deep clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,8 +41,13 @@ lint: setup ## formatting, clippy, rustdoc, ruff, mypy, and the stub against the
 check: ## what CI runs, in its order
 	@.ci/run
 
-bench: setup ## the figures: compared with other implementations in the same run
+bench: setup services ## the figures: compared with other implementations in the same run
 	$(BIN)/pytest benches
+
+profile: setup services ## where the hub's CPU for a connect and its memory for an idle connection go (builds with symbols; needs perf)
+	cargo build --release --locked --quiet -p holdfast-bindings
+	cp target/release/lib_holdfast.so python/holdfast/_holdfast.abi3.so
+	$(BIN)/python -m benches.where_it_goes
 
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 	@rust/fuzz/run 5

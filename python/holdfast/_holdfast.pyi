@@ -15,7 +15,13 @@ __all__ = [
     "Certificate",
     "Columns",
     "Device",
+    "FleetChain",
+    "FleetDevices",
+    "FleetRun",
     "Gate",
+    "InboxMessage",
+    "KeptSession",
+    "KeptWill",
     "Outcome",
     "Request",
     "TelemetryWriter",
@@ -27,6 +33,8 @@ __all__ = [
     "check_device_id",
     "codes",
     "connection_codes",
+    "fleet_codes",
+    "fleet_kinds",
     "kernel",
     "mends",
 ]
@@ -219,18 +227,53 @@ class Gate:
         """Raise where no gate could be made of these."""
     @staticmethod
     def default_limits() -> dict[str, int]: ...
-    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> list[Request]:
-        """Replace the anchors (proven, enabled CAs). Live sessions whose path no longer leads to one are ended."""
+    def replace_trust(
+        self,
+        epoch: int,
+        anchors: Sequence[bytes],
+        clock_floor: datetime,
+        closed_keys: Sequence[bytes],
+        closed_certificates: Sequence[bytes],
+    ) -> list[Request]:
+        """Replace the anchors (proven, enabled CAs) and what is closed (SHA-256 of SPKI, of certificates).
+
+        When the epoch moves, live sessions are ended whose path no longer leads to an anchor, or by something closed.
+        It renews the lease.
+        """
+    def renew_lease(self) -> None:
+        """What operators decide is known: admissions are good for another `lease_ms`."""
+    def reconfigure(self, *, certificate_chain: Sequence[bytes], private_key: bytes, limits: Mapping[str, int]) -> None:
+        """Show and apply these to connections that come from here on."""
+    def share_identities(self) -> None:
+        """Other workers serve the same identities: keep `take_admissions` filled, and let `fence` decide."""
+    def take_admissions(self) -> list[tuple[int, str]]:
+        """Whom it has admitted since the last call, in order: connection, device."""
+    def fence(self, placed: Sequence[tuple[bool, int, str]]) -> list[Request]:
+        """Admissions of all workers in the order that counts, each (ours, connection, device): the later session stays."""
+    def is_live_with_other_key(self, device: Device) -> bool:
+        """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:
         """Amend the pins: known devices are admitted without a claim."""
+    def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> None:
+        """What is kept of the sessions of these (pinned) devices."""
+    def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:
+        """Wills of devices whose connection ended with the process that had it: publish them when they are due."""
     def open(self, source: str) -> tuple[int, list[Request]]:
         """A connection was accepted from `source` (address, for limits and the log). 0 as handle: no room, close it at once."""
     def receive(self, handle: int, data: bytes) -> list[Request]: ...
     def end_of_stream(self, handle: int) -> list[Request]: ...
     def lost(self, handle: int) -> list[Request]:
         """The transport is gone; the handle ends."""
+    def set_writable(self, handle: int, writable: bool) -> list[Request]:
+        """The peer has stopped to read what it is sent, or reads again: nothing is delivered to it meanwhile."""
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""
+    def kept(self, handle: int, code: str | None) -> list[Request]:
+        """The answer to a `Request.Keep` that somebody waits for: `None` when durable, else why it is not."""
+    def waiting(self, devices: Sequence[str]) -> list[Request]:
+        """Messages are kept for these devices that nobody has asked for."""
+    def deliver_messages(self, handle: int, messages: Sequence[InboxMessage], more: bool) -> list[Request]:
+        """The answer to `Request.Fetch`, in order; `more`: others are kept behind these."""
     def stored(self) -> list[Request]:
         """`telemetry.fileno()` is readable: acknowledge what is durable, and take what waits."""
     def judged(self) -> list[Request]:
@@ -238,8 +281,8 @@ class Gate:
     def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
-    def drain(self) -> list[Request]:
-        """Admit nobody any more and end every session that is idle; repeat until `connections` is 0 or time is up."""
+    def drain(self, count_max: int) -> list[Request]:
+        """Admit nobody any more and end sessions that are idle, so many at the most; repeat until `connections` is 0."""
     @property
     def connections(self) -> int: ...
     @property
@@ -265,6 +308,71 @@ class Device:
     def issuer_spki_sha256(self) -> str: ...
     @property
     def leaf_spki_sha256(self) -> str: ...
+
+@final
+class KeptSession:
+    """What is kept of a device's MQTT session between its connections."""
+    def __new__(cls, *, inbox_qos: int | None, expiry_seconds: int | None, ends_at: int | None) -> KeptSession: ...
+    @property
+    def inbox_qos(self) -> int | None:
+        """Of its subscription to its inbox; `None`: it has none."""
+    @property
+    def expiry_seconds(self) -> int | None:
+        """How long it outlives a connection; `None`: for ever."""
+    @property
+    def ends_at(self) -> int | None:
+        """Seconds since the epoch; `None` while its device is connected, or when nothing ends it."""
+
+@final
+class KeptWill:
+    """A will, with all that decides whether it may still be published. Properties are JSON objects of texts and nulls."""
+    def __new__(
+        cls,
+        *,
+        delay_seconds: int,
+        due_at: int | None,
+        anchor: str,
+        not_after: int,
+        expires_in_seconds: int | None,
+        system_properties: str,
+        properties: str,
+        payload: bytes,
+    ) -> KeptWill: ...
+    @property
+    def delay_seconds(self) -> int: ...
+    @property
+    def due_at(self) -> int | None:
+        """Seconds since the epoch; `None` while its device is connected."""
+    @property
+    def anchor(self) -> str: ...
+    @property
+    def not_after(self) -> int: ...
+    @property
+    def expires_in_seconds(self) -> int | None: ...
+    @property
+    def system_properties(self) -> str: ...
+    @property
+    def properties(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+@final
+class InboxMessage:
+    """A message that is kept for a device. Properties are JSON objects of texts and nulls; `expires_at` is seconds since the epoch."""
+    def __new__(
+        cls,
+        *,
+        key: int,
+        packet_id: int,
+        redelivered: bool,
+        expires_at: int | None,
+        system_properties: str,
+        properties: str,
+        payload: bytes,
+    ) -> InboxMessage: ...
+    @property
+    def key(self) -> int:
+        """By which `Request.Complete` calls it."""
 
 @disjoint_base
 class Request:
@@ -330,22 +438,31 @@ class Request:
         def after_ms(self) -> int: ...
 
     @final
+    class Path(Request):
+        """Somebody is good by a path that is new here: record its CA certificates (DER, issuer first, anchor last)."""
+
+        __match_args__: Final = ("chain",)
+        def __new__(cls, chain: list[bytes]) -> Request.Path: ...
+        @property
+        def chain(self) -> list[bytes]: ...
+
+    @final
     class Claim(Request):
         """An identity was never seen, or shows a new key: commit it durably (with its act), then call `Gate.claimed`."""
 
         __match_args__: Final = (
             "handle",
             "device",
-            "path_fingerprints",
-            "anchor_fingerprint",
+            "fingerprint",
+            "path",
             "rekeyed",
         )
         def __new__(
             cls,
             handle: int,
             device: Device,
-            path_fingerprints: list[str],
-            anchor_fingerprint: str,
+            fingerprint: bytes,
+            path: bytes,
             rekeyed: bool,
         ) -> Request.Claim: ...
         @property
@@ -353,12 +470,82 @@ class Request:
         @property
         def device(self) -> Device: ...
         @property
-        def path_fingerprints(self) -> list[str]: ...
+        def fingerprint(self) -> bytes:
+            """SHA-256 of the device's certificate."""
         @property
-        def anchor_fingerprint(self) -> str: ...
+        def path(self) -> bytes:
+            """SHA-256 of each CA certificate, the device's issuer first, the anchor last, concatenated."""
         @property
         def rekeyed(self) -> bool:
             """The issuer is the pinned one, the leaf key is new."""
+
+    @final
+    class Keep(Request):
+        """Keep what has become of a device's session; where `handle` is not 0, call `Gate.kept` when that is durable."""
+
+        __match_args__: Final = (
+            "handle",
+            "device_id",
+            "session",
+        )
+        def __new__(cls, handle: int, device_id: str, session: KeptSession | None) -> Request.Keep: ...
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def session(self) -> KeptSession | None: ...
+
+    @final
+    class KeepWill(Request):
+        """Keep a device's will for the case that nobody here lives to publish it; `None`: it is published, or never will be."""
+
+        __match_args__: Final = (
+            "device_id",
+            "will",
+        )
+        def __new__(cls, device_id: str, will: KeptWill | None) -> Request.KeepWill: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def will(self) -> KeptWill | None: ...
+
+    @final
+    class Fetch(Request):
+        """Ask for messages behind `after`, so many at the most, of so many bytes, but at least one; then `Gate.deliver_messages`."""
+
+        __match_args__: Final = (
+            "handle",
+            "device_id",
+            "after",
+            "count_max",
+            "bytes_max",
+        )
+        def __new__(cls, handle: int, device_id: str, after: int, count_max: int, bytes_max: int) -> Request.Fetch: ...
+        @property
+        def handle(self) -> int: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def after(self) -> int: ...
+        @property
+        def count_max(self) -> int: ...
+        @property
+        def bytes_max(self) -> int: ...
+
+    @final
+    class Complete(Request):
+        """A message that was kept for a device is done with."""
+
+        __match_args__: Final = (
+            "device_id",
+            "message",
+        )
+        def __new__(cls, device_id: str, message: int) -> Request.Complete: ...
+        @property
+        def device_id(self) -> str: ...
+        @property
+        def message(self) -> int: ...
 
     @final
     class Log(Request):
@@ -397,3 +584,61 @@ class TelemetryWriter:
     def queued(self) -> int: ...
     def close(self) -> None:
         """Store what is queued, then end the thread."""
+
+# ── pretend devices (bindings/fleet.rs) ────────────────────────────────────────────────────────────────────────────
+
+@final
+class FleetChain:
+    """The CAs of a new supply chain, the root first, each of which signed the next; the last signs devices.
+
+    All keys are P-256, and the same `seed` gives the same keys: they protect nothing. Aware datetimes.
+    """
+    def __new__(
+        cls, names: Sequence[str], *, not_before: datetime, not_after: datetime, seed: bytes | None = None
+    ) -> FleetChain: ...
+    @property
+    def certificates(self) -> list[bytes]:
+        """DER, the root first."""
+    @property
+    def private_keys(self) -> list[bytes]:
+        """PKCS #8 DER, in the same order."""
+    def make_devices(self, path: str, *, prefix: str, count: int, threads: int = 1) -> None:
+        """Write `count` devices `{prefix}-{number}` into the new file `path`, mode 0600. Cost: about 30 µs each."""
+
+@final
+class FleetDevices:
+    """The devices of a file that `FleetChain.make_devices` wrote, counted from 0."""
+    def __new__(cls, path: str) -> FleetDevices: ...
+    def __len__(self) -> int: ...
+    @property
+    def authority_names(self) -> list[str]: ...
+    @property
+    def authority_certificates(self) -> list[bytes]:
+        """DER, the root first."""
+    def device_id(self, number: int) -> str: ...
+    def chain(self, number: int) -> list[bytes]:
+        """What the device presents, DER, end entity first, without the root."""
+    def private_key(self, number: int) -> bytes:
+        """PKCS #8 DER."""
+
+@final
+class FleetRun:
+    """One process's share of a run, begun when it is made, on threads that never hold the interpreter.
+
+    `plan` is what `holdfast.fleet.plan.Plan.record` writes.
+    """
+    def __new__(cls, path: str, plan: dict[str, Any], *, issuer_key: bytes | None = None) -> FleetRun: ...
+    @property
+    def finished(self) -> bool: ...
+    def snapshot(self) -> dict[str, Any]:
+        """What was counted and measured, as of a tenth of a second ago; whole once the run has finished."""
+    def stop(self) -> None:
+        """Let all devices leave; the run has finished a few seconds later."""
+    def join(self) -> None:
+        """Wait for the end; raises what ended a thread before its time."""
+
+def fleet_kinds() -> list[tuple[str, str, str, str]]:
+    """Every way to misbehave: name, catalogue ids, what a hub should do about it, what it does."""
+
+def fleet_codes() -> list[str]:
+    """Every code with which making or running a fleet can fail."""

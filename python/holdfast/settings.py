@@ -7,6 +7,7 @@ value out of range is a `ConfigurationError` that names the file and the key; no
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -20,9 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LIMIT_MAX = 2**63 - 1
+WORKERS_COUNT_MAX = 256
 # RFC 1123 §2.1 host names; an address is allowed too, for closed networks without a name service.
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
 TENANT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return min(len(os.sched_getaffinity(0)), WORKERS_COUNT_MAX)
+    except AttributeError:  # not everywhere
+        return min(os.cpu_count() or 1, WORKERS_COUNT_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +53,8 @@ class Settings:
     """The hub's own TLS certificate with its chain, PEM."""
     private_key: Path = Path("tls.key")
     """Its key, PEM, readable by its owner alone."""
+    workers: int = field(default_factory=_cores)
+    """Processes that serve devices; as many as there are cores."""
     drain_seconds: int = 10
     """How long a stopping hub lets devices finish what is in hand."""
     lenient_issuance_proof: bool = False
@@ -59,6 +71,8 @@ class Settings:
             raise _bad("mqtt_host", self.mqtt_host, "an IPv4 or IPv6 address")
         if not 1 <= self.mqtt_port <= 65535:
             raise _bad("mqtt_port", self.mqtt_port, "1 to 65535")
+        if not 1 <= self.workers <= WORKERS_COUNT_MAX:
+            raise _bad("workers", self.workers, f"1 to {WORKERS_COUNT_MAX}")
         if not 0 <= self.drain_seconds <= 3600:
             raise _bad("drain_seconds", self.drain_seconds, "0 to 3600")
 
@@ -66,6 +80,11 @@ class Settings:
     def registry_file(self) -> Path:
         """The registry's database."""
         return self.state_dir / "registry.db"
+
+    @property
+    def inbox_file(self) -> Path:
+        """What is kept for devices: sessions, messages, wills."""
+        return self.state_dir / "inbox.db"
 
     @property
     def telemetry_dir(self) -> Path:
@@ -103,6 +122,7 @@ KINDS: Mapping[str, type] = {
     "mqtt_port": int,
     "certificate": Path,
     "private_key": Path,
+    "workers": int,
     "drain_seconds": int,
     "lenient_issuance_proof": bool,
     "limits": dict,

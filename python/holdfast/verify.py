@@ -66,6 +66,11 @@ class Policy:
     beside the complete list they build on, indirect lists where a certificate's distribution point names them."""
     revocation_depth: RevocationDepth = RevocationDepth.PATH
     """Whose status is asked."""
+    closed_keys: frozenset[str] = frozenset()
+    """SHA-256 (hexadecimal) of keys, as `SubjectPublicKeyInfo`, that may stand in no path: an anchor's, an
+    intermediate's or a device's, in whatever certificate. What `holdfast branch close` closes."""
+    closed_certificates: frozenset[str] = frozenset()
+    """SHA-256 (hexadecimal) of certificates that may stand in no path."""
     certificate_policies: tuple[str, ...] | None = None
     """Policies (dotted decimal) of which one must be valid along the whole path; `None` takes any or none."""
     require_explicit_policy: bool = False

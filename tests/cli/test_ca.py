@@ -66,7 +66,11 @@ def test_the_whole_way_of_a_ca(tmp_path: Path) -> None:
     assert complaint("enable", "company-x", "--etag", proven["etag"], status=6)["error"] == "etag_mismatch"
     assert answer("enable", "company-x")["state"] == "proven"
     assert answer("show", "company-x")["fingerprint"] == added["fingerprint"]
-    assert answer("delete", "company-x", "--yes") == {"name": "company-x", "state": "deleted"}
+    assert answer("delete", "company-x", "--yes") == {
+        "name": "company-x",
+        "state": "deleted",
+        "applied": "no hub runs here",
+    }
     assert answer("list") == []
 
 

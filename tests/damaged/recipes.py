@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..support import der, forge
 from ..support.der import explicit, implicit, sequence
@@ -883,6 +887,20 @@ def revocation(make: Recipes) -> None:
     lists("many-points", "65 distribution points", "too_many_distribution_points", LEAF, *fresh, chain=too_many)
 
 
+def closures(make: Recipes) -> None:
+    make.begin("Closures")
+    chain = honest()
+    who = ("the device", "Technician-Z", "Factory-Y", "the root")
+    for position, (one, encoded) in enumerate(zip(who, chain.encode(), strict=True)):
+        certificate = x509.load_der_x509_certificate(encoded)
+        spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        closed = frozenset({hashlib.sha256(spki).hexdigest()})
+        make.add(f"key-{position}", f"the key of {one} is closed", "key_closed", position, chain, closed_keys=closed)
+        closed = frozenset({hashlib.sha256(encoded).hexdigest()})
+        make.add(f"certificate-{position}", f"the certificate of {one} is closed", "certificate_closed", position,
+            chain, closed_certificates=closed)
+
+
 def servers(make: Recipes) -> None:
     host = "www.example.com"
     base = honest(SERVER_AUTH, san(dns(host))).change(LEAF, subject=name(host))
@@ -946,6 +964,7 @@ def all_cases() -> list[Case]:
         name_constraints,
         certificate_policies,
         revocation,
+        closures,
         servers,
     )
     for group in groups:

@@ -29,6 +29,9 @@ def raised(path: Path) -> Iterator[str]:
             first = node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value
+        # What the errors of one kind of file are called.
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Codes":
+            yield from (ast.literal_eval(keyword.value) for keyword in node.keywords)
 
 
 PYTHON_CODES = {code for path in sorted(PYTHON.rglob("*.py")) for code in raised(path)}
@@ -43,7 +46,15 @@ CODES = sorted(PYTHON_CODES | BOUND_CODES | set(connection_codes()) - set(codes(
 
 
 def test_codes_are_found() -> None:
-    assert {"key_mismatch", "file_exists", "unknown_ca", "naive_datetime", "identity_pinned"} <= set(CODES)
+    assert {
+        "inbox_full",
+        "registry_busy",
+        "key_mismatch",
+        "file_exists",
+        "unknown_ca",
+        "naive_datetime",
+        "identity_pinned",
+    } <= set(CODES)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 # Which of our crates each one may use (design §2: below, never above; session never calls engine).
 MAY_USE = {
-    "bindings": {"engine", "gate", "roster", "session", "stream", "x509"},
+    "bindings": {"engine", "fleet", "gate", "roster", "session", "stream", "x509"},
+    "fleet": {"session"},
     "gate": {"engine", "roster", "session", "x509"},
     "session": {"x509"},
     "engine": {"p256", "x509"},
@@ -24,13 +25,15 @@ MAY_USE = {
     "stream": set(),
     "x509": set(),
 }
-# Which crate alone may use each library outside of its tests.
+# Which crates alone may use each library outside of their tests. What plays the devices speaks TLS and signs for them.
 KEPT_BEHIND = {
     "pyo3": {"bindings"},
-    "rustls": {"session"},
-    "aws-lc-rs": {"engine", "session"},
+    "rustls": {"session", "fleet"},
+    "aws-lc-rs": {"engine", "session", "fleet"},
     "rayon": {"engine"},
     "rusqlite": {"stream"},
+    "mio": {"fleet"},
+    "socket2": {"fleet"},
 }
 # The files of a crate that alone name such a library.
 NAMED_IN = {
@@ -84,6 +87,14 @@ def test_nobody_asks_the_tls_library_who_the_peer_is() -> None:
     assert naming(r"peer_certificates\b", RUST) <= {"session/src/handshake.rs"}
 
 
+def test_fleet_has_one_file_for_each_library() -> None:
+    fleet = RUST / "fleet" / "src"
+    # Of its provider `tls` asks rustls, by the same name.
+    assert naming(r"^use aws_lc_rs\b", fleet) == {"fleet/src/crypto.rs"}
+    assert naming(r"\brustls\b", fleet) == {"fleet/src/tls.rs"}
+    assert all(re.match(r"fleet/src/(socket|worker)\b", name) for name in naming(r"\b(mio|socket2)::", fleet))
+
+
 @pytest.mark.parametrize("crate", CRATES)
 def test_a_crate_is_free_of_unsafe(crate: Path) -> None:
     lint = tomllib.loads((crate / "Cargo.toml").read_text())["lints"]
@@ -106,7 +117,9 @@ def test_every_use_of_unsafe_has_its_proof_and_there_are_few() -> None:
 @pytest.mark.parametrize("crate", CRATES)
 def test_the_clock_is_an_argument_below_bindings(crate: Path) -> None:
     if crate.name != "bindings":
-        assert naming(r"(SystemTime|Instant)::now", crate / "src") == set()
+        knowing = naming(r"(SystemTime|Instant)::now", crate / "src")
+        # Whoever measures others must look at the clock: fleet's loop does, and nothing else in it.
+        assert {name for name in knowing if not re.match(r"fleet/src/(run|worker)\b", name)} == set()
 
 
 @pytest.mark.parametrize("name", ["x509", "session", "gate"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast._holdfast import Device, Gate, TelemetryWriter
+from holdfast._holdfast import Device, Gate, InboxMessage, KeptWill, TelemetryWriter
 from holdfast.errors import ConfigurationError, HoldfastError, LocalProtocolError
 
 from ..support.pki import DER, Ca, serialization
@@ -54,10 +54,53 @@ def test_a_device_has_hashes(bad: str) -> None:
     assert Device("w", "A" * 64, "b" * 64).issuer_spki_sha256 == "a" * 64
 
 
+MESSAGE = {
+    "key": 1,
+    "packet_id": 1,
+    "redelivered": False,
+    "expires_at": None,
+    "system_properties": "{}",
+    "properties": '{"a":null,"b":"c"}',
+    "payload": b"",
+}
+WILL = {
+    "delay_seconds": 0,
+    "due_at": None,
+    "anchor": "a" * 64,
+    "not_after": 0,
+    "expires_in_seconds": None,
+    "system_properties": "{}",
+    "properties": "{}",
+    "payload": b"",
+}
+
+
+def test_a_message_has_a_packet_identifier_and_properties() -> None:
+    def message(**values: object) -> InboxMessage:
+        return InboxMessage(**{**MESSAGE, **values})  # type: ignore[arg-type]
+
+    assert (message().key, message(packet_id=65_535).key) == (1, 1)
+    assert code_of(lambda: message(packet_id=0), LocalProtocolError) == "bad_packet_id"
+    for bad in ("", "{", "[]", "null", '{"a":1}', '{"a":{}}'):
+        assert code_of(lambda bad=bad: message(properties=bad), LocalProtocolError) == "bad_properties"
+        assert code_of(lambda bad=bad: message(system_properties=bad), LocalProtocolError) == "bad_properties"
+
+
+def test_a_will_has_an_anchor_and_properties() -> None:
+    def will(**values: object) -> KeptWill:
+        return KeptWill(**{**WILL, **values})  # type: ignore[arg-type]
+
+    kept = will(due_at=7, expires_in_seconds=9, properties='{"a":null}', payload=b"bye")
+    assert (kept.anchor, kept.due_at, kept.expires_in_seconds) == ("a" * 64, 7, 9)
+    assert (kept.properties, kept.payload) == ('{"a":null}', b"bye")
+    assert code_of(lambda: will(anchor="a"), LocalProtocolError) == "bad_hash"
+    assert code_of(lambda: will(properties="[]"), LocalProtocolError) == "bad_properties"
+
+
 def test_calls_with_a_handle_of_nobody_do_nothing(telemetry: TelemetryWriter) -> None:
     empty = Gate(certificate_chain=[CA.der], private_key=KEY, limits={}, telemetry=telemetry)
     for handle in (0, 1, 2**63, 2**64 - 1):
         assert empty.receive(handle, b"x") == []
         assert empty.end_of_stream(handle) == empty.lost(handle) == empty.claimed(handle, None) == []
-    assert empty.stored() == empty.judged() == empty.tick() == empty.drain() == []
+    assert empty.stored() == empty.judged() == empty.tick() == empty.drain(1) == []
     assert (empty.connections, empty.sessions, sum(empty.batches)) == (0, 0, 0)

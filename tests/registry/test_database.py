@@ -17,9 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import insert, select
 
 from holdfast.errors import ConfigurationError, ConflictError, HoldfastError
-from holdfast.registry import database as database_module
 from holdfast.registry import open_registry
-from holdfast.registry.database import REVISION, Database
+from holdfast.registry.database import KIND, Database
 from holdfast.registry.schema import metadata, tenants
 
 from ..support.pki import NOW
@@ -50,8 +49,7 @@ def test_migrations_lead_to_the_schema(tmp_path: Path) -> None:
         ddl = database._connection.exec_driver_sql("SELECT sql FROM sqlite_schema WHERE type = 'table'").scalars().all()
     assert all("STRICT" in one for one in ddl if one and "alembic" not in one and "sqlite_" not in one)
     database.close()
-    scripts = ScriptDirectory(os.fspath(database_module.Path(database_module.__file__).parent / "migrations"))
-    assert scripts.get_heads() == [REVISION]
+    assert ScriptDirectory(os.fspath(KIND.migrations)).get_heads() == [KIND.revision]
 
 
 def test_the_pragmas_that_durability_rests_on(tmp_path: Path) -> None:
@@ -134,7 +132,7 @@ def test_another_process_is_noticed_and_waited_for(
     with registry.database.writing(at=AT + 1):
         pass
     assert registry.database.data_version() == seen, "one's own commits are no news"
-    monkeypatch.setattr(database_module, "LOCK_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("holdfast.database.LOCK_SECONDS_MAX", 0.1)
     other = opened(path)
     with other.writing(at=AT + 2):
         with pytest.raises(ConflictError) as busy, registry_of(path).writing(at=AT + 3):

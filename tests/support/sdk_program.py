@@ -1,7 +1,8 @@
 """A device program on the stock SDK, in a process of its own: does what it is told on stdin, answers on stdout.
 
 Each line of stdin is a JSON list, a call and its arguments: `["connect"]`, `["send", from, to]`, `["disconnect"]`,
-`["connected"]`. The answer is one line: `null`, a value, or `{"error": "CredentialError"}`.
+`["connected"]`, `["listen"]`, `["received", count]`. The answer is one line: `null`, a value, or
+`{"error": "CredentialError"}`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,43 @@ async def send(client: IoTHubDeviceClient, first: int, end: int) -> None:
         await client.send_message(message)
 
 
-async def answer(client: IoTHubDeviceClient, call: str, arguments: list[Any]) -> object:
+async def listen(client: IoTHubDeviceClient, received: list[dict[str, Any]]) -> None:
+    """Subscribe to messages for the device: they go to `received`. The SDK does that once in its life."""
+
+    def keep(message: Message) -> None:
+        received.append(
+            {
+                "payload": message.data.decode(),
+                "message_id": message.message_id,
+                "correlation_id": message.correlation_id,
+                "content_type": message.content_type,
+                "expires_at": message.expiry_time_utc,
+                "properties": message.custom_properties,
+            }
+        )
+
+    client.on_message_received = keep
+
+
+async def wait_for(received: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """What was received, once there are `count` of them, or after a long time."""
+    for _ in range(400):
+        if len(received) >= count:
+            break
+        await asyncio.sleep(0.05)
+    return received
+
+
+async def answer(client: IoTHubDeviceClient, call: str, arguments: list[Any], received: list[dict[str, Any]]) -> object:
     if call == "connected":
         return client.connected
+    if call == "received":
+        return await wait_for(received, *arguments)
     try:
         if call == "send":
             await send(client, *arguments)
+        elif call == "listen":
+            await listen(client, received)
         else:
             await getattr(client, call)()
     except Exception as error:  # noqa: BLE001 (the test wants to know which)
@@ -42,9 +74,10 @@ async def answer(client: IoTHubDeviceClient, call: str, arguments: list[Any]) ->
 async def main(arguments: dict[str, Any]) -> None:
     x509 = X509(arguments.pop("certificate"), arguments.pop("key"))
     client = IoTHubDeviceClient.create_from_x509_certificate(x509=x509, **arguments)
+    received: list[dict[str, Any]] = []
     while line := await asyncio.to_thread(sys.stdin.readline):
         call, *rest = json.loads(line)
-        sys.stdout.write(json.dumps(await answer(client, call, rest)) + "\n")
+        sys.stdout.write(json.dumps(await answer(client, call, rest, received)) + "\n")
         sys.stdout.flush()
     await client.shutdown()
 

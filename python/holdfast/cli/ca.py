@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import actor, now, read_input, read_settings, settings_options
+from holdfast.cli.options import actor, now, open_registry, read_input, read_settings, settings_options, wait_applied
 from holdfast.cli.output import emit_record, emit_table, json_option
 from holdfast.files import NewFiles, Readers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from holdfast.possession import Challenge
-    from holdfast.registry import Registry
     from holdfast.registry.cas import Ca
-    from holdfast.settings import Settings
 
 NAME = click.argument("name")
 ETAG = click.option("--etag", help="Only if the CA is still the one with this etag.")
@@ -45,7 +40,7 @@ def add(file: Path, name: str, *, as_json: bool, **given: Any) -> None:  # noqa:
     A file that is or hides a private key is refused, and nothing of it is kept.
     """
     upload = read_input(file)
-    with _registry(read_settings(**given), create=True) as registry:
+    with open_registry(read_settings(**given), create=True) as registry:
         added = registry.cas.add(name, upload, actor=actor(), at=now())
     emit_record(_record(added), as_json=as_json)
 
@@ -64,13 +59,13 @@ def challenge(name: str, out: Path | None, etag: str | None, *, as_json: bool, *
     """
     settings = read_settings(**given)
     if out is None:
-        with _registry(settings) as registry:
+        with open_registry(settings) as registry:
             click.echo(registry.cas.challenge(name, actor=actor(), at=now(), etag=etag).to_json(), nl=False)
         return
     # A challenge that could not be written must not have made the one before it void.
     with NewFiles(out.parent) as files:
         files.check_absent([out.name])
-        with _registry(settings) as registry:
+        with open_registry(settings) as registry:
             issued = registry.cas.challenge(name, actor=actor(), at=now(), etag=etag)
         files.add(out.name, issued.to_json().encode(), Readers.EVERYBODY)
     emit_record(_challenge_record(issued, out), as_json=as_json)
@@ -91,7 +86,7 @@ def prove(name: str, certificate: Path | None, signature: Path | None, *, as_jso
         raise click.UsageError(message)
     proof = read_proof(read_input(certificate or signature or Path("-")))
     settings = read_settings(**given)
-    with _registry(settings) as registry:
+    with open_registry(settings) as registry:
         proven = registry.cas.prove(
             name, proof, actor=actor(), at=now(), issuance_alone=settings.lenient_issuance_proof
         )
@@ -103,7 +98,7 @@ def prove(name: str, certificate: Path | None, signature: Path | None, *, as_jso
 @json_option
 def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List all CAs."""
-    with _registry(read_settings(**given)) as registry:
+    with open_registry(read_settings(**given)) as registry:
         records = [_record(one) for one in registry.cas.list()]
     emit_table(records, COLUMNS, as_json=as_json, empty="no CA is registered")
 
@@ -114,7 +109,7 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
 @json_option
 def show(name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Show one CA."""
-    with _registry(read_settings(**given)) as registry:
+    with open_registry(read_settings(**given)) as registry:
         emit_record(_record(registry.cas.find(name)), as_json=as_json)
 
 
@@ -124,9 +119,12 @@ def show(name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
 @settings_options
 @json_option
 def disable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
-    """Stop trusting NAME: its devices are let in no more, and those that are connected are cut off."""
-    with _registry(read_settings(**given)) as registry:
-        emit_record(_record(registry.cas.disable(name, actor=actor(), at=now(), etag=etag)), as_json=as_json)
+    """Stop trusting NAME: when this returns its devices are let in no more, and those that were are cut off."""
+    settings = read_settings(**given)
+    with open_registry(settings) as registry:
+        disabled = registry.cas.disable(name, actor=actor(), at=now(), etag=etag)
+        epoch = registry.cas.trust().epoch
+    emit_record(_record(disabled) | {"applied": wait_applied(settings, epoch)}, as_json=as_json)
 
 
 @ca.command()
@@ -136,7 +134,7 @@ def disable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None
 @json_option
 def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Trust NAME again; its proof still holds."""
-    with _registry(read_settings(**given)) as registry:
+    with open_registry(read_settings(**given)) as registry:
         emit_record(_record(registry.cas.enable(name, actor=actor(), at=now(), etag=etag)), as_json=as_json)
 
 
@@ -148,21 +146,14 @@ def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:
 @json_option
 def delete(name: str, etag: str | None, *, yes: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Forget NAME. To trust it again it must be added and proven anew."""
-    with _registry(read_settings(**given)) as registry:
+    settings = read_settings(**given)
+    with open_registry(settings) as registry:
         found = registry.cas.find(name)
         if found.proof is not None and not yes:
             click.confirm(f"CA '{name}' is {found.state.value}; delete it?", abort=True, err=True)
         registry.cas.delete(name, actor=actor(), at=now(), etag=etag or found.etag)
-    emit_record({"name": name, "state": "deleted"}, as_json=as_json)
-
-
-@contextmanager
-def _registry(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
-    from holdfast.registry import open_registry  # loads the database library: not for `--help`
-
-    path = settings.registry_file
-    with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=create) as registry:
-        yield registry
+        epoch = registry.cas.trust().epoch
+    emit_record({"name": name, "state": "deleted", "applied": wait_applied(settings, epoch)}, as_json=as_json)
 
 
 def _record(one: Ca) -> dict[str, object]:

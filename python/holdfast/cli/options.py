@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,9 @@ from holdfast.files import FILE_BYTES_MAX, read_file
 from holdfast.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from holdfast.registry import Registry
 
 SETTINGS_FILE = Path("holdfast.toml")
 
@@ -64,3 +67,26 @@ def read_input(path: Path) -> bytes:
         LimitExceededError: `file_too_large`.
     """
     return sys.stdin.buffer.read(FILE_BYTES_MAX + 1) if str(path) == "-" else read_file(path)
+
+
+@contextmanager
+def open_registry(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
+    """The registry that `settings` name, for the length of a block; see `Database.open`."""
+    from holdfast import registry  # loads the database library: not for `--help`
+
+    path = settings.registry_file
+    with registry.open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=create) as opened:
+        yield opened
+
+
+def wait_applied(settings: Settings, epoch: int) -> str:
+    """Wait until a running hub has applied `epoch`; answers by whom it was.
+
+    Raises:
+        UnreachableError: `not_acknowledged`.
+    """
+    if sys.platform == "win32":
+        return "no hub runs here"
+    from holdfast.hub.status import wait_applied as wait
+
+    return "by every worker" if wait(settings.state_dir, epoch) else "no hub runs here"

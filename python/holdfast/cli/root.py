@@ -15,9 +15,12 @@ from holdfast.errors import HoldfastError
 # noun → (module, what the help says). The modules are imported only when their noun is used: `--help` stays quick.
 NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
+    "branch": ("holdfast.cli.branch", "Shut out a signer and every device below it."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
     "cert": ("holdfast.cli.cert", "Look at certificates and judge chains."),
+    "device": ("holdfast.cli.device", "Look at devices, and send them messages."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
+    "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),
 }

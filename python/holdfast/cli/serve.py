@@ -18,12 +18,13 @@ from holdfast.errors import ConfigurationError
 @click.option("--mqtt-port", type=int, help="Port to listen on; stock SDKs know no other than 8883.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="The hub's own TLS certificate, PEM.")
 @click.option("--private-key", type=click.Path(path_type=Path), help="Its key, PEM, mode 0600.")
+@click.option("--workers", type=int, help="Processes that serve devices; as many as there are cores.")
 @click.option("--drain-seconds", type=int, help="How long a stopping hub lets devices finish.")
 def serve(**given: Any) -> None:  # noqa: ANN401 (click's options)
     """Run the hub in the foreground, until SIGTERM or Ctrl-C.
 
     The log goes to stderr, a JSON object a line where that is not a terminal. CAs may be added, proven and disabled
-    while the hub runs.
+    while the hub runs. SIGHUP makes it read certificate, key and limits again, for new connections.
     """
     settings = read_settings(**given)
     if sys.platform == "win32":
@@ -31,4 +32,4 @@ def serve(**given: Any) -> None:  # noqa: ANN401 (click's options)
     from holdfast.hub.log import configure
     from holdfast.hub.supervisor import serve as run
 
-    sys.exit(run(settings, configure()))
+    sys.exit(run(settings, configure(), again=lambda: read_settings(**given)))

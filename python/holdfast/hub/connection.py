@@ -51,14 +51,16 @@ class Connection(asyncio.BufferedProtocol):
         self._door.lost(self)
 
     def pause_writing(self) -> None:
-        """The peer does not read: whoever wants no answers is asked nothing."""
+        """The peer does not read: whoever wants no answers is asked nothing, and sent nothing but what answers."""
         self._held_by_peer = True
         self._hold()
+        self._door.writable(self, writable=False)
 
     def resume_writing(self) -> None:
         """The peer has read."""
         self._held_by_peer = False
         self._hold()
+        self._door.writable(self, writable=True)
 
     # ── of the door ────────────────────────────────────────────────────────────────────────────────────────────────
 

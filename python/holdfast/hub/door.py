@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from holdfast._holdfast import Request
+from holdfast._holdfast import InboxMessage, KeptSession, KeptWill, Request
 from holdfast.hub import messages
 from holdfast.hub.connection import Connection
+from holdfast.inbox.sessions import Session
+from holdfast.inbox.wills import Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -28,15 +30,21 @@ class Door:
         gate: Gate,
         *,
         write: Callable[[str], None],
-        claim: Callable[[list[messages.Claim]], None],
+        post: Callable[[messages.InboxWork], None],
+        claim: Callable[[list[list[bytes]], list[messages.Claim]], None],
+        admitted: Callable[[list[tuple[int, str]]], None],
     ) -> None:
         self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._gate = gate
         self._write = write
         self._claim = claim
+        self._post = post
+        self._admitted = admitted
         self._connections: dict[int, Connection] = {}
+        self._chains: list[list[bytes]] = []
         self._claims: list[messages.Claim] = []
         self._claims_waiting = 0
+        self._work: messages.InboxWork | None = None
         self._actions: Mapping[type[Request], Callable[[Any], None]] = {
             Request.Send: self._on_send,
             Request.Pause: lambda request: self._hold(request.handle, held=True),
@@ -44,7 +52,12 @@ class Door:
             Request.Finish: self._on_finish,
             Request.Close: self._on_close,
             Request.Tick: self._on_tick,
+            Request.Path: self._on_path,
             Request.Claim: self._on_claim,
+            Request.Keep: self._on_keep,
+            Request.KeepWill: self._on_keep_will,
+            Request.Fetch: self._on_fetch,
+            Request.Complete: lambda request: self._inbox_work().completed.append(request.message),
             Request.Log: self._on_log,
         }
 
@@ -77,11 +90,34 @@ class Door:
         if self._connections.pop(connection.handle, None):
             self._perform(self._gate.lost(connection.handle))
 
+    def writable(self, connection: Connection, *, writable: bool) -> None:
+        """The peer reads what it is sent, or does not."""
+        self._perform(self._gate.set_writable(connection.handle, writable))
+
     def claimed(self, answers: Iterable[tuple[int, str | None]]) -> None:
         """The registry has answered claims."""
         for handle, code in answers:
             self._claims_waiting -= 1
             self._perform(self._gate.claimed(handle, code))
+
+    def inbox_done(self, done: messages.InboxDone) -> None:
+        """The inbox has answered."""
+        for handle, code in done.kept:
+            self._perform(self._gate.kept(handle, code))
+        for delivery in done.deliveries:
+            found = [
+                InboxMessage(
+                    key=one.id,
+                    packet_id=one.packet_id,
+                    redelivered=one.redelivered,
+                    expires_at=one.expires_at,
+                    system_properties=one.system_properties,
+                    properties=one.properties,
+                    payload=one.payload,
+                )
+                for one in delivery.messages
+            ]
+            self._perform(self._gate.deliver_messages(delivery.handle, found, delivery.more))
 
     def stored(self) -> None:
         """The store has something to say."""
@@ -97,17 +133,61 @@ class Door:
 
     # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def replace_trust(self, epoch: int, anchors: Sequence[bytes], clock_floor: datetime) -> None:
-        """Trust these and nobody else."""
-        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor))
+    def replace_trust(
+        self,
+        epoch: int,
+        anchors: Sequence[bytes],
+        clock_floor: datetime,
+        closed_keys: Sequence[bytes],
+        closed_certificates: Sequence[bytes],
+    ) -> None:
+        """Trust these anchors and nobody else, and nobody who comes by what is closed."""
+        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor, closed_keys, closed_certificates))
+
+    def place(self, rows: Sequence[tuple[bool, int, str]]) -> None:
+        """Admissions of all workers (ours, connection, device) in the order that counts."""
+        self._perform(self._gate.fence(rows))
 
     def load_devices(self, devices: Sequence[Device]) -> None:
         """These devices are pinned so."""
         self._gate.load_devices(devices)
 
-    def drain(self) -> int:
-        """End what is idle; answers how many connections are left."""
-        self._perform(self._gate.drain())
+    def load_sessions(self, rows: Iterable[tuple[str, int | None, int | None, int | None]]) -> None:
+        """Know what is kept of devices' sessions."""
+        self._gate.load_sessions(
+            [
+                (device_id, KeptSession(inbox_qos=qos, expiry_seconds=expiry, ends_at=ends_at))
+                for device_id, qos, expiry, ends_at in rows
+            ]
+        )
+
+    def waiting(self, devices: Sequence[str]) -> None:
+        """Messages are kept for these devices."""
+        self._perform(self._gate.waiting(devices))
+
+    def inherit_wills(self, wills: Iterable[tuple[str, Will]]) -> None:
+        """Publish these when they are due."""
+        inherited = [
+            (
+                device_id,
+                KeptWill(
+                    delay_seconds=will.delay_seconds,
+                    due_at=will.due_at,
+                    anchor=will.anchor.hex(),
+                    not_after=will.not_after,
+                    expires_in_seconds=will.expires_in_seconds,
+                    system_properties=will.system_properties,
+                    properties=will.properties,
+                    payload=will.payload,
+                ),
+            )
+            for device_id, will in wills
+        ]
+        self._perform(self._gate.inherit_wills(inherited))
+
+    def drain(self, count_max: int) -> int:
+        """End what is idle, so many at the most; answers how many connections are left."""
+        self._perform(self._gate.drain(count_max))
         return self._gate.connections
 
     def abort(self) -> None:
@@ -115,6 +195,12 @@ class Door:
         for connection in list(self._connections.values()):
             connection.abort()
         self._write_lines()
+
+    def flush(self) -> None:
+        """Send what waits to be sent to the inbox."""
+        work, self._work = self._work, None
+        if work is not None:
+            self._post(work)
 
     # ── what the gate asks for ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,29 +224,74 @@ class Door:
         if connection := self._connections.pop(request.handle, None):
             connection.close()
 
+    def _on_path(self, request: Request.Path) -> None:
+        self._claim_soon()
+        self._chains.append(request.chain)
+
     def _on_claim(self, request: Request.Claim) -> None:
         if self._claims_waiting >= CLAIMS_WAITING_MAX:
             self._perform(self._gate.claimed(request.handle, "registry_unavailable"))
             return
         self._claims_waiting += 1
-        if not self._claims:
-            # All that this turn of the loop brings goes to the registry together, and is committed together.
-            asyncio.get_running_loop().call_soon(self._send_claims)
+        self._claim_soon()
         self._claims.append(
             messages.Claim(
                 handle=request.handle,
                 device_id=request.device.device_id,
                 issuer_spki_sha256=bytes.fromhex(request.device.issuer_spki_sha256),
                 leaf_spki_sha256=bytes.fromhex(request.device.leaf_spki_sha256),
-                path=bytes.fromhex("".join(request.path_fingerprints)),
-                anchor=bytes.fromhex(request.anchor_fingerprint),
+                fingerprint=request.fingerprint,
+                path=request.path,
                 rekeyed=request.rekeyed,
             )
         )
 
+    def _claim_soon(self) -> None:
+        if not self._claims and not self._chains:
+            # All that this turn of the loop brings goes to the registry together, and is committed together.
+            asyncio.get_running_loop().call_soon(self._send_claims)
+
     def _send_claims(self) -> None:
+        chains, self._chains = self._chains, []
         claims, self._claims = self._claims, []
-        self._claim(claims)
+        self._claim(chains, claims)
+
+    def _inbox_work(self) -> messages.InboxWork:
+        """All that this turn of the loop wants of the inbox goes there together, and is committed together."""
+        if self._work is None:
+            self._work = messages.InboxWork(sessions=[], wills=[], completed=[], fetches=[])
+            asyncio.get_running_loop().call_soon(self.flush)
+        return self._work
+
+    def _on_keep(self, request: Request.Keep) -> None:
+        kept = request.session
+        session = kept and Session(inbox_qos=kept.inbox_qos, expiry_seconds=kept.expiry_seconds, ends_at=kept.ends_at)
+        self._inbox_work().sessions.append((request.handle, request.device_id, session))
+
+    def _on_keep_will(self, request: Request.KeepWill) -> None:
+        kept = request.will
+        will = kept and Will(
+            delay_seconds=kept.delay_seconds,
+            due_at=kept.due_at,
+            anchor=bytes.fromhex(kept.anchor),
+            not_after=kept.not_after,
+            expires_in_seconds=kept.expires_in_seconds,
+            system_properties=kept.system_properties,
+            properties=kept.properties,
+            payload=kept.payload,
+        )
+        self._inbox_work().wills.append((request.device_id, will))
+
+    def _on_fetch(self, request: Request.Fetch) -> None:
+        self._inbox_work().fetches.append(
+            messages.Fetch(
+                handle=request.handle,
+                device_id=request.device_id,
+                after=request.after,
+                count_max=request.count_max,
+                bytes_max=request.bytes_max,
+            )
+        )
 
     def _on_tick(self, request: Request.Tick) -> None:
         asyncio.get_running_loop().call_later(request.after_ms / 1000, self.tick)
@@ -171,3 +302,6 @@ class Door:
 
     def _write_lines(self) -> None:
         self._write(self._gate.take_lines())
+        # Whoever is admitted has a line.
+        if admitted := self._gate.take_admissions():
+            self._admitted(admitted)

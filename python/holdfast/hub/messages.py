@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import msgspec
 
+# msgspec reads the annotations of the fields below when a decoder is made.
+from holdfast.inbox.messages import Message as InboxMessage  # noqa: TC001
+from holdfast.inbox.sessions import Session  # noqa: TC001
+from holdfast.inbox.wills import Will  # noqa: TC001
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -30,6 +35,8 @@ class Start(Message):
     """The first message: what the worker is."""
 
     number: int
+    workers: int
+    """How many there are; with others beside it, a worker says whom it admits."""
     certificate_chain: list[bytes]
     private_key: bytes
     limits: dict[str, int]
@@ -44,13 +51,53 @@ class Trust(Message):
 
     epoch: int
     anchors: list[bytes]
+    closed_keys: list[bytes]
+    closed_certificates: list[bytes]
     clock_floor: int
+
+
+class Lease(Message):
+    """What the registry says is known, as of now: people may be admitted for another while (trust.md §5.2)."""
 
 
 class Pins(Message):
     """Devices that came or changed: id, issuer's key hash, own key hash."""
 
     rows: list[tuple[str, bytes, bytes]]
+
+
+class Sessions(Message):
+    """What is kept of devices' sessions: id, QoS of the subscription to the inbox, expiry in seconds, end."""
+
+    rows: list[tuple[str, int | None, int | None, int | None]]
+
+
+class Waiting(Message):
+    """Messages are kept for these devices that nobody has asked for."""
+
+    devices: list[str]
+
+
+class Wills(Message):
+    """Wills of devices whose connections ended with the worker that had them: publish them when they are due."""
+
+    rows: list[tuple[str, Will]]
+
+
+class Delivery(msgspec.Struct, kw_only=True, array_like=True):
+    """The answer to a `Fetch`."""
+
+    handle: int
+    messages: list[InboxMessage]
+    more: bool
+
+
+class InboxDone(Message):
+    """What became of an `InboxWork`, all of it durable."""
+
+    kept: list[tuple[int, str | None]]
+    """Connections that waited for their session to be kept: `None`, or why it is not."""
+    deliveries: list[Delivery]
 
 
 class Serve(Message):
@@ -67,6 +114,29 @@ class Drain(Message):
     """Admit nobody any more; end when all are gone or the time is up."""
 
 
+class Reload(Message):
+    """Show and apply these to new connections."""
+
+    certificate_chain: list[bytes]
+    private_key: bytes
+    limits: dict[str, int]
+    drain_seconds: int
+
+
+class Placed(Message):
+    """Admissions of all workers, in the order that counts: worker, connection, device."""
+
+    rows: list[tuple[int, int, str]]
+
+
+class IsLive(Message):
+    """Whether a device is live with another key than `leaf_spki_sha256`: somebody wants to replace its key."""
+
+    question: int
+    device_id: str
+    leaf_spki_sha256: bytes
+
+
 # ── from a worker ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -81,8 +151,8 @@ class Claim(msgspec.Struct, kw_only=True, array_like=True):
     device_id: str
     issuer_spki_sha256: bytes
     leaf_spki_sha256: bytes
+    fingerprint: bytes
     path: bytes
-    anchor: bytes
     rekeyed: bool
 
 
@@ -90,7 +160,43 @@ class Claims(Message):
     """What the connections of one turn of the loop want claimed, judged under `epoch`."""
 
     epoch: int
+    chains: list[list[bytes]]
+    """Paths that this worker has come by for the first time: CA certificates, the device's issuer first."""
     claims: list[Claim]
+
+
+class Fetch(msgspec.Struct, kw_only=True, array_like=True):
+    """A device takes messages: so many at the most, of so many bytes, behind this one."""
+
+    handle: int
+    device_id: str
+    after: int
+    count_max: int
+    bytes_max: int
+
+
+class InboxWork(Message):
+    """What the connections of one turn of the loop want of the inbox, in this order."""
+
+    sessions: list[tuple[int, str, Session | None]]
+    """The connection that waits (0: none does), the device, what is to be kept of its session."""
+    wills: list[tuple[str, Will | None]]
+    completed: list[int]
+    """Messages that are done with."""
+    fetches: list[Fetch]
+
+
+class Admitted(Message):
+    """Whom one turn of the loop has let in: connection, device."""
+
+    rows: list[tuple[int, str]]
+
+
+class Live(Message):
+    """The answer to `IsLive`."""
+
+    question: int
+    live: bool
 
 
 class TrustApplied(Message):
@@ -99,8 +205,23 @@ class TrustApplied(Message):
     epoch: int
 
 
-FromSupervisor = Start | Trust | Pins | Serve | Claimed | Drain
-FromWorker = Ready | Claims | TrustApplied
+FromSupervisor = (
+    Start
+    | Trust
+    | Lease
+    | Pins
+    | Sessions
+    | Waiting
+    | Wills
+    | Serve
+    | Claimed
+    | Placed
+    | IsLive
+    | InboxDone
+    | Reload
+    | Drain
+)
+FromWorker = Ready | Claims | Admitted | Live | InboxWork | TrustApplied
 
 from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
 from_worker = msgspec.msgpack.Decoder(FromWorker)
@@ -121,6 +242,7 @@ class Channel(asyncio.Protocol, Generic[M]):
         self._lost = lost
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
+        self._ended = asyncio.Event()
 
     async def open(self, end: socket.socket) -> None:
         """Carry messages over `end`, the channel's own from here on. `receive` may be called before this returns."""
@@ -136,6 +258,10 @@ class Channel(asyncio.Protocol, Generic[M]):
         """Send what is queued, then hang up."""
         if self._transport is not None:
             self._transport.close()
+
+    async def wait_closed(self) -> None:
+        """Wait until nothing more comes, and nothing is left to be sent."""
+        await self._ended.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of the loop."""
@@ -158,4 +284,5 @@ class Channel(asyncio.Protocol, Generic[M]):
     def connection_lost(self, error: Exception | None) -> None:
         """Of the loop."""
         self._transport = None
+        self._ended.set()
         self._lost()

@@ -50,9 +50,9 @@ class WorkerProcess:
         self._channel.send(message)
 
     async def wait(self) -> int:
-        """Wait until it has ended; answers its exit status (negative: the signal that ended it)."""
+        """Wait until it has ended and all that it said was heard; answers its exit status (negative: the signal)."""
         status = await self._process.wait()
-        self._channel.close()
+        await self._channel.wait_closed()
         return status
 
     def kill(self) -> None:

@@ -7,44 +7,52 @@ the registry (`holdfast ca …`) is noticed by looking at its data version a few
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import resource
 import signal
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from holdfast._holdfast import Gate
-from holdfast.errors import ConfigurationError, ConflictError, HoldfastError
-from holdfast.hub import messages
+from holdfast.errors import HoldfastError
+from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
 from holdfast.hub.listeners import open_listeners
 from holdfast.hub.log import report_unhandled
+from holdfast.hub.post import Post
 from holdfast.hub.process import WorkerProcess
+from holdfast.hub.rekeys import Rekeys
+from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
+from holdfast.registry.closures import Kind
 from holdfast.registry.devices import Claim, Pin
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
     from holdfast.hub.identity import Identity
+    from holdfast.inbox import Inbox
     from holdfast.registry import Registry
     from holdfast.registry.cas import Trust
     from holdfast.settings import Settings
 
-WORKERS_COUNT = 1
-LISTENERS_COUNT = 1
 POLL_SECONDS = 0.2
 CLOCK_FLOOR_SECONDS = 60.0
-"""How often the passing of time is made durable: what a clock that was turned back while the hub was down can hide."""
+"""How often what has ended is forgotten, and the passing of time is made durable: what a clock that was turned back
+while the hub was down can hide."""
 LEASE_SECONDS = 5.0
 """How long a hub goes on that cannot read what its operators decide (trust.md §5.2)."""
+LEASE_RENEWED_SECONDS = 1.0
+APPLY_SECONDS_MAX = 1.0
+"""How long a worker may take to apply trust before it is killed (trust.md §5.2)."""
+RELOADED = {"certificate", "private_key", "limits", "drain_seconds"}
+"""Settings that a running hub takes over; the others need another start."""
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""
@@ -52,8 +60,8 @@ DESCRIPTORS_KEPT = 500
 """Descriptors of a worker that connections cannot have."""
 
 
-def serve(settings: Settings, log: FilteringBoundLogger) -> int:
-    """Run the hub until SIGTERM or SIGINT; answers the exit status.
+def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], Settings]) -> int:
+    """Run the hub until SIGTERM or SIGINT; answers the exit status. `again` reads the settings anew, for SIGHUP.
 
     Everything that can be wrong is looked for before anything is changed.
 
@@ -65,15 +73,19 @@ def serve(settings: Settings, log: FilteringBoundLogger) -> int:
     identity = read_identity(settings.certificate, settings.private_key)
     limits = _limits(settings, identity)
     with ExitStack() as stack:
-        listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, LISTENERS_COUNT)
+        listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, settings.workers)
         for listener in listeners:
             stack.enter_context(listener)
-        stack.enter_context(_locked(settings.state_dir))
+        stack.enter_context(status.locked(settings.state_dir))
         registry = stack.enter_context(
             open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
         )
+        inbox = stack.enter_context(
+            open_inbox(settings.inbox_file, hub=settings.hub, tenant=settings.tenant, create=True)
+        )
         settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
-        supervisor = Supervisor(settings, identity, limits, listeners, registry, log)
+        (settings.state_dir / status.FILE).unlink(missing_ok=True)
+        supervisor = Supervisor(settings, identity, limits, listeners, registry, inbox, log, again)
         return asyncio.run(supervisor.run())
 
 
@@ -87,7 +99,9 @@ class Supervisor:
         limits: dict[str, int],
         listeners: Sequence[socket.socket],
         registry: Registry,
+        inbox: Inbox,
         log: FilteringBoundLogger,
+        again: Callable[[], Settings],
     ) -> None:
         self._settings = settings
         self._identity = identity
@@ -95,10 +109,21 @@ class Supervisor:
         self._listeners = listeners
         self._registry = registry
         self._log = log
+        self._again = again
         self._trust = registry.cas.trust()
         self._act = 0
         self._workers: dict[int, WorkerProcess] = {}
-        self._claims: list[tuple[int, messages.Claims]] = []
+        self._post = Post(
+            inbox, log, tell=self._tell, workers=self._workers.keys, clock=lambda: int(_now().timestamp())
+        )
+        self._applied: dict[int, int] = {}
+        """The epoch that each worker has applied last."""
+        self._ready: set[int] = set()
+        self._claims: list[tuple[int, messages.Claim, int]] = []
+        """Worker, claim, the epoch that it was judged under."""
+        self._chains: list[list[bytes]] = []
+        self._rekeys = Rekeys(self._tell)
+        self._placed: list[tuple[int, int, str]] = []
         self._stopping = asyncio.Event()
         self._status = 0
 
@@ -108,10 +133,12 @@ class Supervisor:
         report_unhandled(self._log)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         if self._identity.not_after < _now():
             self._log.warning("hub_certificate_expired", not_after=self._identity.not_after.isoformat())
+        self._post.disconnect(None)
         watches = [loop.create_task(self._watch_registry()), loop.create_task(self._keep_clock())]
-        workers = [loop.create_task(self._keep_worker(number)) for number in range(WORKERS_COUNT)]
+        workers = [loop.create_task(self._keep_worker(number)) for number in range(self._settings.workers)]
         for task in (*watches, *workers):
             task.add_done_callback(self._on_task_done)
         await self._stopping.wait()
@@ -135,11 +162,17 @@ class Supervisor:
         pause = 0.0
         while not self._stopping.is_set():
             began = time.monotonic()
-            worker = await WorkerProcess.start(self._listeners, lambda message: self._receive(number, message))
+            listeners = [self._listeners[number]]
+            worker = await WorkerProcess.start(listeners, lambda message: self._receive(number, message))
             self._workers[number] = worker
             self._introduce(number, worker)
             status = await worker.wait()
             del self._workers[number]
+            self._post.disconnect(number)
+            self._applied.pop(number, None)
+            self._ready.discard(number)
+            self._rekeys.gone(number)
+            self._publish()
             if self._stopping.is_set():
                 return
             # At once after a long life; a worker that cannot live is tried again ever more slowly.
@@ -162,12 +195,13 @@ class Supervisor:
         worker.send(
             messages.Start(
                 number=number,
+                workers=self._settings.workers,
                 certificate_chain=list(self._identity.certificate_chain),
                 private_key=self._identity.private_key,
                 limits=self._limits,
                 telemetry_file=str(self._settings.telemetry_dir / f"worker-{number}.db"),
                 drain_seconds=self._settings.drain_seconds,
-                listeners=[listener.fileno() for listener in self._listeners],
+                listeners=[self._listeners[number].fileno()],
             )
         )
         worker.send(_trust_message(self._trust))
@@ -175,41 +209,91 @@ class Supervisor:
             worker.send(_pins_message(pins))
             # What others have not been told yet, they will be; a worker that is alone knows all.
             self._act = act if len(self._workers) == 1 else self._act
+        self._post.introduce(number)
         worker.send(messages.Serve())
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
         match message:
             case messages.Ready():
                 settings = self._settings
+                self._ready.add(number)
+                self._publish()
                 self._log.info(
                     "serving", worker=number, pid=self._workers[number].pid, hub=settings.hub, port=settings.mqtt_port
                 )
             case messages.Claims():
-                if not self._claims:
-                    # Whatever the workers say in this turn of the loop is committed together.
-                    asyncio.get_running_loop().call_soon(self._commit_claims)
-                self._claims.append((number, message))
+                self._commit_soon()
+                self._chains += message.chains
+                for claim in message.claims:
+                    self._hear_claim(number, claim, message.epoch)
+            case messages.InboxWork():
+                self._post.work(number, message)
+            case messages.Admitted():
+                self._place(number, message)
+            case messages.Live():
+                self._rekeys.answered(number, message)
             case messages.TrustApplied():
                 self._log.info("trust_applied", worker=number, epoch=message.epoch)
+                self._applied[number] = message.epoch
+                self._publish()
+
+    def _tell(self, number: int, message: messages.Message) -> None:
+        if worker := self._workers.get(number):
+            worker.send(message)
+
+    # ── whom the workers let in ────────────────────────────────────────────────────────────────────────────────────
+
+    def _place(self, number: int, message: messages.Admitted) -> None:
+        """Put admissions of this turn of the loop into one order, and tell it to everybody."""
+        if not self._placed:
+            asyncio.get_running_loop().call_soon(self._spread_placed)
+        self._placed += ((number, *row) for row in message.rows)
+
+    def _spread_placed(self) -> None:
+        placed, self._placed = self._placed, []
+        for worker in self._workers.values():
+            worker.send(messages.Placed(rows=placed))
+
+    def _commit_soon(self) -> None:
+        if not self._claims and not self._chains:
+            # Whatever the workers say in this turn of the loop is committed together.
+            asyncio.get_running_loop().call_soon(self._commit_claims)
+
+    def _hear_claim(self, number: int, claim: messages.Claim, epoch: int) -> None:
+        def decide(code: str | None) -> None:
+            if code is None:
+                self._commit_soon()
+                self._claims.append((number, claim, epoch))
+            else:
+                self._tell(number, messages.Claimed(answers=[(claim.handle, code)]))
+
+        if claim.rekeyed and len(self._workers) > 1:
+            self._rekeys.hold(claim, self._workers.keys() - {number}, decide)
+        else:
+            self._claims.append((number, claim, epoch))
 
     def _commit_claims(self) -> None:
         """Commit what waits, and answer whoever asked."""
         waiting, self._claims = self._claims, []
-        claims = [_claim(claim, message.epoch) for _, message in waiting for claim in message.claims]
-        codes = iter(self._commit(claims))
-        for number, message in waiting:
-            answers = [(claim.handle, next(codes)) for claim in message.claims]
-            if worker := self._workers.get(number):
-                worker.send(messages.Claimed(answers=answers))
+        if not waiting and not self._chains:
+            return
+        codes = self._commit([_claim(claim, epoch) for _, claim, epoch in waiting])
+        answers: dict[int, list[tuple[int, str | None]]] = {}
+        for (number, claim, _), code in zip(waiting, codes, strict=True):
+            answers.setdefault(number, []).append((claim.handle, code))
+        for number, own in answers.items():
+            self._tell(number, messages.Claimed(answers=own))
         self._spread_pins()
 
     def _commit(self, claims: list[Claim]) -> list[str | None]:
         """All claims in one transaction. When it fails nobody is let in, and each may try again."""
         try:
-            return self._registry.devices.claim(claims, at=_now())
+            codes = self._registry.devices.claim(claims, at=_now(), chains=self._chains)
         except HoldfastError as error:
             self._log.error("claims_failed", code=error.code, reason=error.message)
             return ["registry_unavailable"] * len(claims)
+        self._chains = []
+        return codes
 
     # ── registry ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -219,7 +303,7 @@ class Supervisor:
         Raises:
             HoldfastError: the registry cannot be read for longer than `LEASE_SECONDS`: what it says is not known.
         """
-        seen, read_at = 0, time.monotonic()
+        seen, read_at, leased_at = 0, time.monotonic(), 0.0
         while True:
             try:
                 version = self._registry.database.data_version()
@@ -227,10 +311,15 @@ class Supervisor:
                     self._spread_trust()
                     self._spread_pins()
                 seen, read_at = version, time.monotonic()
+                if read_at - leased_at >= LEASE_RENEWED_SECONDS:
+                    leased_at = read_at
+                    for worker in self._workers.values():
+                        worker.send(messages.Lease())
             except HoldfastError as error:
                 self._log.error("registry_unreadable", code=error.code, reason=error.message)
                 if time.monotonic() - read_at > LEASE_SECONDS:
                     raise
+            self._post.look()
             await asyncio.sleep(POLL_SECONDS)
 
     async def _keep_clock(self) -> None:
@@ -239,15 +328,58 @@ class Supervisor:
             await asyncio.sleep(CLOCK_FLOOR_SECONDS)
             with suppress(HoldfastError), self._registry.database.writing(at=int(_now().timestamp())):
                 pass
+            self._post.purge()
 
     def _spread_trust(self) -> None:
         trust = self._registry.cas.trust()
-        if (trust.epoch, trust.anchors) == (self._trust.epoch, self._trust.anchors):
+        if trust == replace(self._trust, clock_floor=trust.clock_floor):
             return
         self._trust = trust
-        self._log.info("trust_changed", epoch=trust.epoch, anchors=len(trust.anchors))
+        closed = {f"closed_{kind}s": len(hashes) for kind, hashes in trust.closed.items()}
+        self._log.info("trust_changed", epoch=trust.epoch, anchors=len(trust.anchors), **closed)
         for worker in self._workers.values():
             worker.send(_trust_message(trust))
+        asyncio.get_running_loop().call_later(APPLY_SECONDS_MAX, self._end_silent, trust.epoch)
+
+    def _end_silent(self, epoch: int) -> None:
+        """A worker that has not applied `epoch` by now might still let somebody in whom nobody trusts."""
+        for number, applied in self._applied.items():
+            # One that starts has everything to read first, and nobody to let in yet.
+            if applied < epoch and number in self._ready and (worker := self._workers.get(number)):
+                self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
+                worker.kill()
+
+    def _publish(self) -> None:
+        """Say which epoch every worker has applied; one that starts reads it before it serves."""
+        epoch = min(self._applied.values(), default=self._trust.epoch)
+        workers = {number: worker.pid for number, worker in self._workers.items()}
+        with suppress(OSError):  # whoever waits for it is told that it did not come
+            status.write(self._settings.state_dir, epoch=epoch, workers=workers)
+
+    def _reload(self) -> None:
+        """Take over what the settings say now, for new connections; if they cannot be, nothing changes."""
+        try:
+            settings = self._again()
+            identity = read_identity(settings.certificate, settings.private_key)
+            limits = _limits(settings, identity)
+        except HoldfastError as error:
+            self._log.error("reload_failed", code=error.code, reason=error.message)
+            return
+        changed = {
+            one.name for one in fields(settings) if getattr(settings, one.name) != getattr(self._settings, one.name)
+        }
+        self._identity, self._limits = identity, limits
+        self._settings = replace(self._settings, **{name: getattr(settings, name) for name in RELOADED})
+        for worker in self._workers.values():
+            worker.send(
+                messages.Reload(
+                    certificate_chain=list(identity.certificate_chain),
+                    private_key=identity.private_key,
+                    limits=limits,
+                    drain_seconds=settings.drain_seconds,
+                )
+            )
+        self._log.info("reloaded", changed=sorted(changed & RELOADED), needs_restart=sorted(changed - RELOADED))
 
     def _spread_pins(self) -> None:
         for act, pins in self._registry.devices.changed_since(self._act):
@@ -269,40 +401,23 @@ def _limits(settings: Settings, identity: Identity) -> dict[str, int]:
     return limits | {"connections_count_max": min(limits["connections_count_max"], room)}
 
 
-@contextmanager
-def _locked(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory, making it where it is missing.
-
-    Raises:
-        ConflictError: `already_running`.
-        ConfigurationError: `state_dir_unusable`.
-    """
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        message = f"cannot use {state_dir}: {error.strerror or error}"
-        raise ConfigurationError("state_dir_unusable", message) from error
-    with os.fdopen(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConflictError("already_running", f"another hub runs in {state_dir}") from error
-        yield
-
-
 def _claim(claim: messages.Claim, epoch: int) -> Claim:
     pin = Pin(
         device_id=claim.device_id,
         issuer_spki_sha256=claim.issuer_spki_sha256,
         leaf_spki_sha256=claim.leaf_spki_sha256,
     )
-    return Claim(pin=pin, path=claim.path, anchor=claim.anchor, epoch=epoch, rekeyed=claim.rekeyed)
+    return Claim(pin=pin, fingerprint=claim.fingerprint, path=claim.path, epoch=epoch, rekeyed=claim.rekeyed)
 
 
 def _trust_message(trust: Trust) -> messages.Trust:
-    floor = int(trust.clock_floor.timestamp())
-    return messages.Trust(epoch=trust.epoch, anchors=list(trust.anchors), clock_floor=floor)
+    return messages.Trust(
+        epoch=trust.epoch,
+        anchors=list(trust.anchors),
+        closed_keys=list(trust.closed[Kind.KEY]),
+        closed_certificates=list(trust.closed[Kind.CERTIFICATE]),
+        clock_floor=int(trust.clock_floor.timestamp()),
+    )
 
 
 def _pins_message(pins: Sequence[Pin]) -> messages.Pins:

@@ -7,6 +7,7 @@ channel does: without a supervisor nobody can be claimed, and nobody would say w
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 import sys
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 0.1
 DRAIN_POLL_SECONDS = 0.05
+DRAIN_SHARE = 0.8
+"""Of the time there is to drain, what sessions are ended in, evenly: whoever comes back elsewhere comes one by one."""
+DRAINED_PER_SECOND_MIN = 500
+"""So few at a time are no storm."""
 
 
 class Worker:
@@ -58,7 +63,11 @@ class Worker:
             limits=start.limits,
             telemetry=self._store,
         )
-        self._door = Door(gate, write=lines_to(log), claim=self._claim)
+        self._number = start.number
+        self._gate = gate
+        if start.workers > 1:
+            gate.share_identities()
+        self._door = Door(gate, write=lines_to(log), claim=self._claim, admitted=self._on_admitted, post=send)
         self._loop.add_reader(self._store.fileno(), self._on_stored)
         self._loop.add_reader(gate.judged_fileno(), self._door.judged)
         self._tick()
@@ -66,26 +75,64 @@ class Worker:
     def receive(self, message: messages.FromSupervisor) -> None:
         """Do what the supervisor says."""
         match message:
-            case messages.Trust():
-                floor = datetime.fromtimestamp(message.clock_floor, UTC)
-                self._door.replace_trust(message.epoch, message.anchors, floor)
-                self._epoch = message.epoch
-                self._send(messages.TrustApplied(epoch=message.epoch))
-            case messages.Pins():
-                self._door.load_devices([Device(name, issuer.hex(), leaf.hex()) for name, issuer, leaf in message.rows])
-            case messages.Claimed():
-                self._door.claimed(message.answers)
             case messages.Serve():
                 self._task = self._loop.create_task(self._serve())
+            case messages.Reload():
+                self._reload(message)
             case messages.Drain():
                 self._task = self._loop.create_task(self._drain())
             case messages.Start():
                 self._fail("started_twice", "a second Start")
+            case messages.Sessions() | messages.Waiting() | messages.Wills() | messages.InboxDone():
+                self._receive_inbox(message)
+            case _:
+                self._learn(message)
+
+    def _receive_inbox(
+        self, message: messages.Sessions | messages.Waiting | messages.Wills | messages.InboxDone
+    ) -> None:
+        match message:
+            case messages.Sessions():
+                self._door.load_sessions(message.rows)
+            case messages.Waiting():
+                self._door.waiting(message.devices)
+            case messages.Wills():
+                self._door.inherit_wills(message.rows)
+            case messages.InboxDone():
+                self._door.inbox_done(message)
+
+    def _learn(
+        self,
+        message: messages.Trust | messages.Lease | messages.Pins | messages.Claimed | messages.Placed | messages.IsLive,
+    ) -> None:
+        """Know what the registry and the other workers say."""
+        match message:
+            case messages.Trust():
+                floor = datetime.fromtimestamp(message.clock_floor, UTC)
+                self._door.replace_trust(
+                    message.epoch, message.anchors, floor, message.closed_keys, message.closed_certificates
+                )
+                self._epoch = message.epoch
+                self._send(messages.TrustApplied(epoch=message.epoch))
+            case messages.Lease():
+                self._gate.renew_lease()
+            case messages.Pins():
+                self._door.load_devices([Device(name, issuer.hex(), leaf.hex()) for name, issuer, leaf in message.rows])
+            case messages.Claimed():
+                self._door.claimed(message.answers)
+            case messages.Placed():
+                rows = [(worker == self._number, handle, device) for worker, handle, device in message.rows]
+                self._door.place(rows)
+            case messages.IsLive():
+                device = Device(message.device_id, "00" * 32, message.leaf_spki_sha256.hex())
+                self._send(messages.Live(question=message.question, live=self._gate.is_live_with_other_key(device)))
 
     def close(self) -> None:
-        """Store what is queued; nothing is acknowledged any more."""
+        """Store what is queued, and say of which wills that was the last; nothing is acknowledged any more."""
         self._loop.remove_reader(self._store.fileno())
         self._store.close()
+        self._door.stored()
+        self._door.flush()
 
     async def _serve(self) -> None:
         for listener in self._listeners:
@@ -98,14 +145,26 @@ class Worker:
         """Accept nobody, let what is in hand be finished, then let go."""
         for server in self._servers:
             server.close()
-        deadline = self._loop.time() + self._drain_seconds
-        while self._door.drain() and self._loop.time() < deadline:  # noqa: ASYNC110 (each turn ends what has become idle)
+        began = self._loop.time()
+        rate = max(self._gate.sessions / max(DRAIN_SHARE * self._drain_seconds, 1), DRAINED_PER_SECOND_MIN)
+        at_once = math.ceil(rate * DRAIN_POLL_SECONDS)
+        while self._door.drain(at_once) and self._loop.time() - began < self._drain_seconds:  # noqa: ASYNC110 (in turns)
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         self._door.abort()
         self._end(0)
 
-    def _claim(self, claims: list[messages.Claim]) -> None:
-        self._send(messages.Claims(epoch=self._epoch, claims=claims))
+    def _reload(self, message: messages.Reload) -> None:
+        self._drain_seconds = message.drain_seconds
+        # The supervisor has checked them.
+        self._gate.reconfigure(
+            certificate_chain=message.certificate_chain, private_key=message.private_key, limits=message.limits
+        )
+
+    def _claim(self, chains: list[list[bytes]], claims: list[messages.Claim]) -> None:
+        self._send(messages.Claims(epoch=self._epoch, chains=chains, claims=claims))
+
+    def _on_admitted(self, rows: list[tuple[int, str]]) -> None:
+        self._send(messages.Admitted(rows=rows))
 
     def _on_stored(self) -> None:
         self._door.stored()
@@ -148,6 +207,8 @@ async def work(end: socket.socket, log: FilteringBoundLogger) -> int:
     status = await ended
     if worker is not None:
         worker.close()
+    channel.close()
+    await channel.wait_closed()
     return status
 
 

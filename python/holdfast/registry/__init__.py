@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.registry.cas import Cas
+from holdfast.registry.closures import Closures
 from holdfast.registry.database import Database
 from holdfast.registry.devices import Devices
 
@@ -22,6 +23,7 @@ class Registry:
 
     database: Database
     cas: Cas
+    closures: Closures
     devices: Devices
 
 
@@ -30,9 +32,11 @@ def open_registry(path: Path, *, hub: str, tenant: str, at: datetime, create: bo
     """Open the registry at `path` for the length of a block; see `Database.open` for what can be wrong with it."""
     database = Database.open(path, hub=hub, at=int(at.timestamp()), create=create)
     try:
+        closures = Closures(database, tenant=tenant)
         yield Registry(
             database=database,
-            cas=Cas(database, hub=hub, tenant=tenant),
+            cas=Cas(database, closures, hub=hub, tenant=tenant),
+            closures=closures,
             devices=Devices(database, tenant=tenant),
         )
     finally:

@@ -29,6 +29,7 @@ from holdfast.registry.upload import read_ca_certificate
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from holdfast.registry.closures import Closures, Kind
     from holdfast.registry.database import Database, Transaction
 
 CHALLENGE_TTL = timedelta(hours=1)
@@ -62,6 +63,8 @@ class Trust:
     """Rises with each change after which somebody who was admitted might no longer be."""
     anchors: tuple[bytes, ...]
     """DER of every CA that is proven and enabled."""
+    closed: Mapping[Kind, frozenset[bytes]]
+    """SHA-256 of keys and certificates that may stand in no path."""
     clock_floor: datetime
     """The highest time that the registry has seen; an earlier clock admits nobody."""
 
@@ -69,8 +72,9 @@ class Trust:
 class Cas:
     """The CAs of `tenant` in the registry of `hub`. Every change has an actor, a time and an act."""
 
-    def __init__(self, database: Database, *, hub: str, tenant: str) -> None:
+    def __init__(self, database: Database, closures: Closures, *, hub: str, tenant: str) -> None:
         self._database = database
+        self._closures = closures
         self._hub = hub
         self._tenant = tenant
 
@@ -99,6 +103,7 @@ class Cas:
         return Trust(
             epoch=epochs[0]["epoch"] if epochs else 0,
             anchors=tuple(row["certificate"] for row in anchors),
+            closed=self._closures.closed(),
             clock_floor=_time(self._database.clock_floor()),
         )
 
@@ -110,8 +115,8 @@ class Cas:
         A certificate that renews a proven one (same key and subject, nothing wider) is proven at once.
 
         Raises:
-            RegistrationError: `bad_ca_name`, what `read_ca_certificate` refuses, or the rule that every path under this
-                certificate would break.
+            RegistrationError: `bad_ca_name`, `key_closed`, `certificate_closed`, what `read_ca_certificate` refuses, or
+                the rule that every path under this certificate would break.
             ConflictError: `ca_name_taken`, `ca_already_registered`.
             LimitExceededError: `upload_too_large`, `too_many_unproven_cas`.
         """
@@ -123,7 +128,8 @@ class Cas:
         certificate = read_ca_certificate(upload)
         _check_usable(certificate, at)
         with self._database.writing(at=_seconds(at)) as transaction:
-            self._make_tenant(transaction, actor)
+            transaction.make_tenant(self._tenant, actor)
+            self._closures.check(transaction, certificate)
             carried = self._carried_proof(transaction, certificate)
             if carried is None:
                 self._check_room(transaction)
@@ -159,12 +165,13 @@ class Cas:
         """Issue a challenge to whoever holds the key of `name`; an earlier one is superseded.
 
         Raises:
-            RegistrationError: `unknown_ca`.
+            RegistrationError: `unknown_ca`, `key_closed`, `certificate_closed`.
             ConflictError: `illegal_move`, `etag_mismatch`, `clock_behind`.
         """
         with self._database.writing(at=_seconds(at)) as transaction:
             transaction.check_clock()
             row = self._move(transaction, name, Move.CHALLENGE, etag)
+            self._closures.check(transaction, Certificate(row["certificate"]))
             supersede = update(challenges).where(challenges.c.ca_id == row["id"], challenges.c.state == "open")
             transaction.change(supersede.values(state="superseded"))
             challenge = Challenge(
@@ -208,7 +215,8 @@ class Cas:
 
         Raises:
             PossessionError: `no_open_challenge`, `challenge_expired`, `signature_required`, or why the proof is none.
-            RegistrationError: `unknown_ca`, or the rule that the CA has come to break since it was added.
+            RegistrationError: `unknown_ca`, `key_closed`, `certificate_closed`, or the rule that the CA has come to
+                break since it was added.
             ConflictError: `illegal_move`, `etag_mismatch`, `clock_behind`.
         """
         row = self._row(self._database, name)
@@ -229,6 +237,7 @@ class Cas:
         _check_usable(certificate, at)
         with self._database.writing(at=_seconds(at)) as transaction:
             transaction.check_clock()
+            self._closures.check(transaction, certificate)
             consume = update(challenges).where(
                 challenges.c.challenge_id == challenge.challenge_id,
                 challenges.c.state == "open",
@@ -268,12 +277,13 @@ class Cas:
         """Trust `name` again.
 
         Raises:
-            RegistrationError: `unknown_ca`.
+            RegistrationError: `unknown_ca`, `key_closed`, `certificate_closed`.
             ConflictError: `illegal_move`, `etag_mismatch`, `clock_behind`.
         """
         with self._database.writing(at=_seconds(at)) as transaction:
             transaction.check_clock()
             row = self._move(transaction, name, Move.ENABLE, etag)
+            self._closures.check(transaction, Certificate(row["certificate"]))
             transaction.act(self._tenant, actor, "ca.enabled", name, fingerprint=row["fingerprint"].hex())
         return self.find(name)
 
@@ -318,11 +328,6 @@ class Cas:
         if transaction.change(as_seen.values(values)) != 1:
             raise _changed(row, row["etag"])
         return {**row, **values}
-
-    def _make_tenant(self, transaction: Transaction, actor: str) -> None:
-        made = upsert(tenants).values(tenant=self._tenant, epoch=1).on_conflict_do_nothing()
-        if transaction.change(made):
-            transaction.act(self._tenant, actor, "tenant.created", self._tenant)
 
     def _is_shared(self) -> bool:
         return int(self._database.rows(select(func.count().label("count")).select_from(tenants))[0]["count"]) > 1

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
 
-from holdfast.registry.schema import devices, tenants
+from holdfast.errors import RegistrationError
+from holdfast.registry import paths, schema
+from holdfast.registry.schema import acts, devices, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from holdfast.registry.database import Database, Transaction
 
-ACTOR = "hub"
-"""Who claims: the hub, on the strength of the path that it has judged."""
 ROWS_AT_ONCE = 10_000
-PARAMETERS_AT_ONCE = 500
-"""What one statement may name; SQLite takes 999 at the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +34,23 @@ class Claim:
     """A first admission, or one with a new key of the pinned issuer, as a worker asks for it."""
 
     pin: Pin
+    fingerprint: bytes
+    """SHA-256 of the device's certificate."""
     path: bytes
-    """SHA-256 of each certificate, end entity first, concatenated; the anchor apart."""
-    anchor: bytes
-    """SHA-256 of the anchor."""
+    """SHA-256 of each CA certificate, the device's issuer first, the anchor last, concatenated."""
     epoch: int
     """The tenant's epoch when the path was judged."""
     rekeyed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """An identity, and who vouched for it."""
+
+    pin: Pin
+    path: tuple[str, ...]
+    """Fingerprints of the certificates that were admitted first with these keys, end entity first, the anchor last."""
+    pinned_at: datetime
 
 
 class Devices:
@@ -52,11 +60,14 @@ class Devices:
         self._database = database
         self._tenant = tenant
 
-    def claim(self, claims: Sequence[Claim], *, at: datetime) -> list[str | None]:
+    def claim(
+        self, claims: Sequence[Claim], *, at: datetime, chains: Sequence[Sequence[bytes]] = ()
+    ) -> list[str | None]:
         """Commit `claims` together, each with its act; answers for each `None`, or the code of its refusal.
 
+        `chains` are the paths that were met for the first time: CA certificates (DER), issuer first, anchor last.
         Codes: `identity_pinned`, `identity_case_conflict`, `claim_lost` (another key of the same issuer was quicker),
-        `trust_moved` (judge again), `clock_behind`.
+        `trust_moved` (judge again), `path_unknown` (nobody has said of which certificates it is), `clock_behind`.
 
         Cost: one durable commit, and a handful of statements however many there are.
         """
@@ -65,18 +76,23 @@ class Devices:
                 return ["clock_behind"] * len(claims)
             rows = transaction.rows(select(tenants.c.epoch).where(tenants.c.tenant == self._tenant))
             epoch = rows[0]["epoch"] if rows else None
+            if epoch is not None:
+                paths.learn(transaction, self._tenant, chains)
+            path_ids = paths.known(transaction, self._tenant, (claim.path for claim in claims))
             known = self._known(transaction, claims)
             pinned: list[Claim] = []
             rekeyed: list[Claim] = []
             answers: list[str | None] = []
             for claim in claims:
                 answer = _judge(claim, known.get(fold(claim.pin.device_id)), epoch)
+                if answer is None and claim.path not in path_ids:
+                    answer = "path_unknown"
                 if answer is None and known.get(fold(claim.pin.device_id)) != claim.pin:
                     (rekeyed if fold(claim.pin.device_id) in known else pinned).append(claim)
                     known[fold(claim.pin.device_id)] = claim.pin
                 answers.append(answer)
-            self._insert(transaction, pinned)
-            self._update(transaction, rekeyed)
+            self._insert(transaction, pinned, path_ids)
+            self._update(transaction, rekeyed, path_ids)
             return answers
 
     def changed_since(self, act: int) -> Iterator[tuple[int, list[Pin]]]:
@@ -93,48 +109,79 @@ class Devices:
             act = rows[-1]["act"]
             yield act, [_pin(row) for row in rows]
 
+    def find(self, device_id: str) -> Device:
+        """The device with this id, exactly.
+
+        Raises:
+            RegistrationError: `unknown_device`.
+        """
+        rows = self._database.rows(self._select().where(devices.c.folded_id == fold(device_id)))
+        if not rows or rows[0]["device_id"] != device_id:
+            hint = f"There is '{rows[0]['device_id']}'" if rows else "A device is known once it was let in"
+            raise RegistrationError("unknown_device", f"there is no device '{device_id[:128]}'", hint=hint)
+        return _device(rows[0])
+
+    def all(self) -> Iterator[Device]:
+        """All of them, in the order of their folded ids."""
+        after = ""
+        while True:
+            statement = self._select().where(devices.c.folded_id > after).order_by(devices.c.folded_id)
+            rows = self._database.rows(statement.limit(ROWS_AT_ONCE))
+            if not rows:
+                return
+            after = rows[-1]["folded_id"]
+            yield from map(_device, rows)
+
+    def _select(self) -> Any:  # noqa: ANN401 (SQLAlchemy's Select is generic in a way that mypy cannot follow here)
+        pinned_at = acts.c.at.label("pinned_at")
+        return (
+            select(devices, schema.paths.c.certificates, pinned_at)
+            .join(acts, acts.c.seq == devices.c.act)
+            .join(schema.paths, schema.paths.c.path_id == devices.c.path_id)
+            .where(devices.c.tenant == self._tenant)
+        )
+
     def _known(self, transaction: Transaction, claims: Sequence[Claim]) -> dict[str, Pin]:
         """The pins of those of the claimed ids that have one, by folded id."""
-        folded = [fold(claim.pin.device_id) for claim in claims]
         known: dict[str, Pin] = {}
-        for first in range(0, len(folded), PARAMETERS_AT_ONCE):
-            some = devices.c.folded_id.in_(folded[first : first + PARAMETERS_AT_ONCE])
-            rows = transaction.rows(select(devices).where(devices.c.tenant == self._tenant, some))
+        for some in paths.in_portions(fold(claim.pin.device_id) for claim in claims):
+            rows = transaction.rows(
+                select(devices).where(devices.c.tenant == self._tenant, devices.c.folded_id.in_(some))
+            )
             known |= {row["folded_id"]: _pin(row) for row in rows}
         return known
 
-    def _insert(self, transaction: Transaction, claims: Sequence[Claim]) -> None:
+    def _insert(self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int]) -> None:
         rows = [
             {"tenant": self._tenant, "folded_id": fold(claim.pin.device_id), "device_id": claim.pin.device_id} | values
-            for claim, values in self._recorded(transaction, claims, "device.pinned")
+            for claim, values in self._recorded(transaction, claims, path_ids, "device.pinned")
         ]
         transaction.insert_all(devices, rows)
 
-    def _update(self, transaction: Transaction, claims: Sequence[Claim]) -> None:
-        for claim, values in self._recorded(transaction, claims, "device.rekeyed"):
+    def _update(self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int]) -> None:
+        for claim, values in self._recorded(transaction, claims, path_ids, "device.rekeyed"):
             this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(claim.pin.device_id))
             transaction.change(update(devices).where(this).values(values))
 
     def _recorded(
-        self, transaction: Transaction, claims: Sequence[Claim], action: str
+        self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int], action: str
     ) -> Iterator[tuple[Claim, dict[str, object]]]:
         """Write the act of every claim; answers each with what its device's row is to say."""
         keys = [
             {
                 "issuer_spki_sha256": claim.pin.issuer_spki_sha256,
                 "leaf_spki_sha256": claim.pin.leaf_spki_sha256,
-                "path": claim.path,
-                "anchor": claim.anchor,
+                "fingerprint": claim.fingerprint,
             }
             for claim in claims
         ]
         details = [
-            (claim.pin.device_id, {name: value.hex() for name, value in own.items()})
+            (claim.pin.device_id, {name: value.hex() for name, value in own.items()} | {"path": claim.path.hex()})
             for claim, own in zip(claims, keys, strict=True)
         ]
-        numbers = transaction.acts(self._tenant, ACTOR, action, details)
+        numbers = transaction.acts(self._tenant, paths.ACTOR, action, details)
         for claim, own, number in zip(claims, keys, numbers, strict=True):
-            yield claim, {**own, "act": number}
+            yield claim, {**own, "path_id": path_ids[claim.path], "act": number}
 
 
 def _judge(claim: Claim, known: Pin | None, epoch: int | None) -> str | None:
@@ -155,6 +202,15 @@ def _pin(row: Mapping[str, Any]) -> Pin:
         device_id=row["device_id"],
         issuer_spki_sha256=row["issuer_spki_sha256"],
         leaf_spki_sha256=row["leaf_spki_sha256"],
+    )
+
+
+def _device(row: Mapping[str, Any]) -> Device:
+    path = [row["fingerprint"], *paths.fingerprints(row["certificates"])]
+    return Device(
+        pin=Pin(**{name: row[name] for name in Pin.__slots__}),
+        path=tuple(one.hex() for one in path),
+        pinned_at=datetime.fromtimestamp(row["pinned_at"], UTC),
     )
 
 

@@ -105,6 +105,29 @@ challenges = Table(
     sqlite_strict=True,
 )
 
+# CAs that stood in admitted paths, registered or not: what a fingerprint names, and whose key it is.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.tenant"), primary_key=True),
+    Column("fingerprint", HASH, primary_key=True),
+    Column("spki_sha256", HASH, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Index(None, "tenant", "spki_sha256"),
+    sqlite_strict=True,
+)
+
+# Ways by which devices were admitted: fingerprints of `certificates`, the device's issuer first, the anchor last.
+paths = Table(
+    "paths",
+    metadata,
+    Column("path_id", NUMBER, primary_key=True),
+    Column("tenant", Text, ForeignKey("tenants.tenant"), nullable=False),
+    Column("certificates", LargeBinary, nullable=False),
+    UniqueConstraint("tenant", "certificates"),
+    sqlite_strict=True,
+)
+
 # Who vouched for a device first: its identity stays with that key (trust.md §3.2).
 devices = Table(
     "devices",
@@ -114,12 +137,29 @@ devices = Table(
     Column("device_id", Text, nullable=False),
     Column("issuer_spki_sha256", HASH, nullable=False),
     Column("leaf_spki_sha256", HASH, nullable=False),
-    # The path that was admitted first with these keys: end entity first, the anchor apart.
-    Column("path", LargeBinary, nullable=False),
-    Column("anchor", HASH, nullable=False),
+    # The certificate that was admitted first with these keys, and its path.
+    Column("fingerprint", HASH, nullable=False),
+    Column("path_id", NUMBER, ForeignKey("paths.path_id"), nullable=False),
     # The act that last changed this row: what workers ask for is what came after the last one they know.
     Column("act", NUMBER, ForeignKey("acts.seq"), nullable=False),
-    Index(None, "act"),
+    Index(None, "tenant", "act"),
+    Index(None, "path_id"),
+    Index(None, "tenant", "leaf_spki_sha256"),
+    sqlite_strict=True,
+)
+
+# What may stand in no path (trust.md §5.1). Rows are never deleted; a revoked one never changes again.
+closures = Table(
+    "closures",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.tenant"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("sha256", HASH, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", NUMBER, nullable=False),
+    CheckConstraint("kind IN ('key', 'certificate')", name="kind"),
+    CheckConstraint("state IN ('closed', 'open', 'revoked')", name="state"),
     sqlite_strict=True,
 )
 

@@ -49,3 +49,49 @@ pub(crate) fn json_object(properties: impl IntoIterator<Item = (String, Option<S
     // Text and nulls: there is nothing in it that JSON cannot say.
     serde_json::to_string(&properties).unwrap_or_else(|_| "{}".to_owned())
 }
+
+/// A JSON object of texts and nulls as properties; `None` for anything else.
+pub(crate) fn properties(json: &str) -> Option<Vec<(String, Option<String>)>> {
+    let properties: BTreeMap<String, Option<String>> = serde_json::from_str(json).ok()?;
+    Some(properties.into_iter().collect())
+}
+
+/// Milliseconds since the epoch as stock SDKs read times: UTC, seven digits of fraction (wire contract §2.2).
+pub(crate) fn round_trip_time(at_ms: i64) -> String {
+    let (seconds, milliseconds) = (at_ms.div_euclid(1_000), at_ms.rem_euclid(1_000));
+    let whole = UnixSeconds(seconds).to_string();
+    format!("{}.{milliseconds:03}0000Z", whole.trim_end_matches('Z'))
+}
+
+/// A SHA-256 in hexadecimal.
+pub(crate) fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (octet, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_the_form_that_stock_sdks_read() {
+        assert_eq!(round_trip_time(1_893_553_445_000), "2030-01-02T03:04:05.0000000Z");
+        assert_eq!(round_trip_time(1_893_553_445_678), "2030-01-02T03:04:05.6780000Z");
+        assert_eq!(round_trip_time(-1), "1969-12-31T23:59:59.9990000Z");
+    }
+
+    #[test]
+    fn properties_are_texts_or_nothing() {
+        let wanted = vec![("a".to_owned(), Some("1".to_owned())), ("b".to_owned(), None)];
+        assert_eq!(properties(r#"{"b": null, "a": "1"}"#), Some(wanted));
+        for bad in ["", "[]", "{\"a\": 1}", "{\"a\": {}}", "{"] {
+            assert_eq!(properties(bad), None, "{bad}");
+        }
+    }
+}

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use holdfast_gate::{self as gate, Judges, Limits, Now, TlsConfig};
 use holdfast_roster::Trust;
-use holdfast_x509::{Anchors, Error};
+use holdfast_x509::{Anchors, Closures, Error};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
 use crate::convert::{now, now_ms, seconds};
 use crate::errors;
+use crate::inbox::{InboxMessage, KeptSession, KeptWill};
 use crate::plane::Plane;
 use crate::request::{Device, Request};
 use crate::stream::TelemetryWriter;
@@ -64,11 +65,15 @@ impl Gate {
         epoch: u64,
         anchors: Vec<PyBackedBytes>,
         clock_floor: &Bound<'_, PyAny>,
+        closed_keys: Vec<[u8; 32]>,
+        closed_certificates: Vec<[u8; 32]>,
     ) -> PyResult<Vec<Request>> {
+        let keys = closed_keys.into_iter().collect();
+        let closures = Arc::new(Closures { keys, certificates: closed_certificates.into_iter().collect() });
         let clock_floor = seconds(Some(clock_floor))?;
         let anchors: Vec<Vec<u8>> = anchors.iter().map(|der| der.to_vec()).collect();
         let anchors = py.detach(|| Anchors::new(anchors)).map_err(|refusal| errors::refused(py, &refusal))?;
-        let trust = Trust { epoch, anchors: Arc::new(anchors), clock_floor };
+        let trust = Trust { epoch, anchors: Arc::new(anchors), closures, clock_floor };
         Ok(self.step(py, |gate, now| gate.replace_trust(trust, now)))
     }
 
@@ -77,6 +82,20 @@ impl Gate {
         for device in devices {
             plane.gate.amend_device(&device.device_id, device.pin);
         }
+    }
+
+    fn load_sessions(&self, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) {
+        let mut plane = self.lock();
+        for (device_id, session) in sessions {
+            plane.gate.amend_session(&device_id, session.map(|session| session.0));
+        }
+    }
+
+    fn inherit_wills(&self, py: Python<'_>, wills: Vec<(String, PyRef<'_, KeptWill>)>) -> Vec<Request> {
+        let wills: Vec<_> = wills.into_iter().map(|(device_id, will)| (device_id, will.0.clone())).collect();
+        self.step(py, |gate, now| {
+            wills.into_iter().flat_map(|(device_id, will)| gate.inherit_will(&device_id, will, now)).collect()
+        })
     }
 
     fn open(&self, py: Python<'_>, source: &str) -> (u64, Vec<Request>) {
@@ -90,15 +109,38 @@ impl Gate {
     }
 
     fn end_of_stream(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, _| gate.end_of_stream(handle))
+        self.step(py, |gate, now| gate.end_of_stream(handle, now))
     }
 
     fn lost(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, _| gate.lost(handle))
+        self.step(py, |gate, now| gate.lost(handle, now))
+    }
+
+    fn set_writable(&self, py: Python<'_>, handle: u64, writable: bool) -> Vec<Request> {
+        self.step(py, |gate, _| gate.set_writable(handle, writable))
     }
 
     fn claimed(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
         self.step(py, |gate, now| gate.claimed(handle, code, now))
+    }
+
+    fn kept(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
+        self.step(py, |gate, now| gate.kept(handle, code, now))
+    }
+
+    fn waiting(&self, py: Python<'_>, devices: Vec<String>) -> Vec<Request> {
+        self.step(py, |gate, _| gate.waiting(devices.iter().map(String::as_str)))
+    }
+
+    fn deliver_messages(
+        &self,
+        py: Python<'_>,
+        handle: u64,
+        messages: Vec<PyRef<'_, InboxMessage>>,
+        more: bool,
+    ) -> Vec<Request> {
+        let messages: Vec<_> = messages.into_iter().map(|message| message.0.clone()).collect();
+        self.step(py, |gate, now| gate.deliver_messages(handle, &messages, more, now))
     }
 
     fn stored(&self, py: Python<'_>) -> Vec<Request> {
@@ -118,8 +160,44 @@ impl Gate {
         self.step(py, gate::Gate::tick)
     }
 
-    fn drain(&self, py: Python<'_>) -> Vec<Request> {
-        self.step(py, gate::Gate::drain)
+    fn drain(&self, py: Python<'_>, count_max: usize) -> Vec<Request> {
+        self.step(py, |gate, now| gate.drain(count_max, now))
+    }
+
+    fn renew_lease(&self) {
+        let now = self.now();
+        self.lock().gate.renew_lease(now);
+    }
+
+    #[pyo3(signature = (*, certificate_chain, private_key, limits))]
+    fn reconfigure(
+        &self,
+        py: Python<'_>,
+        certificate_chain: Vec<PyBackedBytes>,
+        private_key: PyBackedBytes,
+        limits: HashMap<String, u64>,
+    ) -> PyResult<()> {
+        let (tls, limits) = read_configuration(py, &certificate_chain, &private_key, &limits)?;
+        self.lock().gate.reconfigure(tls, limits);
+        Ok(())
+    }
+
+    fn share_identities(&self) {
+        self.lock().gate.share_identities();
+    }
+
+    fn take_admissions(&self) -> Vec<(u64, String)> {
+        let admissions = self.lock().gate.take_admissions();
+        admissions.into_iter().map(|(handle, device_id)| (handle, device_id.to_string())).collect()
+    }
+
+    fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String)>) -> Vec<Request> {
+        let placed = placed.iter().map(|(ours, handle, device_id)| (*ours, *handle, device_id.as_str()));
+        self.step(py, |gate, now| gate.fence(placed, now))
+    }
+
+    fn is_live_with_other_key(&self, device: &Device) -> bool {
+        self.lock().gate.is_live_with_other_key(&device.device_id, device.pin.leaf)
     }
 
     fn take_lines(&self) -> String {
@@ -212,16 +290,19 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 26] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
         ("half_open_count_max", Count(&mut limits.half_open_count_max)),
+        ("lease_ms", Time(&mut limits.lease_ms)),
         ("handshake_deadline_ms", Time(&mut limits.handshake_deadline_ms)),
         ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),
         ("drain_bytes_max", Count(&mut limits.drain_bytes_max)),
         ("keep_alive_ms_max", Time(&mut limits.keep_alive_ms_max)),
+        ("take_overs_count_max", Count(&mut limits.take_overs_count_max)),
+        ("take_overs_ms", Time(&mut limits.take_overs_ms)),
         ("batch_count_enough", Count(&mut limits.batch_count_enough)),
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
@@ -231,7 +312,13 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 17] {
         ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),
         ("connect_bytes_max", Count(&mut session.connect_bytes_max)),
         ("packet_bytes_max", Count(&mut session.packet_bytes_max)),
+        ("topic_bytes_max", Count(&mut session.topic_bytes_max)),
+        ("properties_count_max", Count(&mut session.properties_count_max)),
         ("unacknowledged_count_max", Count(&mut session.unacknowledged_count_max)),
+        ("in_flight_count_max", Count(&mut session.in_flight_count_max)),
+        ("in_flight_bytes_max", Count(&mut session.in_flight_bytes_max)),
+        ("topic_aliases_count_max", Count(&mut session.topic_aliases_count_max)),
+        ("topic_aliases_bytes_max", Count(&mut session.topic_aliases_bytes_max)),
         ("filters_count_max", Count(&mut session.filters_count_max)),
     ]
 }

@@ -7,7 +7,9 @@
 mod certificate;
 mod convert;
 mod errors;
+mod fleet;
 mod gate;
+mod inbox;
 mod lines;
 mod packed;
 mod plane;
@@ -26,7 +28,11 @@ mod _holdfast {
     #[pymodule_export]
     use crate::certificate::{Certificate, check_device_id};
     #[pymodule_export]
+    use crate::fleet::{FleetChain, FleetDevices, FleetRun, fleet_codes, fleet_kinds};
+    #[pymodule_export]
     use crate::gate::{Gate, connection_codes};
+    #[pymodule_export]
+    use crate::inbox::{InboxMessage, KeptSession, KeptWill};
     #[pymodule_export]
     use crate::packed::{Columns, chain_offsets};
     #[pymodule_export]

@@ -9,7 +9,7 @@ use holdfast_gate::{Gate, Judges, Now, Request};
 use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
 
-use crate::convert::json_object;
+use crate::convert::{json_object, round_trip_time};
 use crate::lines::Lines;
 
 pub(crate) struct Plane {
@@ -117,7 +117,12 @@ impl Plane {
 }
 
 fn message(handle: u64, device_id: Arc<str>, telemetry: Telemetry, received_at_ms: i64) -> Message {
-    let Telemetry { packet_id, redelivered, system_properties, properties, payload, .. } = telemetry;
+    let Telemetry { packet_id, redelivered, mut system_properties, properties, payload, expires_in_seconds, .. } =
+        telemetry;
+    if let Some(seconds) = expires_in_seconds {
+        let expires_at_ms = received_at_ms.saturating_add(i64::from(seconds).saturating_mul(1_000));
+        system_properties.push(("absolute-expiry-time".to_owned(), Some(round_trip_time(expires_at_ms))));
+    }
     let message_id = system_properties.iter().rev().find(|(name, _)| name == "message-id");
     Message {
         receipt: Receipt { handle, packet_id },

@@ -1,10 +1,11 @@
 //! A `holdfast.Policy` read once, when a verifier is made: what it asks for, or what is wrong with it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use holdfast_engine::Recheck;
 use holdfast_x509::{
-    Demand, ExtendedKeyUsage, KeyAlgorithms, Leniency, Policy, PolicyInputs, Revocation, RevocationDepth,
+    Closures, Demand, ExtendedKeyUsage, KeyAlgorithms, Leniency, Policy, PolicyInputs, Revocation, RevocationDepth,
     RevocationLists, ServerName, StaleLists, UnknownStatus, oid_from_text,
 };
 use pyo3::conversion::FromPyObjectOwned;
@@ -13,6 +14,7 @@ use pyo3::pybacked::PyBackedBytes;
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::convert::parse_hash;
 use crate::errors;
 
 /// Reads every field. A field of the wrong type, or with a value that means nothing, is a `ConfigurationError`.
@@ -27,6 +29,8 @@ pub(crate) fn read_policy(given: &Bound<'_, PyAny>) -> PyResult<Policy> {
     };
     policy.policies = read_policies(given)?;
     policy.revocation = read_revocation(given)?;
+    let keys = read_hashes(given, "closed_keys")?;
+    policy.closures = Arc::new(Closures { keys, certificates: read_hashes(given, "closed_certificates")? });
     if let Some(count) = field(given, "chain_certificates_count_max")? {
         policy.limits.certificates_count_max = count;
     }
@@ -154,6 +158,19 @@ fn der_of(crl: &[u8]) -> Option<Vec<u8>> {
         (Some(Ok(list)), None) => Some(list.to_vec()),
         _ => None,
     }
+}
+
+fn read_hashes(given: &Bound<'_, PyAny>, name: &str) -> PyResult<HashSet<[u8; 32]>> {
+    let mut hashes = HashSet::new();
+    for text in given.getattr(name)?.try_iter()? {
+        let text: String = text?.extract()?;
+        let hash = parse_hash(&text).ok_or_else(|| {
+            let message = format!("Policy.{name}: '{}' is not 64 hexadecimal digits", text.escape_debug());
+            errors::configuration(given.py(), "bad_hash", &message)
+        })?;
+        hashes.insert(hash);
+    }
+    Ok(hashes)
 }
 
 fn leniency(given: &Bound<'_, PyAny>, name: &str) -> PyResult<Leniency> {

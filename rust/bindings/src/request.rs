@@ -5,7 +5,9 @@ use holdfast_gate::{self as gate, Claim};
 use holdfast_roster::Pin;
 use pyo3::prelude::*;
 
+use crate::convert::parse_hash;
 use crate::errors;
+use crate::inbox::{KeptSession, KeptWill};
 
 /// What a device's identity is pinned to.
 #[pyclass(frozen, from_py_object, module = "holdfast._holdfast")]
@@ -41,17 +43,6 @@ impl Device {
     }
 }
 
-fn parse_hash(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (octet, digits) in hash.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *octet = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(hash)
-}
-
 /// Something the loop must do now, in the order given.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) enum Request {
@@ -61,7 +52,12 @@ pub(crate) enum Request {
     Finish { handle: u64 },
     Close { handle: u64 },
     Tick { after_ms: u64 },
-    Claim { handle: u64, device: Device, path_fingerprints: Vec<String>, anchor_fingerprint: String, rekeyed: bool },
+    Keep { handle: u64, device_id: String, session: Option<KeptSession> },
+    KeepWill { device_id: String, will: Option<KeptWill> },
+    Fetch { handle: u64, device_id: String, after: u64, count_max: usize, bytes_max: usize },
+    Complete { device_id: String, message: u64 },
+    Path { chain: Vec<Vec<u8>> },
+    Claim { handle: u64, device: Device, fingerprint: Vec<u8>, path: Vec<u8>, rekeyed: bool },
     Log {},
 }
 
@@ -75,17 +71,23 @@ impl Request {
             gate::Request::Finish { handle } => Self::Finish { handle },
             gate::Request::Close { handle } => Self::Close { handle },
             gate::Request::Tick { after_ms } => Self::Tick { after_ms },
+            gate::Request::Path { chain } => Self::Path { chain },
             gate::Request::Claim(claim) => {
                 let Claim { handle, device_id, pin, rekeyed, .. } = claim;
-                let path_fingerprints = claim.path_fingerprints.iter().map(|hash| hex(hash)).collect();
-                let anchor_fingerprint = hex(&claim.anchor_fingerprint);
-                Self::Claim {
-                    handle,
-                    device: Device { device_id, pin },
-                    path_fingerprints,
-                    anchor_fingerprint,
-                    rekeyed,
-                }
+                let (device, path) = (Device { device_id, pin }, claim.path.concat());
+                Self::Claim { handle, device, fingerprint: claim.fingerprint.to_vec(), path, rekeyed }
+            }
+            gate::Request::Keep { handle, device_id, session } => {
+                Self::Keep { handle, device_id: device_id.to_string(), session: session.map(KeptSession) }
+            }
+            gate::Request::KeepWill { device_id, will } => {
+                Self::KeepWill { device_id: device_id.to_string(), will: will.map(|will| KeptWill(*will)) }
+            }
+            gate::Request::Fetch { handle, device_id, after, count_max, bytes_max } => {
+                Self::Fetch { handle, device_id: device_id.to_string(), after, count_max, bytes_max }
+            }
+            gate::Request::Complete { device_id, message } => {
+                Self::Complete { device_id: device_id.to_string(), message }
             }
             gate::Request::Note(_) => Self::Log {},
             // `gate::Request` may grow; this crate is compiled with it, so every other variant is above.

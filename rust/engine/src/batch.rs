@@ -9,6 +9,7 @@ use holdfast_x509::{
 
 use crate::backend;
 use crate::bulk::Bulk;
+use crate::closures;
 use crate::facts::{Fact, Facts};
 use crate::lists::ListFacts;
 use crate::memo::Memo;
@@ -63,7 +64,8 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
         match certificates {
             Ok(certificates) => {
                 outcomes.push(None);
-                let search = Search::new(certificates, context).with_units_spent(units_spent);
+                let closed = closures::of_chain(certificates, &context.policy().closures);
+                let search = Search::new(certificates, context).with_units_spent(units_spent).with_closed(closed);
                 open.push(Open { index, certificates, search, leaf: None, links: Vec::new(), bulk_key: None });
             }
             Err(refusal) => outcomes.push(Some(Err(refusal.clone()))),

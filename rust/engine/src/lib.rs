@@ -4,6 +4,7 @@
 mod backend;
 mod batch;
 mod bulk;
+mod closures;
 mod facts;
 mod lists;
 mod memo;
@@ -11,9 +12,10 @@ mod possession;
 mod tables;
 mod verified;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use holdfast_x509::{Anchors, Context, Error, Policy, Refusal, UnixSeconds};
+use holdfast_x509::{Anchors, Closed, Context, Error, Policy, Refusal, UnixSeconds};
 use rayon::prelude::*;
 
 use batch::Memory;
@@ -41,6 +43,8 @@ pub struct Verifier {
     lists: ListFacts,
     facts: Arc<Facts>,
     bulk: Bulk,
+    /// What the policy closes of which anchors.
+    closed_anchors: HashMap<usize, Closed>,
 }
 
 impl Verifier {
@@ -51,7 +55,8 @@ impl Verifier {
 
     /// As [`Verifier::new`], with facts that outlive it.
     pub fn with_facts(anchors: Arc<Anchors>, policy: Policy, facts: Arc<Facts>) -> Self {
-        Self { anchors, policy, lists: ListFacts::default(), facts, bulk: Bulk::new(Recheck::Sample) }
+        let closed_anchors = closures::of_anchors(&anchors, &policy.closures);
+        Self { anchors, policy, lists: ListFacts::default(), facts, bulk: Bulk::new(Recheck::Sample), closed_anchors }
     }
 
     /// The same, with another part of the kernel's accepts verified again by aws-lc-rs.
@@ -134,7 +139,8 @@ impl Verifier {
         known_leaves: bool,
     ) -> Vec<Result<VerifiedPath, Refusal>> {
         let memory = Memory { lists: &self.lists, facts: &self.facts, known_leaves, bulk: &self.bulk };
-        batch::verify_block(chains, &Context::new(&self.anchors, &self.policy, at), &memory)
+        let context = Context::new(&self.anchors, &self.policy, at).with_closed_anchors(&self.closed_anchors);
+        batch::verify_block(chains, &context, &memory)
     }
 }
 

@@ -13,6 +13,7 @@ use crate::memo::Memo;
 pub struct VerifiedPath {
     common_name: Option<Box<str>>,
     fingerprints: Box<[[u8; 32]]>,
+    presented: Box<[usize]>,
     anchor: usize,
     anchor_fingerprint: [u8; 32],
     not_after: UnixSeconds,
@@ -57,6 +58,7 @@ impl VerifiedPath {
                 _ => None,
             },
             fingerprints: [sha256(leaf.der)].into_iter().chain(above.iter().map(|one| shared.of(one.der))).collect(),
+            presented: path.presented().into(),
             anchor: path.anchor(),
             anchor_fingerprint: shared.of(anchor.der()),
             not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
@@ -74,6 +76,11 @@ impl VerifiedPath {
     /// SHA-256 of each certificate, end entity first, without the anchor.
     pub fn fingerprints(&self) -> &[[u8; 32]] {
         &self.fingerprints
+    }
+
+    /// Which of the presented certificates the path is of, end entity first.
+    pub fn presented(&self) -> &[usize] {
+        &self.presented
     }
 
     /// The anchor's index in the set judged under.

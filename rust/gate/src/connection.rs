@@ -1,14 +1,17 @@
 //! One connection as the gate sees it: its session, and how far it has come.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::VerifiedPath;
-use holdfast_roster::Pin;
+use holdfast_roster::{KeyHash, Pin};
 use holdfast_session::{PresentedChain, Session};
-use holdfast_x509::UnixSeconds;
+use holdfast_x509::{Closures, UnixSeconds};
 
 use crate::deadlines::Deadline;
+use crate::paths::Path;
+use crate::sessions::Asked;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -21,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) paused: bool,
     /// Whether the store has no room for more of its messages.
     pub(crate) held: bool,
+    /// Whether the peer does not read what it was sent: nothing more is delivered to it.
+    pub(crate) unwritable: bool,
 }
 
 impl Connection {
@@ -33,13 +38,13 @@ impl Connection {
         if let Stage::Judged(judged) = stage { Some(judged) } else { None }
     }
 
-    /// The same for a claim on its way, with the keep-alive that was asked for.
-    pub(crate) fn take_claiming(&mut self) -> Option<(Box<Judged>, Option<u32>)> {
+    /// The same for a claim on its way, with what was asked for.
+    pub(crate) fn take_claiming(&mut self) -> Option<(Box<Judged>, Box<Asked>)> {
         if !matches!(self.stage, Stage::Claiming { .. }) {
             return None;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Refused);
-        if let Stage::Claiming { judged, keep_alive_ms } = stage { Some((judged, keep_alive_ms)) } else { None }
+        if let Stage::Claiming { judged, asked } = stage { Some((judged, asked)) } else { None }
     }
 
     /// Where it comes from, for the log.
@@ -57,9 +62,9 @@ pub(crate) enum Stage {
     /// Its path is good; its CONNECT is awaited. The chain is kept until it is admitted: trust may move before.
     Judged(Box<Judged>),
     /// Its claim is being committed.
-    Claiming { judged: Box<Judged>, keep_alive_ms: Option<u32> },
-    /// Admitted.
-    Live { admitted: Admitted, keep_alive_ms: Option<u32> },
+    Claiming { judged: Box<Judged>, asked: Box<Asked> },
+    /// Admitted; what is kept of its session ends so long after its connection. `unheard_bytes` came since its last whole packet.
+    Live { admitted: Admitted, keep_alive_ms: Option<u32>, expiry_seconds: u32, unheard_bytes: u32 },
     /// Refused; only its CONNECT is awaited, to answer it.
     Refused,
     /// Answered, or broken: read from and dropped until the peer closes.
@@ -85,19 +90,39 @@ impl Judged {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) device_id: Arc<str>,
-    pub(crate) leaf: [u8; 32],
-    pub(crate) anchor_fingerprint: [u8; 32],
+    pub(crate) leaf: KeyHash,
+    /// The first octets of its certificate's SHA-256: enough to find it should that one be closed. Whoever shares them by chance
+    /// connects again.
+    pub(crate) certificate: [u8; 8],
+    pub(crate) path: Arc<Path>,
+    /// Whether the one who orders admissions of all workers has placed this one (`trust.md` §3.5).
+    pub(crate) fenced: bool,
     pub(crate) not_after: UnixSeconds,
 }
 
 impl Admitted {
     /// `None` when trust has moved since the verdict, or the path has run out: judge again.
-    pub(crate) fn when(judged: &Judged, epoch: u64, at: UnixSeconds) -> Option<Self> {
-        (judged.epoch == epoch && at <= judged.path.not_after()).then(|| Self {
+    pub(crate) fn when(judged: &Judged, path: Arc<Path>, epoch: u64, at: UnixSeconds) -> Option<Self> {
+        if judged.epoch != epoch || at > judged.path.not_after() {
+            return None;
+        }
+        Some(Self {
             device_id: Arc::clone(&judged.device_id),
             leaf: judged.path.leaf_spki_sha256(),
-            anchor_fingerprint: judged.path.anchor_fingerprint(),
+            certificate: judged.path.fingerprints().first().and_then(|hash| hash.first_chunk().copied())?,
+            path,
+            fenced: false,
             not_after: judged.path.not_after(),
         })
+    }
+
+    /// Whether it would not be let in any more: its anchor is gone, or something on its path is closed.
+    pub(crate) fn is_shut_out(&self, anchors: &HashSet<[u8; 32]>, closures: &Closures) -> bool {
+        let closed = || {
+            self.path.is_closed(closures)
+                || closures.keys.contains(&self.leaf)
+                || closures.certificates.iter().any(|hash| hash.starts_with(&self.certificate))
+        };
+        !self.path.anchor().is_some_and(|anchor| anchors.contains(anchor)) || !closures.is_empty() && closed()
     }
 }

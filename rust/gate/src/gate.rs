@@ -5,16 +5,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::{Facts, Verifier, hex, sha256};
-use holdfast_roster::{Pin, Placement, Roster, Trust};
-use holdfast_session::{Connect, Event, Fault, PresentedChain, ReturnCode, Session, TlsConfig};
+use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
+use holdfast_session::{self as session, Admission, Connect, Event, Fault, PresentedChain, Reason, Session, TlsConfig};
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
 use crate::Now;
 use crate::connection::{Admitted, Connection, Judged, Stage};
 use crate::deadlines::{Deadline, Deadlines};
+use crate::inbox::Fetching;
 use crate::limits::Limits;
+use crate::paths::{Path, Paths};
 use crate::quota::LineQuota;
-use crate::request::{Claim, Level, Note, Request, Value};
+use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
+use crate::sessions::{Asked, End, Why};
 use crate::slots::{Handle, Slots};
 use crate::verdicts::{Batch, Verdict};
 
@@ -22,12 +25,15 @@ use crate::verdicts::{Batch, Verdict};
 #[derive(Debug)]
 pub struct Gate {
     tls: TlsConfig,
-    limits: Limits,
-    roster: Roster,
+    pub(crate) limits: Limits,
+    /// The sessions' part of them, which all share.
+    session_limits: Arc<session::Limits>,
+    pub(crate) roster: Roster,
     verifier: Arc<Verifier>,
     /// Signatures known to be good: they are, whatever happens to trust.
     facts: Arc<Facts>,
-    slots: Slots,
+    paths: Paths,
+    pub(crate) slots: Slots,
     deadlines: Deadlines,
     half_open: usize,
     /// Handshakes under way: while there are any, a chain waits for company.
@@ -36,12 +42,26 @@ pub struct Gate {
     waiting: Vec<(Handle, PresentedChain)>,
     waiting_since_ms: u64,
     /// The live session of each identity: there is one at most.
-    live: HashMap<Arc<str>, Handle>,
+    pub(crate) live: HashMap<Arc<str>, Handle>,
+    /// How often, and since when, devices take over their own sessions; of those that have done so lately.
+    take_overs: HashMap<Arc<str>, (usize, u64)>,
+    /// Of the live sessions that have one.
+    pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
+    /// Wills of devices that are gone, and those that are being stored, by ticket.
+    pub(crate) delayed_wills: HashMap<Arc<str>, Box<KeptWill>>,
+    pub(crate) published_wills: HashMap<u32, Arc<str>>,
+    pub(crate) tickets: u32,
+    /// Of the live sessions that were ever sent something.
+    pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
     claims: HashMap<Handle, (Arc<str>, Pin)>,
     /// The latest time seen; a clock that goes back admits nobody.
     latest: UnixSeconds,
     draining: bool,
+    /// When nobody is admitted any more, unless the lease is renewed before.
+    lease_ends_ms: u64,
+    /// Admissions that other workers must hear of, where there are others.
+    admissions: Option<Vec<(Handle, Arc<str>)>>,
     counters: BTreeMap<&'static str, u64>,
     batches: [u64; BATCH_SIZES],
     refusal_lines: LineQuota,
@@ -49,22 +69,25 @@ pub struct Gate {
 
 /// Sizes of batches that are counted apart: 1, 2, 3–4, 5–8, … and all that is larger.
 pub const BATCH_SIZES: usize = 10;
+/// How much of a packet that is still on its way counts as a sign of life. A large packet on a slow line has that much through in
+/// time; whoever drips single bytes to hold a connection has not (M12).
+const PROGRESS_BYTES: u32 = 16 * 1024;
 /// How often a live session is looked at though nothing is due: its certificate may have ended (R06).
 const LOOK_MS: u64 = 30_000;
 
 /// Why somebody is not let in: a code, and what the log should say of it.
 struct No {
-    answer: ReturnCode,
+    answer: Reason,
     code: String,
     fields: Vec<(&'static str, Value)>,
 }
 
 impl No {
     fn new(code: &str) -> Self {
-        Self { answer: ReturnCode::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
+        Self { answer: Reason::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
     }
 
-    fn answer(mut self, answer: ReturnCode) -> Self {
+    fn answer(mut self, answer: Reason) -> Self {
         self.answer = answer;
         self
     }
@@ -90,9 +113,11 @@ impl Gate {
         Self {
             tls,
             limits,
+            session_limits: Arc::new(limits.session),
             verifier: verifier(roster.trust(), &facts),
             facts,
             roster,
+            paths: Paths::new(),
             slots: Slots::default(),
             deadlines: Deadlines::default(),
             half_open: 0,
@@ -100,30 +125,87 @@ impl Gate {
             waiting: Vec::new(),
             waiting_since_ms: 0,
             live: HashMap::new(),
+            take_overs: HashMap::new(),
+            wills: HashMap::new(),
+            delayed_wills: HashMap::new(),
+            published_wills: HashMap::new(),
+            tickets: 0,
+            fetching: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
             draining: false,
+            lease_ends_ms: 0,
+            admissions: None,
             counters: BTreeMap::new(),
             batches: [0; BATCH_SIZES],
             refusal_lines: LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second),
         }
     }
 
-    /// Replaces trust whole, and ends live sessions whose anchor is not among the new ones. Handshakes judged before are judged again.
+    /// Replaces trust whole, and ends live sessions that would not be let in any more. Handshakes judged before are judged again.
+    /// Cost: a look at every live session when the epoch moves.
     pub fn replace_trust(&mut self, trust: Trust, now: Now) -> Vec<Request> {
+        let (moved, closures) = (trust.epoch != self.roster.trust().epoch, Arc::clone(&trust.closures));
         let kept: HashSet<[u8; 32]> = trust.anchors.iter().map(|anchor| sha256(anchor.der())).collect();
         self.verifier = verifier(&trust, &self.facts);
         self.roster.replace_trust(trust);
+        self.renew_lease(now);
         let mut requests = Vec::new();
-        let lives: Vec<Handle> = self.live.values().copied().collect();
+        let lives: Vec<Handle> = if moved { self.live.values().copied().collect() } else { Vec::new() };
         for handle in lives {
             let gone = matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Live { admitted, .. }, .. })
-                if !kept.contains(&admitted.anchor_fingerprint));
+                if admitted.is_shut_out(&kept, &closures));
             if gone {
-                self.end_live(handle, "untrusted", now, &mut requests);
+                self.end_live(handle, Why::Untrusted, now, &mut requests);
             }
         }
         requests
+    }
+
+    /// Whoever knows what operators decide is there: admissions are good for another `lease_ms`.
+    pub fn renew_lease(&mut self, now: Now) {
+        self.lease_ends_ms = now.monotonic_ms.saturating_add(self.limits.lease_ms);
+    }
+
+    /// Shows `tls` to new connections and holds them to `limits`; those that are there keep what they began with.
+    pub fn reconfigure(&mut self, tls: TlsConfig, limits: Limits) {
+        self.tls = tls;
+        self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
+        self.limits = limits;
+    }
+
+    /// Other workers serve the same identities: from here on `take_admissions` says who is admitted, and `fence` decides.
+    pub fn share_identities(&mut self) {
+        self.admissions.get_or_insert_default();
+    }
+
+    /// Who was admitted since the last call, in order.
+    pub fn take_admissions(&mut self) -> Vec<(u64, Arc<str>)> {
+        self.admissions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Admissions of all workers in the order that one has put them in, each `(ours, connection, device)`: of two sessions of one
+    /// identity the later stays (`trust.md` §3.5). Ours that is not placed yet will be placed later than all of these.
+    pub fn fence<'a>(&mut self, placed: impl IntoIterator<Item = (bool, u64, &'a str)>, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (ours, handle, device_id) in placed {
+            let Some(live) = self.live.get(device_id).copied() else { continue };
+            let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(live) else {
+                continue;
+            };
+            if ours {
+                admitted.fenced |= live == handle;
+            } else if admitted.fenced {
+                self.end_live(live, Why::TakenOverElsewhere, now, &mut requests);
+            }
+        }
+        requests
+    }
+
+    /// Whether the device is live with another key than `leaf`.
+    pub fn is_live_with_other_key(&mut self, device_id: &str, leaf: KeyHash) -> bool {
+        let live = self.live.get(device_id).copied().and_then(|handle| self.slots.get_mut(handle));
+        matches!(live, Some(Connection { stage: Stage::Live { admitted, .. }, .. }) if admitted.leaf != leaf)
     }
 
     /// Amends the pins.
@@ -140,13 +222,14 @@ impl Gate {
             let source = source.map_or_else(String::new, |from| from.to_string());
             return (None, self.refusal_note(0, &source, No::new(code)).into_iter().collect());
         }
-        let connection = Session::new(&self.tls, self.limits.session).map(|session| Connection {
+        let connection = Session::new(&self.tls, Arc::clone(&self.session_limits)).map(|session| Connection {
             session,
             source,
             stage: Stage::Handshake,
             deadline: Deadline::default(),
             paused: false,
             held: false,
+            unwritable: false,
         });
         let handle = match connection {
             Ok(connection) => self.slots.insert(connection),
@@ -168,8 +251,8 @@ impl Gate {
     /// Bytes came.
     pub fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
-        let keep_alive_max = self.limits.keep_alive_ms_max;
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
+        let mut progress = false;
         match &mut connection.stage {
             Stage::Draining { bytes_left } => {
                 *bytes_left = bytes_left.saturating_sub(bytes.len());
@@ -178,14 +261,19 @@ impl Gate {
                 }
                 return requests;
             }
-            Stage::Live { keep_alive_ms, .. } => {
-                let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
-                self.deadlines.set(handle, &mut connection.deadline, due_ms);
+            Stage::Live { unheard_bytes, .. } => {
+                *unheard_bytes = unheard_bytes.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                progress = *unheard_bytes >= PROGRESS_BYTES;
             }
             Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
         }
         match connection.session.receive(bytes) {
-            Ok(()) => self.pump(handle, now, &mut requests),
+            Ok(()) => {
+                if progress {
+                    self.alive(handle, now);
+                }
+                self.pump(handle, now, &mut requests);
+            }
             Err(fault) => self.broken(handle, &fault, now, &mut requests),
         }
         self.judge_if_due(now, &mut requests);
@@ -193,17 +281,19 @@ impl Gate {
     }
 
     /// The peer shut down its side. An end without DISCONNECT or `close_notify` is not a good-bye, but it is an end.
-    pub fn end_of_stream(&mut self, handle: u64) -> Vec<Request> {
+    pub fn end_of_stream(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.note_end(handle, "peer_closed", &mut requests);
+        self.end_session(handle, End::Lost, now, &mut requests);
         self.close(handle, &mut requests);
         requests
     }
 
     /// The transport is gone.
-    pub fn lost(&mut self, handle: u64) -> Vec<Request> {
+    pub fn lost(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.note_end(handle, "connection_lost", &mut requests);
+        self.end_session(handle, End::Lost, now, &mut requests);
         self.forget(handle);
         requests
     }
@@ -217,12 +307,12 @@ impl Gate {
         }
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
         // A verdict that nobody waits for (late, doubled, for a connection that went another way) does nothing.
-        let Some((judged, keep_alive_ms)) = connection.take_claiming() else { return requests };
+        let Some((judged, asked)) = connection.take_claiming() else { return requests };
         let answer = match code {
             None => self
                 .judge_again_if_moved(judged, handle, now)
-                .and_then(|judged| self.admit(handle, &judged, keep_alive_ms, now)),
-            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(ReturnCode::ServerUnavailable)),
+                .and_then(|judged| self.admit(handle, &judged, *asked, now)),
+            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(Reason::ServerUnavailable)),
             Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
         };
         self.answer(handle, answer, now, &mut requests);
@@ -235,6 +325,9 @@ impl Gate {
         let mut requests = Vec::new();
         let mut acknowledged: Vec<Handle> = Vec::new();
         for &(handle, packet_id) in receipts {
+            if self.will_stored(handle, &mut requests) {
+                continue;
+            }
             if let Some(connection) = self.slots.get_mut(handle) {
                 connection.session.acknowledge(packet_id);
                 acknowledged.push(handle);
@@ -267,6 +360,9 @@ impl Gate {
                 self.look_at(entry.handle, now, &mut requests);
             }
         }
+        self.publish_due_wills(now, &mut requests);
+        let since_ms = now.monotonic_ms.saturating_sub(self.limits.take_overs_ms);
+        self.take_overs.retain(|_, (_, began_ms)| *began_ms > since_ms);
         self.judge_if_due(now, &mut requests);
         if let Some(codes) = self.refusal_lines.pass(now.monotonic_ms) {
             let lines =
@@ -284,9 +380,9 @@ impl Gate {
         let overdue = now.monotonic_ms >= connection.deadline.due_ms;
         match &connection.stage {
             Stage::Live { admitted, .. } if now.unix > admitted.not_after => {
-                self.end_live(handle, "expired", now, requests);
+                self.end_live(handle, Why::Expired, now, requests);
             }
-            Stage::Live { .. } if overdue => self.end_live(handle, "keep_alive", now, requests),
+            Stage::Live { .. } if overdue => self.end_live(handle, Why::KeepAlive, now, requests),
             Stage::Draining { .. } if overdue => self.close(handle, requests),
             stage if overdue => {
                 if !matches!(stage, Stage::Refused) {
@@ -312,14 +408,20 @@ impl Gate {
         }
     }
 
-    /// Admits nobody any more, and ends live sessions that have nothing in hand. Call again until `connections` is 0.
-    pub fn drain(&mut self, now: Now) -> Vec<Request> {
+    /// Admits nobody any more, and ends live sessions that have nothing in hand, `count_max` at the most. Call again until
+    /// `connections` is 0; spread over some time it spreads whoever comes back elsewhere.
+    pub fn drain(&mut self, count_max: usize, now: Now) -> Vec<Request> {
         self.draining = true;
         let mut requests = Vec::new();
         let lives: Vec<Handle> = self.live.values().copied().collect();
+        let mut left = count_max;
         for handle in lives {
+            if left == 0 {
+                break;
+            }
             if self.slots.get_mut(handle).is_some_and(|connection| connection.session.is_settled()) {
-                self.end_live(handle, "draining", now, &mut requests);
+                self.end_live(handle, Why::Draining, now, &mut requests);
+                left = left.saturating_sub(1);
             }
         }
         requests
@@ -346,7 +448,7 @@ impl Gate {
     }
 
     /// Takes the session's events until it waits, then sends what it has to say.
-    fn pump(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+    pub(crate) fn pump(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
         let mut finished = false;
         while let Some(connection) = self.slots.get_mut(handle) {
             match connection.session.next_event() {
@@ -358,12 +460,22 @@ impl Gate {
                     requests.push(Request::Store { handle, device_id: Arc::clone(&admitted.device_id), telemetry });
                     self.count("messages_received");
                 }
-                Ok(Some(Event::Disconnect)) => self.note_end(handle, "disconnect", requests),
+                Ok(Some(Event::Subscription(inbox))) => self.subscribe(handle, inbox, now, requests),
+                Ok(Some(Event::Acknowledged { message, reason })) => {
+                    self.acknowledged(handle, message, reason, requests);
+                }
+                Ok(Some(Event::Disconnect(goodbye))) => {
+                    self.note_end(handle, "disconnect", requests);
+                    self.end_session(handle, End::Goodbye(goodbye), now, requests);
+                }
                 Ok(Some(Event::Finish)) => finished = true,
                 Ok(None) => break,
                 Ok(Some(_)) => {}
                 Err(fault) => return self.broken(handle, &fault, now, requests),
             }
+        }
+        if self.slots.get_mut(handle).is_some_and(|connection| connection.session.take_heard()) {
+            self.alive(handle, now);
         }
         if let Err(fault) = self.send(handle, requests) {
             return self.broken(handle, &fault, now, requests);
@@ -372,6 +484,18 @@ impl Gate {
             self.finish(handle, now, requests);
         }
         self.pause_or_resume(handle, requests);
+        self.fetch(handle, requests);
+    }
+
+    /// A live device has said something: its keep-alive begins anew.
+    fn alive(&mut self, handle: Handle, now: Now) {
+        let longest_ms = self.limits.keep_alive_ms_max;
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if let Stage::Live { keep_alive_ms, unheard_bytes, .. } = &mut connection.stage {
+            *unheard_bytes = 0;
+            let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(longest_ms, u64::from));
+            self.deadlines.set(handle, &mut connection.deadline, due_ms);
+        }
     }
 
     /// Asks the loop to read, or not to, where that has changed.
@@ -428,7 +552,7 @@ impl Gate {
         let floor = self.roster.trust().clock_floor.max(self.latest);
         if now.unix < floor {
             for (handle, _) in chains {
-                let no = No::new("clock_behind").answer(ReturnCode::ServerUnavailable);
+                let no = No::new("clock_behind").answer(Reason::ServerUnavailable);
                 self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
                 self.pump(handle, now, requests);
             }
@@ -486,16 +610,22 @@ impl Gate {
     fn connect(&mut self, handle: Handle, connect: &Connect, now: Now, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let Some(judged) = connection.take_judged() else { return };
-        let keep_alive_ms = keep_alive_ms(connect, self.limits.keep_alive_ms_max);
-        let placed =
-            self.judge_again_if_moved(judged, handle, now).and_then(|judged| self.place(handle, connect, judged));
+        let mut asked = Asked::of(connect, self.limits.keep_alive_ms_max);
+        let placed = self
+            .judge_again_if_moved(judged, handle, now)
+            .and_then(|judged| self.place(handle, connect, judged))
+            .and_then(|(placement, judged)| {
+                asked.will = self.will(connect, &judged)?;
+                Ok((placement, judged))
+            });
         let answer = match placed {
-            Ok((Placement::Known, judged)) => self.admit(handle, &judged, keep_alive_ms, now),
+            Ok((Placement::Known, judged)) => self.admit(handle, &judged, asked, now),
             Ok((placement, judged)) => {
-                requests.push(Request::Claim(claim(handle, &judged, placement)));
+                let path = self.meet(&judged, requests);
+                requests.push(Request::Claim(claim(handle, &judged, path, placement)));
                 self.claims.insert(handle, (judged.device_id.clone(), judged.pin()));
                 if let Some(connection) = self.slots.get_mut(handle) {
-                    connection.stage = Stage::Claiming { judged, keep_alive_ms };
+                    connection.stage = Stage::Claiming { judged, asked: Box::new(asked) };
                 }
                 return;
             }
@@ -514,10 +644,10 @@ impl Gate {
         let device = || Value::peer(&judged.device_id);
         let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
         if self.draining {
-            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+            return Err(No::new("draining").answer(Reason::ServerUnavailable));
         }
         if connect.client_id.is_empty() {
-            return Err(named("client_id_mismatch", "").answer(ReturnCode::IdentifierRejected));
+            return Err(named("client_id_mismatch", "").answer(Reason::ClientIdentifierNotValid));
         }
         if connect.client_id != *judged.device_id {
             return Err(named("client_id_mismatch", &connect.client_id));
@@ -525,8 +655,9 @@ impl Gate {
         if let Some(user_name) = connect.user_name.as_deref().filter(|name| !names_device(name, &judged.device_id)) {
             return Err(named("user_name_mismatch", user_name));
         }
-        if connect.has_will {
-            return Err(No::new("will_unsupported").with("device", device()));
+        if connect.has_authentication_method {
+            let no = No::new("authentication_method").answer(Reason::BadAuthenticationMethod);
+            return Err(no.with("device", device()));
         }
         match self.roster.place(&judged.device_id, judged.pin()) {
             Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
@@ -539,40 +670,85 @@ impl Gate {
         }
     }
 
+    /// The will that the CONNECT brings, if the device may have it (M06).
+    fn will(&self, connect: &Connect, judged: &Judged) -> Result<Option<Box<KeptWill>>, No> {
+        let Some(will) = &connect.will else { return Ok(None) };
+        let telemetry = will.telemetry(&judged.device_id, &self.session_limits).map_err(|fault| {
+            No::new("will_not_allowed")
+                .answer(Reason::of_fault(fault.code()))
+                .with("device", Value::peer(&judged.device_id))
+                .with("reason", fault.code().into())
+                .with("detail", Value::peer(fault.detail()))
+        })?;
+        Ok(Some(Box::new(KeptWill {
+            telemetry,
+            delay_seconds: will.delay_seconds.min(connect.session_expiry_seconds),
+            due: None,
+            anchor_fingerprint: judged.path.anchor_fingerprint(),
+            not_after: judged.path.not_after(),
+        })))
+    }
+
+    /// Whether the device pushes itself out too often to be one device.
+    fn flaps(&mut self, device_id: &Arc<str>, now: Now) -> bool {
+        let count_max = self.limits.take_overs_count_max;
+        let (count, began_ms) = self.take_overs.entry(Arc::clone(device_id)).or_insert((0, now.monotonic_ms));
+        if now.monotonic_ms.saturating_sub(*began_ms) >= self.limits.take_overs_ms {
+            (*count, *began_ms) = (0, now.monotonic_ms);
+        }
+        *count = count.saturating_add(1);
+        *count > count_max
+    }
+
     fn live_with_other_key(&mut self, handle: Handle, judged: &Judged) -> bool {
         let live = self.live.get(&judged.device_id).copied().filter(|live| *live != handle);
         let stage = live.and_then(|live| self.slots.get_mut(live)).map(|connection| &connection.stage);
         matches!(stage, Some(Stage::Live { admitted, .. }) if admitted.leaf != judged.path.leaf_spki_sha256())
     }
 
-    /// The one place where somebody is let in. Returns what must be said of it.
+    /// The one place where somebody is let in. Returns what must be said of it, and how the session begins.
     fn admit(
         &mut self,
         handle: Handle,
         judged: &Judged,
-        keep_alive_ms: Option<u32>,
+        asked: Asked,
         now: Now,
-    ) -> Result<Vec<Request>, No> {
+    ) -> Result<(Vec<Request>, Admission), No> {
         if self.draining {
-            return Err(No::new("draining").answer(ReturnCode::ServerUnavailable));
+            return Err(No::new("draining").answer(Reason::ServerUnavailable));
+        }
+        if now.monotonic_ms > self.lease_ends_ms {
+            return Err(No::new("lease_lapsed").answer(Reason::ServerUnavailable));
         }
         if self.live_with_other_key(handle, judged) {
             return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
         }
-        let admitted = Admitted::when(judged, self.roster.trust().epoch, now.unix);
-        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let mut requests = Vec::new();
+        let admitted = self
+            .meet(judged, &mut requests)
+            .and_then(|path| Admitted::when(judged, path, self.roster.trust().epoch, now.unix));
+        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let device_id = Arc::clone(&admitted.device_id);
         if let Some(older) = self.live.get(&device_id).copied() {
-            self.end_live(older, "taken_over", now, &mut requests);
+            if self.flaps(&device_id, now) {
+                let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
+                return Err(no.with("device", Value::peer(&device_id)));
+            }
+            self.end_live(older, Why::TakenOver { clean_start: asked.clean_start }, now, &mut requests);
         }
-        let keep_alive_max = self.limits.keep_alive_ms_max;
-        let Some(connection) = self.slots.get_mut(handle) else { return Ok(requests) };
-        let due_ms = now.monotonic_ms.saturating_add(keep_alive_ms.map_or(keep_alive_max, u64::from));
-        self.deadlines.set(handle, &mut connection.deadline, due_ms);
+        self.meet_delayed_will(&device_id, asked.clean_start, &mut requests);
+        let admission = self.begin_session(&device_id, &asked, now, &mut requests);
+        if let Some(will) = asked.will {
+            requests.push(Request::KeepWill { device_id: Arc::clone(&device_id), will: Some(will.clone()) });
+            self.wills.insert(handle, will);
+        }
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
+        let (keep_alive_ms, expiry_seconds) = (asked.keep_alive_ms, asked.expiry_seconds);
         let look_ms = now.monotonic_ms.saturating_add(now.until(admitted.not_after).saturating_add(1_000).min(LOOK_MS));
+        connection.stage = Stage::Live { admitted, keep_alive_ms, expiry_seconds, unheard_bytes: 0 };
+        self.alive(handle, now);
+        let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
         self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
-        connection.stage = Stage::Live { admitted, keep_alive_ms };
         let source = Value::Text(connection.source());
         self.half_open = self.half_open.saturating_sub(1);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
@@ -587,22 +763,35 @@ impl Gate {
                 ("anchor", Value::Text(hex(&judged.path.anchor_fingerprint()))),
             ],
         }));
+        if let Some(admissions) = &mut self.admissions {
+            admissions.push((handle, Arc::clone(&device_id)));
+        }
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
         self.count("admitted");
-        Ok(requests)
+        Ok((requests, admission))
+    }
+
+    /// The path of somebody who was found good; the registry hears of it when it is a new one.
+    fn meet(&mut self, judged: &Judged, requests: &mut Vec<Request>) -> Option<Arc<Path>> {
+        let (path, met) = self.paths.meet(judged, self.roster.trust())?;
+        requests.extend(met.map(|chain| Request::Path { chain }));
+        Some(path)
     }
 
     /// Says yes or no to a CONNECT.
-    fn answer(&mut self, handle: Handle, answer: Result<Vec<Request>, No>, now: Now, requests: &mut Vec<Request>) {
+    fn answer(
+        &mut self,
+        handle: Handle,
+        answer: Result<(Vec<Request>, Admission), No>,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) {
         let no = match answer {
-            Ok(admitted) => {
+            Ok((admitted, admission)) => {
                 requests.extend(admitted);
-                let Some(Connection { session, stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle)
-                else {
-                    return;
-                };
-                if let Err(fault) = session.admit(Arc::clone(&admitted.device_id)) {
+                let Some(connection) = self.slots.get_mut(handle) else { return };
+                if let Err(fault) = connection.session.admit(admission) {
                     self.broken(handle, &fault, now, requests);
                 }
                 return;
@@ -638,6 +827,7 @@ impl Gate {
             ];
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
             self.count("closed");
+            self.end_session(handle, End::Lost, now, requests);
         } else {
             let source = connection.source();
             requests.extend(self.fault_note(handle, &source, fault));
@@ -647,10 +837,12 @@ impl Gate {
     }
 
     /// Ends a live session from our side.
-    fn end_live(&mut self, handle: Handle, reason: &'static str, now: Now, requests: &mut Vec<Request>) {
+    pub(crate) fn end_live(&mut self, handle: Handle, why: Why, now: Now, requests: &mut Vec<Request>) {
+        let (reason, said, end) = why.told();
         self.note_end(handle, reason, requests);
+        self.end_session(handle, end, now, requests);
         if let Some(connection) = self.slots.get_mut(handle) {
-            connection.session.finish();
+            connection.session.finish(said);
             let _unsaid = self.send(handle, requests);
             self.finish(handle, now, requests);
         }
@@ -742,31 +934,27 @@ impl Gate {
         self.refusal_note(handle, source, No::new(fault.code()).with("reason", Value::peer(fault.detail())))
     }
 
-    fn count(&mut self, name: &'static str) {
+    pub(crate) fn count(&mut self, name: &'static str) {
         let counter = self.counters.entry(name).or_default();
         *counter = counter.saturating_add(1);
     }
 }
 
 fn verifier(trust: &Trust, facts: &Arc<Facts>) -> Arc<Verifier> {
-    Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), Policy::client_auth(), Arc::clone(facts)))
+    let mut policy = Policy::client_auth();
+    policy.closures = Arc::clone(&trust.closures);
+    Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), policy, Arc::clone(facts)))
 }
 
-fn claim(handle: Handle, judged: &Judged, placement: Placement) -> Claim {
+fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, placement: Placement) -> Claim {
     Claim {
         handle,
         device_id: judged.device_id.to_string(),
         pin: judged.pin(),
-        path_fingerprints: judged.path.fingerprints().to_vec(),
-        anchor_fingerprint: judged.path.anchor_fingerprint(),
+        fingerprint: judged.path.fingerprints().first().copied().unwrap_or_default(),
+        path: path.map(|path| path.fingerprints.clone()).unwrap_or_default(),
         rekeyed: placement == Placement::Rekeyed,
     }
-}
-
-/// MQTT 3.1.1 §3.1.2.10: one and a half times what the client promises; 0 promises nothing and gets the longest silence there is.
-fn keep_alive_ms(connect: &Connect, max: u64) -> Option<u32> {
-    let promised = u32::from(connect.keep_alive_seconds).saturating_mul(1_500);
-    (promised != 0).then_some(promised.min(u32::try_from(max).unwrap_or(u32::MAX)))
 }
 
 /// Whether a user name is of this device: `{host}/{device}/?{query}`, as stock SDKs write it, or the device's id alone. What the host

@@ -8,18 +8,22 @@
 mod connection;
 mod deadlines;
 mod gate;
+mod inbox;
 mod judges;
 mod limits;
+mod paths;
 mod quota;
 mod request;
+mod sessions;
 mod slots;
 mod verdicts;
+mod wills;
 
 pub use gate::{BATCH_SIZES, Gate};
-pub use holdfast_session::{ConfigurationFault, TlsConfig};
+pub use holdfast_session::{ConfigurationFault, Message, TlsConfig};
 pub use judges::Judges;
 pub use limits::Limits;
-pub use request::{Claim, Level, Note, Request, Value};
+pub use request::{Claim, KeptWill, Level, Note, Request, Value};
 pub use verdicts::{Batch, Verdict};
 
 use holdfast_x509::UnixSeconds;
@@ -43,6 +47,7 @@ impl Now {
 
 /// Codes of refusals that are the gate's own; those of the judge and the session are in their crates.
 pub const CODES: &[&str] = &[
+    "authentication_method",
     "client_id_mismatch",
     "clock_behind",
     "connection_limit",
@@ -50,8 +55,10 @@ pub const CODES: &[&str] = &[
     "handshake_deadline",
     "identity_case_conflict",
     "identity_pinned",
+    "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",
+    "taken_over_too_often",
     "user_name_mismatch",
-    "will_unsupported",
+    "will_not_allowed",
 ];

@@ -10,6 +10,8 @@ pub struct Limits {
     pub connections_count_max: usize,
     /// Connections that are not admitted yet: what a crowd of strangers may hold (L17).
     pub half_open_count_max: usize,
+    /// How long somebody may be admitted after the last word of whoever knows what operators decide (`trust.md` §5.2).
+    pub lease_ms: u64,
     /// From accept to an answered CONNECT (I7). EMQX gives 15 s.
     pub handshake_deadline_ms: u64,
     /// How long a refused or closing peer is still read from, so that no reset destroys the last answer (`trust.md` §1.4).
@@ -18,6 +20,11 @@ pub struct Limits {
     pub drain_bytes_max: usize,
     /// The longest silence that any keep-alive buys: the wire contract's 29.45 minutes.
     pub keep_alive_ms_max: u64,
+    /// How often a device may take over its own session within `take_overs_ms`: two clones with one key push each other out for
+    /// ever (M03; EMQX's default is 15 in a minute).
+    pub take_overs_count_max: usize,
+    /// See `take_overs_count_max`.
+    pub take_overs_ms: u64,
     /// Chains that are judged together without waiting for more: the lanes of the widest kernel (`design.md` §3).
     pub batch_count_enough: usize,
     /// How long the first of them waits for company while other handshakes are under way.
@@ -40,10 +47,13 @@ impl Default for Limits {
         Self {
             connections_count_max: 15_000,
             half_open_count_max: 2_000,
+            lease_ms: 5_000,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,
             drain_bytes_max: 64 * 1024,
             keep_alive_ms_max: 1_767_000,
+            take_overs_count_max: 15,
+            take_overs_ms: 60_000,
             batch_count_enough: 8,
             batch_wait_ms: 1,
             batch_inline_max: 7,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use holdfast_roster::Pin;
+use holdfast_roster::{KeptSession, Pin};
 use holdfast_session::Telemetry;
+use holdfast_x509::UnixSeconds;
 
 /// One thing to do now, in the order given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,11 @@ pub enum Request {
         /// From now on.
         after_ms: u64,
     },
+    /// Record a path that was met for the first time; claims that come after this may be of it.
+    Path {
+        /// Its CA certificates, the device's issuer first, the anchor last.
+        chain: Vec<Vec<u8>>,
+    },
     /// Commit a claim durably, then call `Gate::claimed`.
     Claim(Claim),
     /// Store a message durably, then call `Gate::stored` unless its packet id is 0.
@@ -52,8 +58,60 @@ pub enum Request {
         /// The message.
         telemetry: Telemetry,
     },
+    /// Keep what has become of a device's session; where somebody waits for it, call `Gate::kept` when that is durable.
+    Keep {
+        /// The connection that waits; 0: nobody does.
+        handle: u64,
+        /// Whose session.
+        device_id: Arc<str>,
+        /// `None`: nothing is kept of it any more.
+        session: Option<KeptSession>,
+    },
+    /// Keep a device's will for the case that nobody here lives to publish it.
+    KeepWill {
+        /// Whose will.
+        device_id: Arc<str>,
+        /// `None`: it is published, or never will be.
+        will: Option<Box<KeptWill>>,
+    },
+    /// Ask for messages that are kept for a device, in their order, then call `Gate::deliver_messages`.
+    Fetch {
+        /// For this connection.
+        handle: u64,
+        /// Admitted as this device.
+        device_id: Arc<str>,
+        /// Behind this message; 0: from the first on.
+        after: u64,
+        /// So many at the most.
+        count_max: usize,
+        /// So many bytes of payload at the most, but at least one message.
+        bytes_max: usize,
+    },
+    /// A message that was kept for a device is done with.
+    Complete {
+        /// For this device.
+        device_id: Arc<str>,
+        /// This message.
+        message: u64,
+    },
     /// Write a line into the log.
     Note(Note),
+}
+
+/// A will, with all that decides whether it may still be published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a row of the inbox")]
+pub struct KeptWill {
+    /// What is to be published.
+    pub telemetry: Telemetry,
+    /// Seconds between the end of the connection and its publication.
+    pub delay_seconds: u32,
+    /// When it is to be published; `None` while its device is connected.
+    pub due: Option<UnixSeconds>,
+    /// SHA-256 of the anchor under which its device was admitted.
+    pub anchor_fingerprint: [u8; 32],
+    /// When that path ends.
+    pub not_after: UnixSeconds,
 }
 
 /// An identity that nobody has claimed, or whose issuer vouches for a new key.
@@ -66,10 +124,10 @@ pub struct Claim {
     pub device_id: String,
     /// The keys it is to be pinned to.
     pub pin: Pin,
-    /// SHA-256 of each certificate of the path, end entity first.
-    pub path_fingerprints: Vec<[u8; 32]>,
-    /// SHA-256 of the anchor.
-    pub anchor_fingerprint: [u8; 32],
+    /// SHA-256 of the device's certificate.
+    pub fingerprint: [u8; 32],
+    /// SHA-256 of each CA certificate of the path, the device's issuer first, the anchor last.
+    pub path: Box<[[u8; 32]]>,
     /// Whether the identity was pinned to another key of the same issuer.
     pub rekeyed: bool,
 }

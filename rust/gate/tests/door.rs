@@ -3,7 +3,11 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use holdfast_gate::{Limits, Request};
+use holdfast_session::client::write_publish;
+use holdfast_x509::{Certificate, Closures};
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{BOTH, Ca, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text};
 
@@ -184,7 +188,7 @@ fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_l
     client.say(&connect_packet("widget-1"));
     world.run(&mut client);
     assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_NO[..], vec!["rekeyed_while_live".to_owned()]));
-    world.gate.lost(old_client.handle);
+    world.gate.lost(old_client.handle, world.now);
     let mut client = world.connect(&config);
     client.say(&connect_packet("widget-1"));
     world.run(&mut client);
@@ -198,8 +202,35 @@ fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_l
 }
 
 #[test]
+fn m01_what_is_no_connect_is_never_answered_and_never_waited_for() {
+    let cases: [(&[u8], &str); 7] = [
+        (&publish_packet("widget-1", 1), "mqtt_unexpected_packet"),
+        (&[0xc0, 0], "mqtt_unexpected_packet"),
+        (&[0x10, 0xff, 0xff, 0xff, 0x7f], "mqtt_packet_too_large"),
+        (&[0x10, 0xff, 0xff, 0xff, 0xff, 0x01], "mqtt_bad_length"),
+        (&[0x10, 0x80, 0x80, 0x00], "mqtt_bad_length"),
+        (&[0x11, 0], "mqtt_bad_flags"),
+        (&connect_packet("widget-\0"), "mqtt_bad_string"),
+    ];
+    for tls in BOTH {
+        for (bytes, code) in cases {
+            let mut world = World::new();
+            let device = world.tech.device("widget-1");
+            let mut client = world.connect(&client_config(Some(&device), tls));
+            client.say(bytes);
+            world.run(&mut client);
+            assert_eq!((world.codes(), client.read.as_slice()), (vec![code.to_owned()], &[][..]), "{code}");
+            assert_eq!((world.claims(), world.gate.sessions()), (0, 0));
+        }
+    }
+}
+
+#[test]
 fn m02_client_id_and_user_name_must_be_the_certificates() {
-    let cases: [(&[u8], &str, u8); 8] = [
+    let cases: [(&[u8], &str, u8); 11] = [
+        (&connect_packet("widget-1/#"), "client_id_mismatch", 5),
+        (&connect_packet("+"), "client_id_mismatch", 5),
+        (&connect_packet("#"), "client_id_mismatch", 5),
         (&connect_packet("widget-2"), "client_id_mismatch", 5),
         (&connect_packet("Widget-1"), "client_id_mismatch", 5),
         (&connect_packet("widget-1/module"), "client_id_mismatch", 5),
@@ -234,7 +265,7 @@ fn m02_client_id_and_user_name_must_be_the_certificates() {
 
 #[test]
 fn other_protocol_levels_are_answered_in_their_own_form() {
-    for (level, answer) in [(3, vec![0x20, 2, 0, 1]), (5, vec![0x20, 3, 0, 0x84, 0])] {
+    for (level, answer) in [(3, vec![0x20, 2, 0, 1]), (6, vec![0x20, 3, 0, 0x84, 0])] {
         let mut world = World::new();
         let device = world.tech.device("widget-1");
         let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
@@ -243,17 +274,6 @@ fn other_protocol_levels_are_answered_in_their_own_form() {
         assert_eq!(client.read, answer);
         assert!(client.ended_cleanly());
     }
-}
-
-#[test]
-fn a_will_is_refused_until_there_are_wills() {
-    let mut world = World::new();
-    let device = world.tech.device("widget-1");
-    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
-    let will = [text("devices/widget-2/messages/events/"), text("gone")].concat();
-    client.say(&packet(0x10, &[text("MQTT"), vec![4, 0x06, 0, 60], text("widget-1"), will].concat()));
-    world.run(&mut client);
-    assert_eq!((world.codes(), client.read.as_slice()), (vec!["will_unsupported".to_owned()], &CONNACK_NO[..]));
 }
 
 #[test]
@@ -289,7 +309,7 @@ fn l07_late_doubled_lost_and_recycled_verdicts_are_harmless() {
     client.say(&connect_packet("widget-1"));
     world.run(&mut client);
     let old = client.handle;
-    world.gate.lost(old);
+    world.gate.lost(old, world.now);
     // The slot is used again; the verdict for the old handle comes late, twice.
     let mut second = world.connect(&client_config(Some(&two), &version::TLS13));
     assert_ne!(second.handle, old);
@@ -364,6 +384,49 @@ fn m12_silence_beyond_one_and_a_half_keep_alives_ends_the_session() {
     assert_eq!(world.closed(), [""; 0]);
     world.tick_after(1);
     assert_eq!(world.closed(), ["keep_alive"]);
+}
+
+const EVENTS: &str = "devices/widget-1/messages/events/";
+
+#[test]
+fn m12_a_packet_that_drips_keeps_nobody_alive_and_a_large_one_on_a_slow_line_does() {
+    for (step, wanted) in [(1, &["keep_alive"][..]), (200, &[])] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        let mut large = Vec::new();
+        write_publish(EVENTS, Some(9), &vec![b'x'; 100_000], &mut large);
+        for (second, piece) in large.chunks(step).take(600).enumerate() {
+            client.say(piece);
+            world.run(&mut client);
+            world.tick_after(1_000);
+            assert!(second >= 89 || world.closed().is_empty());
+        }
+        assert_eq!(world.closed(), wanted, "{step} bytes a second");
+        assert_eq!(world.stores().len(), usize::from(wanted.is_empty()));
+    }
+}
+
+#[test]
+fn m12_a_packet_of_the_largest_size_is_taken_and_one_octet_more_is_not() {
+    for (more, wanted) in [(0, &[][..]), (1, &["mqtt_packet_too_large"])] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        // A fixed header of four octets, a topic behind its length, a packet identifier.
+        let payload = vec![b'x'; 256 * 1024 - 4 - 2 - EVENTS.len() - 2 + more];
+        let mut largest = Vec::new();
+        write_publish(EVENTS, Some(9), &payload, &mut largest);
+        assert_eq!(largest.len(), 256 * 1024 + more);
+        for piece in largest.chunks(16_384) {
+            if world.closed().is_empty() {
+                client.say(piece);
+                world.run(&mut client);
+            }
+        }
+        assert_eq!(world.closed(), wanted);
+        assert_eq!(world.stores().len(), 1 - more);
+    }
 }
 
 #[test]
@@ -490,7 +553,7 @@ fn l17_newcomers_beyond_the_limits_find_no_room_and_room_comes_back() {
     assert_eq!(handles.len(), 2);
     let (handle, requests) = world.gate.open(SOURCE.parse().ok(), world.now);
     assert!(handle.is_none() && requests.len() == 1);
-    world.gate.lost(handles[0]);
+    world.gate.lost(handles[0], world.now);
     let device = world.tech.device("widget-1");
     let _client = world.admit(&device, "widget-1", &version::TLS13);
     assert!(world.gate.open(SOURCE.parse().ok(), world.now).0.is_some(), "an admitted device is not half open");
@@ -505,7 +568,7 @@ fn draining_ends_idle_sessions_and_lets_unfinished_ones_finish() {
     let mut busy = world.admit(&busy, "widget-2", &version::TLS13);
     busy.say(&publish_packet("widget-2", 1));
     world.run(&mut busy);
-    let requests = world.gate.drain(world.now);
+    let requests = world.gate.drain(usize::MAX, world.now);
     world.log.extend(requests);
     world.run(&mut idle);
     assert!(idle.ended_cleanly() && world.gate.sessions() == 1);
@@ -514,7 +577,7 @@ fn draining_ends_idle_sessions_and_lets_unfinished_ones_finish() {
     assert_eq!((handle, world.codes()), (None, vec!["draining".to_owned()]));
     let requests = world.gate.stored(&[(busy.handle, 1)], world.now);
     world.log.extend(requests);
-    let requests = world.gate.drain(world.now);
+    let requests = world.gate.drain(usize::MAX, world.now);
     world.log.extend(requests);
     world.run(&mut busy);
     assert_eq!(busy.read, [0x40, 2, 0, 1]);
@@ -530,4 +593,148 @@ fn u05_names_in_the_log_are_escaped_and_cut() {
     world.run(&mut client);
     let found = fact(world.notes("refused")[0], "found");
     assert!(found.len() <= 256 && found.is_ascii(), "{found}");
+}
+
+fn sha256(der: &[u8]) -> [u8; 32] {
+    holdfast_engine::sha256(der)
+}
+
+fn spki_sha256(der: &[u8]) -> [u8; 32] {
+    sha256(Certificate::parse(der).unwrap().spki.der)
+}
+
+#[test]
+fn r01_a_closed_branch_is_shut_out_at_once_live_sessions_included_and_its_sibling_is_not() {
+    let mut world = World::new();
+    let (factory, sibling) = (world.root.intermediate("Factory-Y"), world.root.intermediate("Factory-S"));
+    let (below, own) = (factory.intermediate("Technician-Z").device("below"), factory.device("own"));
+    let beside = sibling.device("beside");
+    for (device, id) in [(&below, "below"), (&own, "own"), (&beside, "beside")] {
+        world.admit(device, id, &version::TLS13);
+    }
+    assert_eq!(world.paths(), [3, 2, 2], "each path is told once, its anchor included");
+    let keys = [spki_sha256(&factory.der)].into();
+    world.closures = Arc::new(Closures { keys, ..Closures::default() });
+    let root = world.root.der.clone();
+    world.trust(2, std::slice::from_ref(&root));
+    assert_eq!((world.closed(), world.gate.sessions()), (vec!["untrusted".to_owned(); 2], 1));
+    for version in BOTH {
+        for (device, id) in [(&below, "below"), (&own, "own")] {
+            let mut client = world.connect(&client_config(Some(device), version));
+            client.say(&connect_packet(id));
+            world.run(&mut client);
+            assert_eq!(client.read, CONNACK_NO);
+        }
+        world.admit(&beside, "beside", version);
+    }
+    assert_eq!(world.codes(), ["key_closed"; 4]);
+    // What was closed by mistake is opened again, and needs no claim.
+    world.closures = Arc::default();
+    world.trust(3, &[root]);
+    world.admit(&below, "below", &version::TLS12);
+}
+
+#[test]
+fn r01_a_device_s_own_key_or_certificate_is_closed() {
+    for by_key in [true, false] {
+        let mut world = World::new();
+        let (lost, other) = (world.tech.device("lost"), world.tech.device("other"));
+        world.admit(&lost, "lost", &version::TLS13);
+        world.admit(&other, "other", &version::TLS13);
+        let mut closures = Closures::default();
+        if by_key {
+            closures.keys.insert(spki_sha256(&lost.chain[0]));
+        } else {
+            closures.certificates.insert(sha256(&lost.chain[0]));
+        }
+        world.closures = Arc::new(closures);
+        let root = world.root.der.clone();
+        world.trust(2, &[root]);
+        assert_eq!((world.closed(), world.gate.sessions()), (vec!["untrusted".to_owned()], 1));
+        let mut client = world.connect(&client_config(Some(&lost), &version::TLS13));
+        client.say(&connect_packet("lost"));
+        world.run(&mut client);
+        assert_eq!(world.codes(), [if by_key { "key_closed" } else { "certificate_closed" }]);
+    }
+}
+
+#[test]
+fn r01_what_is_closed_between_verdict_and_admission_is_not_admitted() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    world.closures = Arc::new(Closures { keys: [spki_sha256(&world.tech.der)].into(), ..Closures::default() });
+    let root = world.root.der.clone();
+    world.trust(2, &[root]);
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.gate.sessions()), (&CONNACK_NO[..], 0));
+    assert_eq!(world.codes(), ["key_closed"]);
+}
+
+#[test]
+fn g08_a_gate_whose_lease_has_lapsed_admits_nobody_and_keeps_whom_it_has() {
+    let mut world = World::new();
+    let (first, second) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
+    let live = world.admit(&first, "widget-1", &version::TLS13);
+    world.supervised = false;
+    world.tick_after(5_001);
+    let mut client = world.connect(&client_config(Some(&second), &version::TLS13));
+    client.say(&connect_packet("widget-2"));
+    world.run(&mut client);
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!(client.read, [0x20, 2, 0, 3]);
+    assert_eq!((world.codes(), world.gate.sessions()), (vec!["lease_lapsed".to_owned()], 1));
+    world.gate.renew_lease(world.now);
+    world.admit(&second, "widget-2", &version::TLS13);
+    assert!(!live.closed);
+}
+
+/// Two gates of one hub, and the one who puts their admissions in order.
+#[test]
+fn e06_of_two_sessions_on_two_workers_the_later_stays_in_whatever_order_the_news_come() {
+    for a_first in [true, false] {
+        let (mut a, mut b) = (World::new(), World::new());
+        b.trust(2, &[a.root.der.clone()]);
+        let device = a.tech.device("widget-1");
+        a.gate.share_identities();
+        b.gate.share_identities();
+        a.admit(&device, "widget-1", &version::TLS13);
+        b.admit(&device, "widget-1", &version::TLS13);
+        let mut order: Vec<(bool, u64)> = [(true, a.gate.take_admissions()), (false, b.gate.take_admissions())]
+            .into_iter()
+            .flat_map(|(of_a, admitted)| admitted.into_iter().map(move |(handle, _)| (of_a, handle)))
+            .collect();
+        if !a_first {
+            order.reverse();
+        }
+        assert_eq!(order.len(), 2);
+        for (of_a, handle) in order {
+            for (world, ours) in [(&mut a, of_a), (&mut b, !of_a)] {
+                let requests = world.gate.fence([(ours, handle, "widget-1")], world.now);
+                world.log.extend(requests);
+            }
+        }
+        // The second in the order stays; the first is told that it was taken over, exactly once.
+        let (stays, goes) = if a_first { (&b, &a) } else { (&a, &b) };
+        assert_eq!((stays.gate.sessions(), goes.gate.sessions()), (1, 0));
+        assert_eq!((stays.closed(), goes.closed()), (vec![], vec!["taken_over".to_owned()]));
+        assert_eq!(a.gate.take_admissions(), []);
+    }
+}
+
+#[test]
+fn a_drain_ends_no_more_at_a_time_than_it_is_asked_to() {
+    let mut world = World::new();
+    for id in ["w-1", "w-2", "w-3"] {
+        let device = world.tech.device(id);
+        world.admit(&device, id, &version::TLS13);
+    }
+    for left in [2, 1, 0, 0] {
+        world.gate.drain(1, world.now);
+        assert_eq!(world.gate.sessions(), left);
+    }
 }

@@ -150,8 +150,8 @@ impl Play {
                     self.world.deliver(&mut player.client);
                     self.check(&mut player);
                     let requests = match dice.roll(2) {
-                        0 => self.world.gate.lost(player.client.handle),
-                        _ => self.world.gate.end_of_stream(player.client.handle),
+                        0 => self.world.gate.lost(player.client.handle, self.world.now),
+                        _ => self.world.gate.end_of_stream(player.client.handle, self.world.now),
                     };
                     self.world.log.extend(requests);
                 }
@@ -202,7 +202,7 @@ impl Play {
         }
         assert_eq!(self.world.gate.connections(), self.world.gate.sessions());
         for player in std::mem::take(&mut self.players) {
-            let requests = self.world.gate.lost(player.client.handle);
+            let requests = self.world.gate.lost(player.client.handle, self.world.now);
             self.world.log.extend(requests);
         }
         self.world.log.clear();

@@ -1,14 +1,15 @@
-//! What the registry says of one tenant, as a worker holds it: trust, replaced whole, and device pins, amended.
+//! What is kept of one tenant, as a worker holds it: trust, replaced whole; device pins and sessions, amended.
 //!
 //! Trust is small and immutable; its epoch rises only when something that was admitted might no longer be. Devices are an index:
-//! adding one never moves the epoch.
+//! adding one never moves the epoch. Beside its pin stands what outlives a device's connection, so that a CONNECT is answered
+//! without asking anybody.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use holdfast_x509::{Anchors, UnixSeconds};
+use holdfast_x509::{Anchors, Closures, UnixSeconds};
 
 /// SHA-256 of a `SubjectPublicKeyInfo`: what "the same key" means everywhere.
 pub type KeyHash = [u8; 32];
@@ -20,6 +21,8 @@ pub struct Trust {
     pub epoch: u64,
     /// Proven, enabled CAs. None: nobody is admitted.
     pub anchors: Arc<Anchors>,
+    /// Keys and certificates that may stand in no path (`trust.md` §5.1).
+    pub closures: Arc<Closures>,
     /// The highest time that the registry has seen; an earlier clock admits nobody (`trust.md` §5.3).
     pub clock_floor: UnixSeconds,
 }
@@ -50,6 +53,21 @@ pub enum Placement {
     CaseConflict,
 }
 
+/// What is kept of a device's session between its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a row of the inbox")]
+pub struct KeptSession {
+    /// The `QoS` of its subscription to its inbox.
+    pub inbox_qos: Option<u8>,
+    /// How long it outlives a connection; `u32::MAX`: for ever.
+    pub expiry_seconds: u32,
+    /// When it ends; [`NEVER`] while its device is connected, or when nothing ends it.
+    pub ends: UnixSeconds,
+}
+
+/// No time at all.
+pub const NEVER: UnixSeconds = UnixSeconds(i64::MAX);
+
 /// One tenant's trust and devices.
 #[derive(Debug)]
 pub struct Roster {
@@ -62,13 +80,17 @@ pub struct Roster {
 struct Device {
     exact: Option<Box<str>>,
     pin: Pin,
+    session: Option<KeptSession>,
+    /// Whether messages are kept for it that nobody has asked for yet.
+    waiting: bool,
 }
 
 impl Roster {
     /// A roster that admits nobody until trust is given.
     pub fn new() -> Self {
-        let anchors = Arc::new(Anchors::default());
-        Self { trust: Trust { epoch: 0, anchors, clock_floor: UnixSeconds(i64::MIN) }, devices: HashMap::new() }
+        let (anchors, closures) = (Arc::new(Anchors::default()), Arc::default());
+        let trust = Trust { epoch: 0, anchors, closures, clock_floor: UnixSeconds(i64::MIN) };
+        Self { trust, devices: HashMap::new() }
     }
 
     /// The trust of the present epoch.
@@ -86,10 +108,37 @@ impl Roster {
         let folded = device_id.to_ascii_lowercase();
         let exact = (folded != device_id).then(|| device_id.into());
         match self.devices.entry(folded.into()) {
-            Entry::Occupied(mut device) => *device.get_mut() = Device { exact, pin },
-            Entry::Vacant(place) => {
-                place.insert(Device { exact, pin });
+            Entry::Occupied(mut device) => {
+                let device = device.get_mut();
+                (device.exact, device.pin) = (exact, pin);
             }
+            Entry::Vacant(place) => {
+                place.insert(Device { exact, pin, session: None, waiting: false });
+            }
+        }
+    }
+
+    /// The session that is kept for `device_id`, unless it has ended before `at`.
+    pub fn session(&self, device_id: &str, at: UnixSeconds) -> Option<KeptSession> {
+        self.device(device_id)?.session.filter(|session| session.ends > at)
+    }
+
+    /// Keeps `session` for `device_id`, or none. Whoever has no pin has no session.
+    pub fn keep(&mut self, device_id: &str, session: Option<KeptSession>) {
+        if let Some(device) = self.device_mut(device_id) {
+            device.session = session;
+        }
+    }
+
+    /// Whether messages wait for `device_id`.
+    pub fn is_waiting(&self, device_id: &str) -> bool {
+        self.device(device_id).is_some_and(|device| device.waiting)
+    }
+
+    /// Remembers whether messages wait for `device_id`.
+    pub fn set_waiting(&mut self, device_id: &str, waiting: bool) {
+        if let Some(device) = self.device_mut(device_id) {
+            device.waiting = waiting;
         }
     }
 
@@ -110,6 +159,18 @@ impl Roster {
     /// How many devices are pinned.
     pub fn devices_count(&self) -> usize {
         self.devices.len()
+    }
+
+    fn device(&self, device_id: &str) -> Option<&Device> {
+        let folded = device_id.to_ascii_lowercase();
+        let device = self.devices.get(folded.as_str())?;
+        (device.exact.as_deref().unwrap_or(&folded) == device_id).then_some(device)
+    }
+
+    fn device_mut(&mut self, device_id: &str) -> Option<&mut Device> {
+        let folded = device_id.to_ascii_lowercase();
+        let device = self.devices.get_mut(folded.as_str())?;
+        (device.exact.as_deref().unwrap_or(&folded) == device_id).then_some(device)
     }
 }
 
@@ -148,5 +209,28 @@ mod tests {
         roster.amend("lower", PIN);
         assert_eq!(roster.place("lower", PIN), Placement::Known);
         assert_eq!(roster.place("Lower", PIN), Placement::CaseConflict);
+    }
+
+    #[test]
+    fn a_session_is_kept_beside_the_pin_and_outlives_a_new_key() {
+        let mut roster = Roster::new();
+        let session = KeptSession { inbox_qos: Some(1), expiry_seconds: 60, ends: UnixSeconds(100) };
+        // Whoever is nobody has nothing.
+        roster.keep("Widget-1", Some(session));
+        roster.set_waiting("Widget-1", true);
+        assert_eq!((roster.session("Widget-1", UnixSeconds(0)), roster.is_waiting("Widget-1")), (None, false));
+        roster.amend("Widget-1", PIN);
+        roster.keep("Widget-1", Some(session));
+        roster.set_waiting("Widget-1", true);
+        roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN });
+        assert_eq!(roster.session("Widget-1", UnixSeconds(99)), Some(session));
+        assert!(roster.is_waiting("Widget-1"));
+        assert_eq!(roster.session("Widget-1", UnixSeconds(100)), None, "it has ended");
+        // Another spelling is not this device.
+        assert_eq!((roster.session("widget-1", UnixSeconds(0)), roster.is_waiting("widget-1")), (None, false));
+        roster.keep("Widget-1", Some(KeptSession { ends: NEVER, ..session }));
+        assert!(roster.session("Widget-1", UnixSeconds(i64::MAX - 1)).is_some());
+        roster.keep("Widget-1", None);
+        assert_eq!(roster.session("Widget-1", UnixSeconds(0)), None);
     }
 }

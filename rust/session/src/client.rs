@@ -3,7 +3,10 @@
 //! The same framing as a hub's, looked at from the other end; what is written here may be as wrong as its caller wants it.
 
 use crate::error::Fault;
-use crate::mqtt::{self, Frame};
+use crate::limits::Limits;
+use crate::mqtt::{self, Frame, Version};
+
+pub use crate::mqtt::{write_packet, write_string};
 
 /// What a CONNECT says. No password and no will: stock SDKs with a certificate send neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,33 +52,9 @@ pub fn write_publish(topic: &str, packet_id: Option<u16>, payload: &[u8], output
     write_packet(mqtt::PUBLISH << 4 | flags, &[&head, payload], output);
 }
 
-/// Appends a packet of `parts` behind the first octet `kind` (type and flags) and their length (§2.2.3).
-pub fn write_packet(kind: u8, parts: &[&[u8]], output: &mut Vec<u8>) {
-    output.push(kind);
-    let mut left = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
-    loop {
-        let seven = u8::try_from(left & 0x7f).unwrap_or(0);
-        left >>= 7;
-        output.push(if left > 0 { seven | 0x80 } else { seven });
-        if left == 0 {
-            break;
-        }
-    }
-    for part in parts {
-        output.extend_from_slice(part);
-    }
-}
-
-/// Appends a string behind its length (§1.5.3), cut off at what two octets can count.
-pub fn write_string(text: &str, output: &mut Vec<u8>) {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    output.extend(length.to_be_bytes());
-    output.extend(text.bytes().take(length.into()));
-}
-
 /// What a hub says to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "what is not named is `Other`")]
 pub enum Answer {
     /// §3.2: the return code; 0 is yes. Version 5 has reason codes in its place.
     Connack(u8),
@@ -96,8 +75,10 @@ pub fn read_answer(bytes: &[u8], max: usize) -> Result<Option<(Answer, usize)>, 
     let answer = match (frame.kind, frame.body) {
         (mqtt::CONNACK, [_, code, ..]) => Answer::Connack(*code),
         (mqtt::CONNACK, _) => return Err(Fault::new("mqtt_malformed", "a CONNACK without a return code")),
-        (mqtt::PUBACK, _) => Answer::Puback(frame.packet_id()?),
-        (mqtt::PINGRESP_KIND, _) => Answer::Pingresp,
+        (mqtt::PUBACK, _) => Answer::Puback(
+            mqtt::parse_puback(&frame, Version::V311, &Limits::default()).map(|(packet_id, _)| packet_id)?,
+        ),
+        (mqtt::PINGRESP, _) => Answer::Pingresp,
         (kind, _) => Answer::Other(kind),
     };
     Ok(Some((answer, frame.length)))
@@ -106,7 +87,7 @@ pub fn read_answer(bytes: &[u8], max: usize) -> Result<Option<(Answer, usize)>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mqtt::{ConnectAttempt, parse_connect, parse_publish};
+    use crate::mqtt::{ConnectAttempt, Reason, parse_connect, parse_publish};
 
     fn frame(bytes: &[u8]) -> Frame<'_> {
         let frame = Frame::read(bytes, 1 << 20).unwrap().unwrap();
@@ -120,31 +101,34 @@ mod tests {
         let asked =
             ConnectPacket { client_id: "w1", user_name: Some("h/w1/"), clean_session: false, keep_alive_seconds: 60 };
         write_connect(&asked, &mut bytes);
-        let Ok(ConnectAttempt::Connect(connect)) = parse_connect(&frame(&bytes)) else { panic!("no CONNECT") };
+        let Ok(ConnectAttempt::Connect(connect)) = parse_connect(&frame(&bytes), &Limits::default()) else {
+            panic!("no CONNECT")
+        };
         assert_eq!((connect.client_id.as_str(), connect.user_name.as_deref()), ("w1", Some("h/w1/")));
-        assert_eq!((connect.keep_alive_seconds, connect.clean_session, connect.has_password), (60, false, false));
+        assert_eq!((connect.keep_alive_seconds, connect.clean_start, connect.has_password), (60, false, false));
         for size in [0, 1, 127, 128, 16_383, 16_384, 200_000] {
             bytes.clear();
             write_publish("devices/w1/messages/events/", Some(7), &vec![b'x'; size], &mut bytes);
             let frame = frame(&bytes);
-            let publish = parse_publish(&frame).unwrap();
+            let publish = parse_publish(&frame, Version::V311, &Limits::default()).unwrap();
             assert_eq!((publish.packet_id, publish.payload.len()), (Some(7), size));
         }
         bytes.clear();
         write_publish("t", None, b"", &mut bytes);
-        assert_eq!(parse_publish(&frame(&bytes)).unwrap().packet_id, None);
+        assert_eq!(parse_publish(&frame(&bytes), Version::V311, &Limits::default()).unwrap().packet_id, None);
     }
 
     #[test]
     fn a_device_reads_what_a_hub_writes() {
-        let accepted = mqtt::connack(mqtt::ReturnCode::Accepted, 4);
-        let refused = mqtt::connack(mqtt::ReturnCode::NotAuthorized, 5);
-        let acknowledged = mqtt::puback(258);
+        let (mut accepted, mut refused, mut acknowledged) = (Vec::new(), Vec::new(), Vec::new());
+        mqtt::write_connack(Version::V311, false, None, &Limits::default(), &mut accepted);
+        mqtt::write_refusal(5, Reason::NotAuthorized, &mut refused);
+        mqtt::write_puback(258, &mut acknowledged);
         let cases: [(&[u8], Answer); 5] = [
             (&accepted, Answer::Connack(0)),
             (&refused, Answer::Connack(0x87)),
             (&acknowledged, Answer::Puback(258)),
-            (&mqtt::PINGRESP, Answer::Pingresp),
+            (&[0xd0, 0], Answer::Pingresp),
             (&[0x90, 3, 0, 1, 0], Answer::Other(9)),
         ];
         for (bytes, answer) in cases {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use holdfast_x509::UnixSeconds;
+
 use crate::error::Fault;
 use crate::handshake::{Peer, PresentedChain, TlsConfig};
+use crate::inbox::{Delivery, Message};
 use crate::limits::Limits;
-use crate::mqtt::{self, Connect, ConnectAttempt, Frame, ReturnCode};
-use crate::telemetry::{Telemetry, parse_telemetry};
+use crate::mqtt::{self, Connect, ConnectAttempt, Frame, Goodbye, Reason, Version};
+use crate::open::{Admission, Open, Qos, Terms, unexpected};
+use crate::telemetry::Telemetry;
 use crate::tls::Tls;
 
 /// Something the owner of the session must act on.
@@ -21,8 +25,18 @@ pub enum Event {
     Connect(Connect),
     /// An admitted device published; `acknowledge` it unless its packet id is 0.
     Telemetry(Telemetry),
-    /// An admitted device said DISCONNECT: no will is published.
-    Disconnect,
+    /// What the device has subscribed to of its inbox is to become this: keep it where the session is kept, then call
+    /// `subscription_kept`. Nothing more is read before.
+    Subscription(Option<Qos>),
+    /// The device has taken a message that was delivered, or says with 5.0's reason code (0x80 and above) why it has not.
+    Acknowledged {
+        /// What `Message::id` called it.
+        message: u64,
+        /// 0 in 3.1.1.
+        reason: u8,
+    },
+    /// An admitted device said DISCONNECT.
+    Disconnect(Goodbye),
     /// The last answer is in the output: shut down writing once it was sent, and read on until the peer has closed.
     Finish,
 }
@@ -37,11 +51,11 @@ enum Phase {
     /// The verdict was good: the first packet is awaited.
     Connecting,
     /// The CONNECT was handed out and waits for its answer.
-    Deciding,
-    /// Admitted as this device.
-    Open { device_id: Arc<str> },
+    Deciding(Terms),
+    /// Admitted.
+    Open(Open),
     /// Refused: the one thing read is a CONNECT, to answer it in its own version.
-    Refusing(ReturnCode),
+    Refusing(Reason),
     /// The answer was given; `Finish` is still to be said.
     Answered,
     /// Over. Input is dropped.
@@ -52,7 +66,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Session {
     tls: Tls,
-    limits: Limits,
+    limits: Arc<Limits>,
     phase: Phase,
     /// Decrypted and not yet read, from `consumed` on.
     plaintext: Vec<u8>,
@@ -62,27 +76,28 @@ pub struct Session {
     /// Records to be sent.
     output: Vec<u8>,
     /// Bytes fed before the verdict.
-    fed: usize,
-    unacknowledged: usize,
+    fed: u32,
+    /// Whether a whole packet was read since somebody asked.
+    heard: bool,
 }
 
 impl Session {
-    /// A connection that was just accepted.
+    /// A connection that was just accepted. Its limits are everybody's: share them.
     ///
     /// # Errors
     /// `tls_error` when the library cannot make one.
-    pub fn new(config: &TlsConfig, limits: Limits) -> Result<Self, Fault> {
+    pub fn new(config: &TlsConfig, limits: impl Into<Arc<Limits>>) -> Result<Self, Fault> {
         let tls = Tls::new(config)?;
         Ok(Self {
             tls,
-            limits,
+            limits: limits.into(),
             phase: Phase::Handshaking,
             plaintext: Vec::new(),
             consumed: 0,
             packets: Vec::new(),
             output: Vec::new(),
             fed: 0,
-            unacknowledged: 0,
+            heard: false,
         })
     }
 
@@ -93,14 +108,14 @@ impl Session {
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         match self.phase {
             Phase::Handshaking | Phase::Presented => {
-                self.fed = self.fed.saturating_add(bytes.len());
-                if self.fed > self.limits.handshake_bytes_max {
+                self.fed = self.fed.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+                if usize::try_from(self.fed).unwrap_or(usize::MAX) > self.limits.handshake_bytes_max {
                     let detail = format!("more than {} bytes before the verdict", self.limits.handshake_bytes_max);
                     return self.end(Fault::new("handshake_too_large", detail));
                 }
             }
             Phase::Answered | Phase::Ended => return Ok(()),
-            Phase::Connecting | Phase::Deciding | Phase::Open { .. } | Phase::Refusing(_) => {}
+            Phase::Connecting | Phase::Deciding(_) | Phase::Open(_) | Phase::Refusing(_) => {}
         }
         self.tls.feed(bytes, &mut self.plaintext, &mut self.output).or_else(|fault| self.end(fault))
     }
@@ -113,14 +128,17 @@ impl Session {
         let stepped = match &self.phase {
             Phase::Handshaking => self.finish_handshake(),
             Phase::Connecting | Phase::Refusing(_) => self.read_connect(),
-            Phase::Open { .. } => self.read_packets(),
+            Phase::Open(_) => self.read_packets(),
             Phase::Answered => {
                 self.phase = Phase::Ended;
                 Ok(Some(Event::Finish))
             }
-            Phase::Presented | Phase::Deciding | Phase::Ended => Ok(None),
+            Phase::Presented | Phase::Deciding(_) | Phase::Ended => Ok(None),
         };
-        stepped.or_else(|fault| self.end(fault))
+        stepped.or_else(|fault| {
+            self.say_why(&fault);
+            self.end(fault)
+        })
     }
 
     /// The verdict is good: the peer may say what it wants.
@@ -130,44 +148,68 @@ impl Session {
         }
     }
 
-    /// The verdict is bad: the peer's CONNECT will be answered with `code` and nothing else of it is read.
-    pub fn refuse(&mut self, code: ReturnCode) {
+    /// The verdict is bad: the peer's CONNECT will be answered with `reason` and nothing else of it is read.
+    pub fn refuse(&mut self, reason: Reason) {
         if matches!(self.phase, Phase::Presented | Phase::Connecting) {
-            self.phase = Phase::Refusing(code);
+            self.phase = Phase::Refusing(reason);
         }
     }
 
-    /// Answers the CONNECT with yes; from here on the session reads and writes as `device_id`, and its records are ours:
+    /// Answers the CONNECT with yes; from here on the session reads and writes as that device, and its records are ours:
     /// of the TLS library's connection, the chain and the handshake's buffers nothing is left.
     ///
     /// # Errors
     /// `tls_error` when the library refuses to write or to give out its keys.
-    pub fn admit(&mut self, device_id: Arc<str>) -> Result<(), Fault> {
-        if self.phase != Phase::Deciding {
-            return Ok(());
-        }
-        self.phase = Phase::Open { device_id };
-        self.send(&mqtt::connack(ReturnCode::Accepted, 4));
+    pub fn admit(&mut self, admission: Admission) -> Result<(), Fault> {
+        let Phase::Deciding(terms) = self.phase else { return Ok(()) };
+        let (present, keep_alive) = (admission.session_present, admission.server_keep_alive_seconds);
+        mqtt::write_connack(terms.version, present, keep_alive, &self.limits, &mut self.packets);
+        self.phase = Phase::Open(Open::new(admission, terms));
         self.flush().and_then(|()| self.tls.take_over(&mut self.output)).or_else(|fault| self.end(fault))
     }
 
     /// Answers the CONNECT with no.
-    pub fn answer(&mut self, code: ReturnCode) {
-        if self.phase == Phase::Deciding {
-            self.answer_connect(code, 4);
+    pub fn answer(&mut self, reason: Reason) {
+        if let Phase::Deciding(terms) = self.phase {
+            self.answer_connect(reason, terms.version.level());
         }
     }
 
     /// Acknowledges a message that is stored for good.
     pub fn acknowledge(&mut self, packet_id: u16) {
-        self.unacknowledged = self.unacknowledged.saturating_sub(1);
-        if matches!(self.phase, Phase::Open { .. }) {
-            self.send(&mqtt::puback(packet_id));
+        if let Phase::Open(open) = &mut self.phase {
+            open.acknowledge(packet_id, &mut self.packets);
         }
     }
 
-    /// Ends an open session from our side: 3.1.1 has no packet for it, so `close_notify` is all.
-    pub fn finish(&mut self) {
+    /// The subscription is kept as `Event::Subscription` said: it counts from here on, and the device is told.
+    pub fn subscription_kept(&mut self) {
+        if let Phase::Open(open) = &mut self.phase {
+            open.subscription_kept(&mut self.packets);
+        }
+    }
+
+    /// How many messages may be delivered now.
+    pub fn room(&self) -> usize {
+        if let Phase::Open(open) = &self.phase { open.room(&self.limits) } else { 0 }
+    }
+
+    /// How many were delivered and are not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        if let Phase::Open(open) = &self.phase { open.in_flight() } else { 0 }
+    }
+
+    /// Sends a message to the device. The caller asks for `room` before; `at` is for its expiry.
+    pub fn deliver(&mut self, message: &Message, at: UnixSeconds) -> Delivery {
+        let Phase::Open(open) = &mut self.phase else { return Delivery::NotOpen };
+        open.deliver(message, at, &mut self.packets)
+    }
+
+    /// Ends an open session from our side: 5.0 is told why; 3.1.1 has no packet for it, so `close_notify` is all.
+    pub fn finish(&mut self, reason: Reason) {
+        if let Phase::Open(open) = &self.phase {
+            mqtt::write_disconnect(open.version(), reason, &mut self.packets);
+        }
         if !matches!(self.phase, Phase::Answered | Phase::Ended) {
             self.close();
         }
@@ -185,15 +227,30 @@ impl Session {
         Ok(std::mem::take(&mut self.output))
     }
 
-    /// Whether nothing is in hand: no message unacknowledged, no packet half read.
+    /// Whether nothing is in hand: no message unacknowledged, no packet unanswered or half read.
     pub fn is_settled(&self) -> bool {
-        self.unacknowledged == 0 && self.unread().is_empty()
+        let settled = if let Phase::Open(open) = &self.phase { open.is_settled() } else { true };
+        settled && self.unread().is_empty()
+    }
+
+    /// Whether a whole packet of an admitted device was read since the last call: only that keeps it alive (§3.1.2.10).
+    pub fn take_heard(&mut self) -> bool {
+        std::mem::take(&mut self.heard)
     }
 
     /// Whether reading should stop: too much is waiting for an acknowledgement or an answer.
     pub fn is_blocked(&self) -> bool {
-        let waiting = matches!(self.phase, Phase::Deciding) && self.unread().len() > self.limits.connect_bytes_max;
-        waiting || self.unacknowledged >= self.limits.unacknowledged_count_max
+        let much_unread = self.unread().len() > self.limits.connect_bytes_max;
+        match &self.phase {
+            Phase::Deciding(_) => much_unread,
+            Phase::Open(open) => open.is_full(&self.limits) || (open.is_waiting() && much_unread),
+            Phase::Handshaking
+            | Phase::Presented
+            | Phase::Connecting
+            | Phase::Refusing(_)
+            | Phase::Answered
+            | Phase::Ended => false,
+        }
     }
 
     fn finish_handshake(&mut self) -> Result<Option<Event>, Fault> {
@@ -213,16 +270,16 @@ impl Session {
             return Err(unexpected(frame.kind, "before CONNECT"));
         }
         let length = frame.length;
-        let attempt = mqtt::parse_connect(&frame)?;
+        let attempt = mqtt::parse_connect(&frame, &self.limits)?;
         self.consume(length);
         match (attempt, &self.phase) {
-            (ConnectAttempt::OtherLevel(level), Phase::Refusing(code)) => self.answer_connect(*code, level),
-            (ConnectAttempt::OtherLevel(level), _) => {
-                self.answer_connect(ReturnCode::UnacceptableProtocolVersion, level);
+            (ConnectAttempt::OtherLevel(level), Phase::Refusing(reason)) => self.answer_connect(*reason, level),
+            (ConnectAttempt::OtherLevel(level), _) => self.answer_connect(Reason::UnsupportedProtocolVersion, level),
+            (ConnectAttempt::Connect(connect), Phase::Refusing(reason)) => {
+                self.answer_connect(*reason, connect.version.level());
             }
-            (ConnectAttempt::Connect(_), Phase::Refusing(code)) => self.answer_connect(*code, 4),
             (ConnectAttempt::Connect(connect), _) => {
-                self.phase = Phase::Deciding;
+                self.phase = Phase::Deciding(Terms::of(&connect));
                 return Ok(Some(Event::Connect(connect)));
             }
         }
@@ -230,36 +287,58 @@ impl Session {
     }
 
     fn read_packets(&mut self) -> Result<Option<Event>, Fault> {
-        while self.unacknowledged < self.limits.unacknowledged_count_max {
+        loop {
+            let Phase::Open(open) = &mut self.phase else { return Ok(None) };
+            if open.is_waiting() {
+                return Ok(None);
+            }
             let unread = self.plaintext.get(self.consumed..).unwrap_or_default();
-            let Some(frame) = Frame::read(unread, self.limits.packet_bytes_max)? else { break };
+            let Some(frame) = Frame::read(unread, self.limits.packet_bytes_max)? else { return Ok(None) };
+            if !open.has_room_for(&frame, &self.limits)? {
+                return Ok(None);
+            }
+            self.heard = true;
             let length = frame.length;
-            let Phase::Open { device_id } = &self.phase else { break };
-            let (answer, event) = read_packet(&frame, device_id, &self.limits)?;
+            let event = open.read(&frame, &self.limits, &mut self.packets)?;
             self.consume(length);
-            self.send(&answer);
-            match &event {
-                Some(Event::Telemetry(telemetry)) if telemetry.packet_id != 0 => {
-                    self.unacknowledged = self.unacknowledged.saturating_add(1);
-                }
-                // §3.14.4: after DISCONNECT nothing more is read.
-                Some(Event::Disconnect) => self.finish(),
-                _ => {}
+            if let Some(Event::Disconnect(_)) = &event {
+                self.close(); // §3.14.4: after DISCONNECT nothing more is read, nor said.
             }
             if event.is_some() {
                 return Ok(event);
             }
         }
-        Ok(None)
     }
 
-    fn answer_connect(&mut self, code: ReturnCode, level: u8) {
-        self.send(&mqtt::connack(code, level));
+    fn answer_connect(&mut self, reason: Reason, level: u8) {
+        mqtt::write_refusal(level, reason, &mut self.packets);
         self.close();
     }
 
-    fn send(&mut self, packet: &[u8]) {
-        self.packets.extend_from_slice(packet);
+    /// What a peer hears that broke its protocol, where it is known well enough to be spoken to: what it was owed, in 5.0 the reason
+    /// (§4.13), and a clean end. A refused peer's CONNECT has one answer, or none.
+    fn say_why(&mut self, fault: &Fault) {
+        let reason = Reason::of_fault(fault.code());
+        match &self.phase {
+            Phase::Open(open) => mqtt::write_disconnect(open.version(), reason, &mut self.packets),
+            Phase::Connecting => {
+                let frame = Frame::read(self.unread(), self.limits.connect_bytes_max).ok().flatten();
+                let connect = frame.filter(|frame| frame.kind == mqtt::CONNECT);
+                match connect.and_then(|frame| mqtt::connect_level(&frame)) {
+                    Some(level) if level == Version::V5.level() => {
+                        mqtt::write_refusal(level, reason, &mut self.packets);
+                    }
+                    _ => return,
+                }
+            }
+            Phase::Handshaking
+            | Phase::Presented
+            | Phase::Deciding(_)
+            | Phase::Refusing(_)
+            | Phase::Answered
+            | Phase::Ended => return,
+        }
+        self.close();
     }
 
     /// Seals what is to be sent.
@@ -302,51 +381,4 @@ impl Session {
         self.consumed = 0;
         Err(fault)
     }
-}
-
-/// What one packet of an admitted device brings: an answer, an event, or both.
-fn read_packet(frame: &Frame<'_>, device_id: &str, limits: &Limits) -> Result<(Vec<u8>, Option<Event>), Fault> {
-    Ok(match frame.kind {
-        mqtt::PUBLISH => {
-            let telemetry = parse_telemetry(&mqtt::parse_publish(frame)?, device_id)?;
-            (Vec::new(), Some(Event::Telemetry(telemetry)))
-        }
-        mqtt::SUBSCRIBE => {
-            let (packet_id, filters) = mqtt::parse_filters(frame, limits.filters_count_max)?;
-            let codes: Vec<u8> = filters.iter().map(|(filter, qos)| granted(filter, *qos, device_id)).collect();
-            (mqtt::suback(packet_id, &codes), None)
-        }
-        mqtt::UNSUBSCRIBE => {
-            let (packet_id, _) = mqtt::parse_filters(frame, limits.filters_count_max)?;
-            (mqtt::unsuback(packet_id).to_vec(), None)
-        }
-        mqtt::PINGREQ => {
-            frame.expect_flags(0)?;
-            frame.expect_empty()?;
-            (mqtt::PINGRESP.to_vec(), None)
-        }
-        mqtt::DISCONNECT => {
-            frame.expect_flags(0)?;
-            frame.expect_empty()?;
-            (Vec::new(), Some(Event::Disconnect))
-        }
-        mqtt::PUBACK => {
-            frame.expect_flags(0)?;
-            // Nothing was sent that could be acknowledged.
-            let packet_id = frame.packet_id()?;
-            return Err(Fault::new("mqtt_unexpected_packet", format!("PUBACK of {packet_id}, which was never sent")));
-        }
-        kind => return Err(unexpected(kind, "in an open session")),
-    })
-}
-
-/// The QoS granted for `filter`, or 0x80. Only the device's own inbox: twins and methods are refused until the hub has them,
-/// rather than granted and never served.
-fn granted(filter: &str, qos: u8, device_id: &str) -> u8 {
-    let inbox = filter.strip_prefix("devices/").and_then(|rest| rest.strip_prefix(device_id));
-    if inbox == Some("/messages/devicebound/#") { qos.min(1) } else { 0x80 }
-}
-
-fn unexpected(kind: u8, when: &str) -> Fault {
-    Fault::new("mqtt_unexpected_packet", format!("a packet of type {kind} {when}"))
 }

@@ -1,4 +1,4 @@
-//! One device connection, stepped: TLS, records, MQTT 3.1.1 framing. It is fed bytes and asked for bytes and events.
+//! One device connection, stepped: TLS, records, MQTT 3.1.1 and 5.0. It is fed bytes and asked for bytes and events.
 //!
 //! ```text
 //!            receive(bytes) ─▶ ┌──────────────────────────────┐ ─▶ next_event()
@@ -19,8 +19,12 @@ pub mod client;
 mod device;
 mod error;
 mod handshake;
+mod inbox;
 mod limits;
 mod mqtt;
+#[cfg(test)]
+mod mutations;
+mod open;
 mod record;
 mod telemetry;
 mod tls;
@@ -28,6 +32,8 @@ mod tls;
 pub use device::{Event, Session};
 pub use error::{ConfigurationFault, Fault};
 pub use handshake::{PresentedChain, TlsConfig};
+pub use inbox::{Delivery, Message};
 pub use limits::Limits;
-pub use mqtt::{Connect, ReturnCode};
+pub use mqtt::{Connect, Goodbye, Reason, Version, Will};
+pub use open::{Admission, Qos};
 pub use telemetry::{Property, Telemetry};

@@ -10,8 +10,20 @@ pub struct Limits {
     pub connect_bytes_max: usize,
     /// Bytes of any other packet: the wire contract's 256 KiB for telemetry.
     pub packet_bytes_max: usize,
+    /// Bytes of a topic, property bag included (M07): twice what HTTP servers allow for all headers together.
+    pub topic_bytes_max: usize,
+    /// Properties of one packet, and pairs in one bag. Stock SDKs send a handful.
+    pub properties_count_max: usize,
     /// Messages taken but not yet acknowledged; reading stops there (M10; EMQX's default).
     pub unacknowledged_count_max: usize,
+    /// Messages sent and not yet acknowledged by the device (M10; EMQX's default).
+    pub in_flight_count_max: usize,
+    /// Their payload bytes, once there is more than one of them: what a device that does not read makes us keep.
+    pub in_flight_bytes_max: usize,
+    /// Topic aliases that a device may set (mosquitto's default is 10), and the bytes of all they stand for together.
+    pub topic_aliases_count_max: usize,
+    /// See `topic_aliases_count_max`.
+    pub topic_aliases_bytes_max: usize,
     /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE. The wire contract names five.
     pub filters_count_max: usize,
 }
@@ -22,7 +34,13 @@ impl Default for Limits {
             handshake_bytes_max: 32 * 1024,
             connect_bytes_max: 16 * 1024,
             packet_bytes_max: 256 * 1024,
+            topic_bytes_max: 16 * 1024,
+            properties_count_max: 128,
             unacknowledged_count_max: 32,
+            in_flight_count_max: 32,
+            in_flight_bytes_max: 64 * 1024,
+            topic_aliases_count_max: 8,
+            topic_aliases_bytes_max: 4 * 1024,
             filters_count_max: 32,
         }
     }

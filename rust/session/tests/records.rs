@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use holdfast_session::{Event, Limits, Session, TlsConfig};
+use holdfast_session::{Admission, Event, Goodbye, Limits, Session, TlsConfig};
 use rustls::client::{ClientConfig, ClientConnection};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -78,7 +78,7 @@ impl Pair {
             for event in pair.up() {
                 match event {
                     Event::Presented(_) => pair.session.accept(),
-                    Event::Connect(_) => pair.session.admit("w1".into()).unwrap(),
+                    Event::Connect(_) => pair.session.admit(Admission::new("w1".into())).unwrap(),
                     other => panic!("{other:?}"),
                 }
             }
@@ -206,7 +206,7 @@ fn a_key_update_before_the_connect_is_followed() {
         for event in pair.up() {
             match event {
                 Event::Presented(_) => pair.session.accept(),
-                Event::Connect(_) => pair.session.admit("w1".into()).unwrap(),
+                Event::Connect(_) => pair.session.admit(Admission::new("w1".into())).unwrap(),
                 other => panic!("{other:?}"),
             }
         }
@@ -227,7 +227,8 @@ fn a_disconnect_is_answered_by_close_notify() {
     for suite in suites() {
         let mut pair = Pair::new(suite);
         pair.client.writer().write_all(&[0xe0, 0]).unwrap();
-        assert_eq!(pair.up(), [Event::Disconnect, Event::Finish]);
+        let goodbye = Goodbye { with_will: false, session_expiry_seconds: None };
+        assert_eq!(pair.up(), [Event::Disconnect(goodbye), Event::Finish]);
         pair.down();
         let mut nothing = Vec::new();
         assert_eq!(pair.client.reader().read_to_end(&mut nothing).unwrap(), 0, "a clean end, not a missing one");

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use holdfast_session::{Event, Limits, ReturnCode, Session, TlsConfig};
+use holdfast_session::{Admission, Event, Limits, Reason, Session, TlsConfig};
 use rustls::client::{ClientConfig, ClientConnection};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
@@ -58,7 +58,7 @@ fn i01_tls_12_hears_our_finished_only_after_the_verdict() {
     assert_eq!(session.take_output().unwrap(), []);
     assert_eq!(session.next_event(), Ok(None));
     assert!(client.is_handshaking());
-    session.refuse(ReturnCode::NotAuthorized);
+    session.refuse(Reason::NotAuthorized);
     give(&mut client, &session.take_output().unwrap());
     assert!(!client.is_handshaking());
 }
@@ -72,13 +72,13 @@ fn l07_pipelined_bytes_wait_inside_until_the_verdict_and_a_refusal_never_hands_t
     for _ in 0..3 {
         assert_eq!((session.next_event(), session.take_output().unwrap()), (Ok(None), vec![]));
     }
-    session.refuse(ReturnCode::NotAuthorized);
+    session.refuse(Reason::NotAuthorized);
     assert_eq!(session.next_event(), Ok(Some(Event::Finish)));
     assert_eq!(session.next_event(), Ok(None));
     give(&mut client, &session.take_output().unwrap());
     // A verdict that comes again, or the other way, moves nothing.
     session.accept();
-    session.admit("w1".into()).unwrap();
+    session.admit(Admission::new("w1".into())).unwrap();
     assert_eq!((session.next_event(), session.take_output().unwrap()), (Ok(None), vec![]));
 }
 
@@ -87,14 +87,14 @@ fn l07_nothing_but_accept_leads_to_connect_and_nothing_but_admit_to_an_open_sess
     let (mut session, mut client) = pair(&version::TLS13);
     // Before anybody was presented.
     session.accept();
-    session.admit("w1".into()).unwrap();
+    session.admit(Admission::new("w1".into())).unwrap();
     client.writer().write_all(CONNECT).unwrap();
     assert!(matches!(until_presented(&mut session, &mut client), Event::Presented(_)));
-    session.admit("w1".into()).unwrap();
+    session.admit(Admission::new("w1".into())).unwrap();
     assert_eq!(session.next_event(), Ok(None));
     session.accept();
     assert!(matches!(session.next_event(), Ok(Some(Event::Connect(_)))));
     assert_eq!(session.next_event(), Ok(None));
-    session.admit("w1".into()).unwrap();
+    session.admit(Admission::new("w1".into())).unwrap();
     assert!(!session.take_output().unwrap().is_empty());
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::anchors::{Anchor, Anchors};
 use crate::certificate::Certificate;
 use crate::error::Error;
-use crate::policy::Policy;
+use crate::policy::{Closed, Policy};
 use crate::time::UnixSeconds;
 use crate::validate::{First, check_anchor_in_path};
 
@@ -16,13 +16,20 @@ pub struct Context<'a> {
     pub(crate) anchors: &'a Anchors,
     pub(crate) policy: &'a Policy,
     pub(crate) time: UnixSeconds,
+    closed_anchors: Option<&'a HashMap<usize, Closed>>,
     opened: RefCell<HashMap<usize, Result<Certificate<'a>, Error>>>,
 }
 
 impl<'a> Context<'a> {
     /// Judges by `policy` at `time`, under `anchors`.
     pub fn new(anchors: &'a Anchors, policy: &'a Policy, time: UnixSeconds) -> Self {
-        Self { anchors, policy, time, opened: RefCell::default() }
+        Self { anchors, policy, time, closed_anchors: None, opened: RefCell::default() }
+    }
+
+    /// Says what is closed of which anchors, by index: no path ends at one of them.
+    #[must_use]
+    pub fn with_closed_anchors(self, closed: &'a HashMap<usize, Closed>) -> Self {
+        Self { closed_anchors: Some(closed), ..self }
     }
 
     /// The anchors.
@@ -46,6 +53,9 @@ impl<'a> Context<'a> {
         opened
             .entry(index)
             .or_insert_with(|| {
+                if let Some(closed) = self.closed_anchors.and_then(|closed| closed.get(&index)) {
+                    return Err((*closed).into());
+                }
                 let certificate = self.anchors.get(index).map_or(Err(Error::EmptyChain), Anchor::certificate)?;
                 check_anchor_in_path(&certificate, 0, self.policy, self.time, &mut First)?;
                 Ok(certificate)

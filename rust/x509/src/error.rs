@@ -31,6 +31,8 @@ pub enum Error {
     },
     /// The end entity is a CA, or may sign certificates (T05).
     CaUsedAsEndEntity,
+    /// Somebody has closed the certificate (`trust.md` §5.1).
+    CertificateClosed,
     /// A revocation list names the certificate, §6.3.3.
     CertificateRevoked {
         /// Why.
@@ -164,6 +166,8 @@ pub enum Error {
         /// The kind.
         found: PublicKeyAlgorithm,
     },
+    /// Somebody has closed the key (`trust.md` §5.1).
+    KeyClosed,
     /// Key usage does not include what the certificate is used for, §6.1.4 (n), §4.2.1.3.
     KeyUsageNotAllowed {
         /// The bit wanted.
@@ -336,6 +340,9 @@ causes! {
     Self::CaUsedAsEndEntity => "ca_used_as_end_entity", "RFC 5280 §4.2.1.9"
         "the end entity is a CA or may sign certificates"
         => "Issue the device a certificate without CA:TRUE and without keyCertSign";
+    Self::CertificateClosed => "certificate_closed", "holdfast: Policy.closed_certificates"
+        "the certificate is closed"
+        => "Issue from another one, or open it again (`holdfast branch open`) if it was closed by mistake";
     Self::CertificateRevoked { reason, since } => "certificate_revoked", "RFC 5280 §6.3.3"
         "revoked since {since}, reason {reason}"
         => "Issue a new certificate under a new key; a revocation is never undone";
@@ -462,6 +469,9 @@ causes! {
     Self::KeyAlgorithmNotAllowed { found } => "key_algorithm_not_allowed", "holdfast: Policy.key_algorithms"
         "the policy does not allow {found} keys"
         => "Use a key of a kind that the policy allows, or allow this kind";
+    Self::KeyClosed => "key_closed", "holdfast: Policy.closed_keys"
+        "the key is closed, in whatever certificate"
+        => "Issue under another key, or open it again (`holdfast branch open`) if it was closed by mistake";
     Self::KeyUsageNotAllowed { wanted } => "key_usage_not_allowed", "RFC 5280 §4.2.1.3"
         "key usage does not include {wanted}"
         => "Issue it again with the key usage that its place in the chain needs";
@@ -589,6 +599,8 @@ impl Error {
         let one_fact_short = matches!(
             self,
             Self::Expired { .. }
+                | Self::CertificateClosed
+                | Self::KeyClosed
                 | Self::NotYetValid { .. }
                 | Self::PathLenExceeded
                 | Self::MaxIntermediatesExceeded { .. }

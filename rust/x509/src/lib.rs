@@ -49,8 +49,8 @@ pub use name::{Name, oid_from_text};
 pub use path::{AcceptedPath, Candidate, Edge, Node, Search, Signed, Step, Tried, check_size};
 pub use policies::{Demand, PolicyInputs};
 pub use policy::{
-    ExtendedKeyUsage, KeyAlgorithms, Leniency, Limits, Policy, Purpose, Revocation, RevocationDepth, StaleLists,
-    UnknownStatus,
+    Closed, Closures, ExtendedKeyUsage, KeyAlgorithms, Leniency, Limits, Policy, Purpose, Revocation, RevocationDepth,
+    StaleLists, UnknownStatus,
 };
 pub use revocation::{RevocationList, RevocationLists, RevocationReason};
 pub use sequence::{continues_chain, split_certificates};

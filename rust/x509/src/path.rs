@@ -14,6 +14,7 @@ use crate::certificate::Certificate;
 use crate::context::Context;
 use crate::error::{Error, Refusal};
 use crate::name::{Name, brief};
+use crate::policy::Closed;
 use crate::signature::SignatureJob;
 use crate::status::{Inquiry, Placed, Status};
 use crate::validate::{First, check_ca, check_end_entity, check_path};
@@ -117,6 +118,8 @@ pub struct Search<'a, 'c> {
     chain: &'a [Certificate<'a>],
     context: &'a Context<'c>,
     issuers: Issuers<'a>,
+    /// What is closed of each presented certificate, as far as the caller has said.
+    closed: Vec<Option<Closed>>,
     /// The verdict of `check_ca` on each presented certificate, once it was asked for.
     ca_checks: Vec<Option<Result<(), Error>>>,
     /// Edges whose signature was asked for, and what was reported.
@@ -149,6 +152,7 @@ impl<'a, 'c> Search<'a, 'c> {
             chain,
             context,
             issuers: Issuers::default(),
+            closed: Vec::new(),
             ca_checks: Vec::new(),
             edges: Vec::new(),
             frames: Vec::new(),
@@ -171,6 +175,13 @@ impl<'a, 'c> Search<'a, 'c> {
     pub fn with_units_spent(mut self, units: u32) -> Self {
         // Too many are noticed at the first signature that has to be paid.
         let _noticed_later = self.budget.spend(Counter::SignatureUnits, usize::try_from(units).unwrap_or(usize::MAX));
+        self
+    }
+
+    /// Says what is closed of each presented certificate: it may then stand in no path.
+    #[must_use]
+    pub fn with_closed(mut self, closed: Vec<Option<Closed>>) -> Self {
+        self.closed = closed;
         self
     }
 
@@ -239,7 +250,8 @@ impl<'a, 'c> Search<'a, 'c> {
         }
         self.frames.push(Frame { certificate: 0, next_option: 0 });
         let (policy, time) = (self.context.policy, self.context.time);
-        if let Err(error) = check_end_entity(end_entity, policy, time, &mut First) {
+        let checked = self.check_open(0).and_then(|()| check_end_entity(end_entity, policy, time, &mut First));
+        if let Err(error) = checked {
             return Err(self.note(Refusal::at(0, error), None));
         }
         self.ca_checks = vec![None; self.chain.len()];
@@ -257,9 +269,10 @@ impl<'a, 'c> Search<'a, 'c> {
         if self.frames.iter().any(on_path) {
             return;
         }
-        let (policy, time) = (self.context.policy, self.context.time);
+        let (policy, time, open) = (self.context.policy, self.context.time, self.check_open(issuer));
         let Some(slot) = self.ca_checks.get_mut(issuer) else { return };
-        let checked = slot.get_or_insert_with(|| check_ca(certificate, 0, policy, time, &mut First));
+        let checked =
+            slot.get_or_insert_with(|| open.and_then(|()| check_ca(certificate, 0, policy, time, &mut First)));
         let position = self.frames.len();
         let refusal = match checked.clone() {
             Err(error) => Some(Refusal::at(position, error)),
@@ -271,6 +284,11 @@ impl<'a, 'c> Search<'a, 'c> {
             self.note(refusal, None);
             self.frames.pop();
         }
+    }
+
+    /// That a presented certificate is not closed.
+    fn check_open(&self, index: usize) -> Result<(), Error> {
+        self.closed.get(index).copied().flatten().map_or(Ok(()), |closed| Err(closed.into()))
     }
 
     /// Whether one more intermediate has room: self-issued ones are not counted.

@@ -1,5 +1,6 @@
 //! The profile that a path is judged by, and every limit with its ancestry.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -192,6 +193,50 @@ pub enum StaleLists {
     Refuse,
 }
 
+/// What may stand in no path, whoever vouches for it (`trust.md` §5.1). Whoever judges hashes: this crate does no arithmetic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "a closure names a key or a certificate, never a subject")]
+pub struct Closures {
+    /// SHA-256 of each closed `SubjectPublicKeyInfo`: of anchors, intermediates and end entities.
+    pub keys: HashSet<[u8; 32]>,
+    /// SHA-256 of each closed certificate.
+    pub certificates: HashSet<[u8; 32]>,
+}
+
+impl Closures {
+    /// Whether nothing is closed.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.certificates.is_empty()
+    }
+
+    /// What is closed of a certificate with these hashes.
+    pub fn find(&self, spki_sha256: &[u8; 32], fingerprint: &[u8; 32]) -> Option<Closed> {
+        if self.keys.contains(spki_sha256) {
+            return Some(Closed::Key);
+        }
+        self.certificates.contains(fingerprint).then_some(Closed::Certificate)
+    }
+}
+
+/// What is closed of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a closure names a key or a certificate, never a subject")]
+pub enum Closed {
+    /// Its key, in whatever certificate.
+    Key,
+    /// The certificate itself.
+    Certificate,
+}
+
+impl From<Closed> for Error {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Key => Self::KeyClosed,
+            Closed::Certificate => Self::CertificateClosed,
+        }
+    }
+}
+
 /// What a path must be.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -210,6 +255,8 @@ pub struct Policy {
     pub policies: PolicyInputs,
     /// How revocation is asked; `None`: not at all.
     pub revocation: Option<Revocation>,
+    /// What may stand in no path.
+    pub closures: Arc<Closures>,
     /// Bounds on the work.
     pub limits: Limits,
     /// Version 1 end entities, as old tools make them.
@@ -237,6 +284,7 @@ impl Policy {
             extended_key_usage: ExtendedKeyUsage::Optional,
             policies: PolicyInputs::default(),
             revocation: None,
+            closures: Arc::default(),
             limits: Limits::default(),
             lenient_v1_leaf: Leniency::Refuse,
             lenient_ca_leaf: Leniency::Refuse,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use holdfast_gate::{Gate, Limits, Note, Now, Request, TlsConfig, Value};
 use holdfast_roster::Trust;
-use holdfast_x509::{Anchors, UnixSeconds};
+use holdfast_x509::{Anchors, Closures, UnixSeconds};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, ResolvesClientCert};
@@ -158,6 +158,9 @@ pub struct World {
     pub now: Now,
     pub root: Ca,
     pub tech: Ca,
+    pub closures: Arc<Closures>,
+    /// Whether somebody renews the gate's lease as time passes.
+    pub supervised: bool,
     /// Everything the gate asked for, in order.
     pub log: Vec<Request>,
 }
@@ -177,6 +180,8 @@ impl World {
             now: Now { monotonic_ms: 0, unix: TODAY },
             root,
             tech,
+            closures: Arc::default(),
+            supervised: true,
             log: Vec::new(),
         };
         world.trust(1, &[world.root.der.clone()]);
@@ -185,7 +190,7 @@ impl World {
 
     pub fn trust(&mut self, epoch: u64, anchors: &[Vec<u8>]) {
         let anchors = Arc::new(Anchors::new(anchors.iter().cloned()).unwrap());
-        let trust = Trust { epoch, anchors, clock_floor: UnixSeconds(0) };
+        let trust = Trust { epoch, anchors, closures: Arc::clone(&self.closures), clock_floor: UnixSeconds(0) };
         let requests = self.gate.replace_trust(trust, self.now);
         self.log.extend(requests);
     }
@@ -287,12 +292,24 @@ impl World {
 
     pub fn tick_after(&mut self, milliseconds: u64) {
         self.now.monotonic_ms += milliseconds;
+        if self.supervised {
+            self.gate.renew_lease(self.now);
+        }
         let requests = self.gate.tick(self.now);
         self.log.extend(requests);
     }
 
     pub fn claims(&self) -> usize {
         self.log.iter().filter(|request| matches!(request, Request::Claim(_))).count()
+    }
+
+    /// How many CA certificates each path has that was told.
+    pub fn paths(&self) -> Vec<usize> {
+        let length = |request: &Request| match request {
+            Request::Path { chain } => Some(chain.len()),
+            _ => None,
+        };
+        self.log.iter().filter_map(length).collect()
     }
 
     pub fn stores(&self) -> Vec<u16> {
@@ -381,11 +398,17 @@ pub fn text(text: &str) -> Vec<u8> {
 }
 
 pub fn connect_packet(id: &str) -> Vec<u8> {
-    packet(0x10, &[text("MQTT"), vec![4, 0, 0, 60], text(id)].concat())
+    packet(0x10, &[text("MQTT"), vec![4, 2, 0, 60], text(id)].concat())
 }
 
 pub fn connect_as(id: &str, user_name: &str) -> Vec<u8> {
-    packet(0x10, &[text("MQTT"), vec![4, 0x80, 0, 60], text(id), text(user_name)].concat())
+    packet(0x10, &[text("MQTT"), vec![4, 0x82, 0, 60], text(id), text(user_name)].concat())
+}
+
+/// A CONNECT of 5.0 with these flags and properties.
+pub fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
+    let head = [text("MQTT"), vec![5, flags, 0, 60, properties.len() as u8], properties.to_vec()].concat();
+    packet(0x10, &[head, text(id)].concat())
 }
 
 pub fn publish_packet(id: &str, packet_id: u16) -> Vec<u8> {

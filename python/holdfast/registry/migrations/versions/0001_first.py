@@ -1,4 +1,4 @@
-"""Tenants, CAs with their challenges, device pins, acts.
+"""Tenants, CAs with their challenges, device pins and the paths they came by, closures, acts.
 
 Frozen: what a database of revision 0001 looks like must never change, however `schema.py` moves on.
 """
@@ -73,21 +73,59 @@ def upgrade() -> None:
         sqlite_strict=True,
     )
     op.create_table(
+        "certificates",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("spki_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("certificate", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"], name=op.f("certificates_tenant_fkey")),
+        sa.PrimaryKeyConstraint("tenant", "fingerprint", name=op.f("certificates_pkey")),
+        sqlite_strict=True,
+    )
+    op.create_index(op.f("certificates_by_tenant_spki_sha256"), "certificates", ["tenant", "spki_sha256"], unique=False)
+    op.create_table(
+        "paths",
+        sa.Column("path_id", NUMBER, nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("certificates", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"], name=op.f("paths_tenant_fkey")),
+        sa.PrimaryKeyConstraint("path_id", name=op.f("paths_pkey")),
+        sa.UniqueConstraint("tenant", "certificates", name=op.f("paths_tenant_certificates_key")),
+        sqlite_strict=True,
+    )
+    op.create_table(
         "devices",
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("folded_id", sa.Text(), nullable=False),
         sa.Column("device_id", sa.Text(), nullable=False),
         sa.Column("issuer_spki_sha256", sa.LargeBinary(), nullable=False),
         sa.Column("leaf_spki_sha256", sa.LargeBinary(), nullable=False),
-        sa.Column("path", sa.LargeBinary(), nullable=False),
-        sa.Column("anchor", sa.LargeBinary(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("path_id", NUMBER, nullable=False),
         sa.Column("act", NUMBER, nullable=False),
         sa.ForeignKeyConstraint(["act"], ["acts.seq"], name=op.f("devices_act_fkey")),
+        sa.ForeignKeyConstraint(["path_id"], ["paths.path_id"], name=op.f("devices_path_id_fkey")),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"], name=op.f("devices_tenant_fkey")),
         sa.PrimaryKeyConstraint("tenant", "folded_id", name=op.f("devices_pkey")),
         sqlite_strict=True,
     )
-    op.create_index(op.f("devices_by_act"), "devices", ["act"], unique=False)
+    op.create_index(op.f("devices_by_tenant_act"), "devices", ["tenant", "act"], unique=False)
+    op.create_index(op.f("devices_by_path_id"), "devices", ["path_id"], unique=False)
+    op.create_index(op.f("devices_by_tenant_leaf_spki_sha256"), "devices", ["tenant", "leaf_spki_sha256"], unique=False)
+    op.create_table(
+        "closures",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("changed_at", NUMBER, nullable=False),
+        sa.CheckConstraint("kind IN ('key', 'certificate')", name=op.f("closures_kind_check")),
+        sa.CheckConstraint("state IN ('closed', 'open', 'revoked')", name=op.f("closures_state_check")),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"], name=op.f("closures_tenant_fkey")),
+        sa.PrimaryKeyConstraint("tenant", "kind", "sha256", name=op.f("closures_pkey")),
+        sqlite_strict=True,
+    )
     op.create_table(
         "challenges",
         sa.Column("challenge_id", sa.Text(), nullable=False),

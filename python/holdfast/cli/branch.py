@@ -1,0 +1,148 @@
+"""`holdfast branch`: shut out whatever a key or a certificate vouches for, and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from holdfast.cli.options import actor, now, open_registry, read_settings, settings_options, wait_applied
+from holdfast.cli.output import emit_record, emit_table, json_option
+
+if TYPE_CHECKING:
+    from holdfast.registry.closures import Closure, Named, Preview
+
+NAMES_SHOWN_MAX = 10
+HASH = click.argument("hash_", metavar="HASH")
+ONE_CERTIFICATE = click.option(
+    "--certificate", is_flag=True, help="HASH is of the one certificate that is meant, not of whatever has its key."
+)
+UNSEEN = click.option(
+    "--unseen", is_flag=True, help="Take a HASH that the hub has never met for the key's (SPKI) all the same."
+)
+REASON = click.option("--reason", default="", help="Why, for the record.")
+COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
+
+
+@click.group()
+def branch() -> None:
+    """Close and open branches: a signer, and every device that it vouches for.
+
+    HASH is the SHA-256 of a certificate, as `openssl x509 -fingerprint -sha256` shows it, or of a key
+    (SubjectPublicKeyInfo). A branch is closed by its key: a certificate renewed under the same key stays out too.
+    """
+
+
+@branch.command()
+@HASH
+@ONE_CERTIFICATE
+@UNSEEN
+@click.option("--descendants", is_flag=True, help="Close every key that has signed below it as well.")
+@click.option("--revoke", is_flag=True, help="For ever: nothing opens it again, not even a restored backup.")
+@click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@REASON
+@settings_options
+@json_option
+def close(
+    hash_: str,
+    *,
+    certificate: bool,
+    unseen: bool,
+    descendants: bool,
+    revoke: bool,
+    preview: bool,
+    yes: bool,
+    reason: str,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 (click's options)
+) -> None:
+    """Close HASH: from the moment this returns nobody is let in by it, and its live sessions are ended.
+
+    Shows first how many devices that are, and which of them have another way in.
+    """
+    settings = read_settings(**given)
+    with open_registry(settings) as registry:
+        named = registry.closures.find(hash_, _kind(certificate=certificate), unseen=unseen)
+        found = registry.closures.preview(named, descendants=descendants)
+        if preview:
+            emit_record(_preview_record(found, as_json=as_json), as_json=as_json)
+            return
+        if not yes:
+            for name, value in _preview_record(found, as_json=False).items():
+                if value not in (None, [], 0):
+                    click.echo(
+                        f"{name.replace('_', ' ')}: {value if not isinstance(value, list) else ', '.join(value)}",
+                        err=True,
+                    )
+            click.confirm("Revoke, for ever?" if revoke else "Close?", abort=True, err=True)
+        epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
+    applied = wait_applied(settings, epoch)
+    record = _preview_record(found, as_json=as_json) | {
+        "state": "revoked" if revoke else "closed",
+        "epoch": epoch,
+        "applied": applied,
+    }
+    emit_record(record, as_json=as_json)
+
+
+@branch.command(name="open")
+@HASH
+@ONE_CERTIFICATE
+@UNSEEN
+@REASON
+@settings_options
+@json_option
+def open_(
+    hash_: str,
+    *,
+    certificate: bool,
+    unseen: bool,
+    reason: str,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401
+) -> None:
+    """Open what was closed; what was revoked stays shut out."""
+    with open_registry(read_settings(**given)) as registry:
+        named = registry.closures.find(hash_, _kind(certificate=certificate), unseen=unseen)
+        registry.closures.open(named, actor=actor(), at=now(), reason=reason)
+    emit_record(_named_record(named) | {"state": "open"}, as_json=as_json)
+
+
+@branch.command(name="list")
+@settings_options
+@json_option
+def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """List what is closed, and what was."""
+    with open_registry(read_settings(**given)) as registry:
+        records = [_closure_record(one) for one in registry.closures.list()]
+    emit_table(records, COLUMNS, as_json=as_json, empty="nothing was ever closed")
+
+
+def _kind(*, certificate: bool) -> Any:  # noqa: ANN401 (the registry is imported late: it takes long)
+    from holdfast.registry.closures import Kind
+
+    return Kind.CERTIFICATE if certificate else Kind.KEY
+
+
+def _named_record(named: Named) -> dict[str, object]:
+    return {"kind": named.kind.value, "subject": named.subject or None, "sha256": named.sha256.hex()}
+
+
+def _closure_record(one: Closure) -> dict[str, object]:
+    changed_at = one.changed_at.isoformat()
+    return {"state": one.state.value, **_named_record(one.named), "changed_at": changed_at, "reason": one.reason}
+
+
+def _preview_record(found: Preview, *, as_json: bool) -> dict[str, object]:
+    named, *below = found.closing
+    surviving = list(found.surviving)
+    if not as_json and len(surviving) > NAMES_SHOWN_MAX:
+        surviving[NAMES_SHOWN_MAX:] = [f"and {len(found.surviving) - NAMES_SHOWN_MAX} more"]
+    return {
+        **_named_record(named),
+        "with_it": [one.subject or one.sha256.hex() for one in below],
+        "devices": found.devices,
+        "with_another_way_in": surviving,
+        "registered_as": list(found.registered),
+    }

@@ -1,0 +1,223 @@
+"""A database file of ours: opened only if it is ours, migrated, written in short transactions.
+
+A writer takes the database's one write lock at BEGIN (never read-then-write), waits for another writer at most
+`LOCK_SECONDS_MAX`, and is durable on return: WAL with synchronous=FULL survives kill and power loss (I9).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from holdfast.errors import ConfigurationError, ConflictError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from sqlalchemy import Connection, CursorResult, Delete, Engine, Executable, Insert, RootTransaction, Update
+
+LOCK_SECONDS_MAX = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codes:
+    """What the errors of one kind of file are called."""
+
+    missing: str
+    foreign: str
+    newer: str
+    failed: str
+    busy: str
+    other_hub: str = "other_deployment"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One kind of file."""
+
+    name: str
+    """What people call it: `registry`."""
+    application_id: int
+    """`PRAGMA application_id`, by which a file is known as ours."""
+    revision: str
+    """The schema that this version writes: the newest file of `migrations/versions`."""
+    migrations: Path
+    codes: Codes
+    made_by: str
+    """Commands that make one where there is none, for whoever looks for it in vain."""
+
+
+class Database:
+    """One connection to a file. Not for several threads."""
+
+    def __init__(self, kind: Kind, path: Path) -> None:
+        self._kind = kind
+        self._path = path
+        self._engine = _engine(path)
+        self._connection = self._engine.connect()
+
+    @classmethod
+    def opened(cls, kind: Kind, path: Path, *, hub: str, create: bool, fill: Callable[[Connection], None]) -> Self:
+        """Open the file of `hub` at `path`, migrating it; make it where there is none and `create` is set.
+
+        `fill` writes the rows that every file of its kind has; one of them stands in `deployment`, and names the hub.
+
+        Raises:
+            ConfigurationError: all codes of the kind but `busy`.
+            ConflictError: its `busy`.
+        """
+        with explained(kind, path):
+            fresh = not path.exists() or path.stat().st_size == 0
+            if fresh and not create:
+                message = f"there is no {kind.name} at {path}"
+                raise ConfigurationError(kind.codes.missing, message, hint=f"{kind.made_by} make one")
+            if fresh:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its side files the same mode
+            else:
+                _check_ours(kind, path)
+            database = cls(kind, path)
+            try:
+                database._migrate(fill)
+                database._check_hub(hub)
+            except BaseException:
+                database.close()
+                raise
+            return database
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._connection.close()
+        self._engine.dispose()
+
+    def rows(self, statement: Executable) -> list[Mapping[str, Any]]:
+        """What is committed now."""
+        with explained(self._kind), self._begin("DEFERRED"):
+            return [dict(row) for row in self._connection.execute(statement).mappings()]
+
+    def data_version(self) -> int:
+        """A number that is another one after another process has committed. Costs microseconds."""
+        with explained(self._kind), self._begin("DEFERRED"):
+            version: int = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+            return version
+
+    def _begin(self, kind: str) -> RootTransaction:
+        return self._connection.execution_options(holdfast_begin=kind).begin()
+
+    def _migrate(self, fill: Callable[[Connection], None]) -> None:
+        kind = self._kind
+        with self._begin("DEFERRED"):
+            if self._revision() == kind.revision:
+                return
+        # Loaded only here: alembic takes longer to import than most commands take to run.
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util.exc import CommandError
+
+        with self._begin("IMMEDIATE"):
+            fresh = self._revision() is None
+            config = Config(attributes={"connection": self._connection})
+            config.set_main_option("script_location", str(kind.migrations).replace("%", "%%"))
+            try:
+                command.upgrade(config, kind.revision)
+            except CommandError as error:  # a revision that no file here knows
+                message = f"the {kind.name} has schema {self._revision()}, this version knows {kind.revision}"
+                raise ConfigurationError(kind.codes.newer, message) from error
+            if fresh:
+                self._connection.exec_driver_sql(f"PRAGMA application_id = {kind.application_id}")
+                fill(self._connection)
+
+    def _revision(self) -> str | None:
+        found = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
+        if not self._connection.exec_driver_sql(found).scalar_one():
+            return None
+        revision: str | None = self._connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return revision
+
+    def _check_hub(self, hub: str) -> None:
+        with self._begin("DEFERRED"):
+            found = self._connection.exec_driver_sql("SELECT hub FROM deployment").scalar_one()
+        if found != hub:
+            message = f"{self._path} is the {self._kind.name} of the hub '{found}', not of '{hub}'"
+            raise ConfigurationError(self._kind.codes.other_hub, message)
+
+
+class Transaction:
+    """What may be done between BEGIN and COMMIT."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: Executable) -> list[Mapping[str, Any]]:
+        """What is there, this transaction's own changes included."""
+        return [dict(row) for row in self._connection.execute(statement).mappings()]
+
+    def change(self, statement: Insert | Update | Delete, values: Sequence[Mapping[str, Any]] | None = None) -> int:
+        """Run a change, once for each of `values` where there are some; answers how many rows it touched."""
+        result: CursorResult[Any] = self._connection.execute(statement, values)
+        return result.rowcount
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=StaticPool,
+        # Transactions are begun below, in words of our own: the driver's guesses would take the write lock too late.
+        connect_args={"timeout": LOCK_SECONDS_MAX, "isolation_level": None},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options()['holdfast_begin']}")
+
+    return engine
+
+
+def _check_ours(kind: Kind, path: Path) -> None:
+    """Look into a file that is there without changing a byte of it."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX)
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    finally:
+        connection.close()
+    # A database without anything in it is one that another process of ours is making at this moment.
+    if application_id != kind.application_id and (application_id, tables) != (0, 0):
+        message = f"{path} is a database of another program"
+        raise ConfigurationError(kind.codes.foreign, message)
+
+
+@contextmanager
+def explained(kind: Kind, path: Path | None = None) -> Iterator[None]:
+    """Turn what the driver says into our words. `path` is named where the file itself may be at fault."""
+    where = f"{path}: " if path else ""
+    try:
+        yield
+    except (sqlite3.DatabaseError, DatabaseError) as error:
+        cause = error.orig if isinstance(error, DatabaseError) else error
+        name = getattr(cause, "sqlite_errorname", "")
+        if name.startswith("SQLITE_BUSY") and isinstance(error, OperationalError | sqlite3.OperationalError):
+            message = f"{where}another process has held the {kind.name} for {LOCK_SECONDS_MAX} s"
+            raise ConflictError(kind.codes.busy, message) from error
+        if name == "SQLITE_NOTADB":
+            message = f"{where}not a database"
+            raise ConfigurationError(kind.codes.foreign, message) from error
+        message = f"{where}the {kind.name} failed: {cause}"
+        raise ConfigurationError(kind.codes.failed, message) from error
+    except OSError as error:
+        message = f"{where}{error.strerror or error}"
+        raise ConfigurationError(kind.codes.failed, message) from error

@@ -1,0 +1,324 @@
+"""What a tenant has closed: keys, and single certificates, that may stand in no path. `trust.md` §5.1.
+
+A closure names a key by the SHA-256 of its SPKI, so that a renewed certificate does not open what was closed; a subject
+never. Closing is undone by opening, unless it was a revocation: that grows only, and outlives every restore.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from holdfast._holdfast import Certificate
+from holdfast.errors import ConflictError, RegistrationError
+from holdfast.registry.moves import State
+from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions
+from holdfast.registry.schema import cas, certificates, closures, devices, paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Column
+
+    from holdfast.registry.database import Database, Transaction
+
+
+class Kind(StrEnum):
+    """What a closure names."""
+
+    KEY = "key"
+    CERTIFICATE = "certificate"
+
+
+class ClosureState(StrEnum):
+    """Where a closure stands."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A key, or a certificate."""
+
+    kind: Kind
+    sha256: bytes
+    subject: str = ""
+    """Whose it is, as far as the registry knows; RFC 4514."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """Something that was closed, and where it stands now."""
+
+    named: Named
+    state: ClosureState
+    reason: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What closing would do."""
+
+    closing: Sequence[Named]
+    """What would be closed: one, or with descendants every key below it too."""
+    devices: int
+    """Devices whose recorded path would be closed."""
+    surviving: Sequence[str]
+    """Those among them for whose issuer another path is known that stays open."""
+    registered: Sequence[str]
+    """CAs of the registry that could be anchors no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    fingerprints: tuple[bytes, ...]
+    keys: tuple[bytes, ...]
+
+    def holds(self, closed: Mapping[Kind, set[bytes]]) -> bool:
+        return not (closed[Kind.KEY].isdisjoint(self.keys) and closed[Kind.CERTIFICATE].isdisjoint(self.fingerprints))
+
+
+class Closures:
+    """The closures of `tenant`. Every change has an actor, a time and an act; what shuts out raises the epoch."""
+
+    def __init__(self, database: Database, *, tenant: str) -> None:
+        self._database = database
+        self._tenant = tenant
+
+    def list(self) -> Sequence[Closure]:
+        """All there ever were, the latest first."""
+        rows = self._database.rows(
+            select(closures).where(closures.c.tenant == self._tenant).order_by(closures.c.changed_at.desc())
+        )
+        subjects = self._subjects()
+        return [
+            Closure(
+                named=Named(Kind(row["kind"]), row["sha256"], subjects.get(row["sha256"], "")),
+                state=ClosureState(row["state"]),
+                reason=row["reason"],
+                changed_at=datetime.fromtimestamp(row["changed_at"], UTC),
+            )
+            for row in rows
+        ]
+
+    def find(self, text: str, kind: Kind = Kind.KEY, *, unseen: bool = False) -> Named:
+        """The key (or, for `Kind.CERTIFICATE`, the certificate) that `text` names.
+
+        `text` is SHA-256 of a certificate or of a key, in hexadecimal, colons and case as one likes. A certificate's
+        names its key. With `unseen` a hash that the registry has never met is taken for what `kind` says.
+
+        Raises:
+            RegistrationError: `bad_hash`, `unknown_branch`.
+        """
+        try:
+            sha256 = bytes.fromhex(text.replace(":", ""))
+        except ValueError:
+            sha256 = b""
+        if len(sha256) != HASH_BYTES:
+            message = f"{text[:80]!r} is not a SHA-256: 64 hexadecimal digits are wanted"
+            raise RegistrationError("bad_hash", message)
+        known = [(row["fingerprint"], row["spki_sha256"], _subject(row)) for row in self._certificates()]
+        leaf = select(devices.c.fingerprint, devices.c.leaf_spki_sha256, devices.c.device_id).where(
+            devices.c.tenant == self._tenant,
+            (devices.c.leaf_spki_sha256 == sha256) | (devices.c.fingerprint == sha256),
+        )
+        known += [
+            (row["fingerprint"], row["leaf_spki_sha256"], f"CN={row['device_id']}") for row in self._database.rows(leaf)
+        ]
+        for fingerprint, key, subject in known:
+            if kind is Kind.CERTIFICATE and sha256 == fingerprint:
+                return Named(kind, fingerprint, subject)
+            if kind is Kind.KEY and sha256 in {fingerprint, key}:
+                return Named(kind, key, subject)
+        if unseen:
+            return Named(kind, sha256)
+        message = f"no {kind.value} with this hash was registered or has vouched for a device"
+        raise RegistrationError("unknown_branch", message, hint="`--unseen` closes it all the same")
+
+    def preview(self, named: Named, *, descendants: bool = False) -> Preview:
+        """What `close` would do; changes nothing."""
+        known = self._paths()
+        closing = [named, *(self._below(named, known) if descendants else ())]
+        already = self._closed(self._database)
+        after = {kind: already[kind] | {one.sha256 for one in closing if one.kind is kind} for kind in Kind}
+        shut = {number for number, path in known.items() if path.holds(after) and not path.holds(already)}
+        anchors = self._anchors()
+        open_to = {
+            path.keys[0] for path in known.values() if not path.holds(after) and path.fingerprints[-1] in anchors
+        }
+        leaves = [one.sha256 for one in closing if one.kind is Kind.KEY]
+        affected = self._devices(devices.c.path_id, shut) | self._devices(devices.c.leaf_spki_sha256, leaves)
+        surviving = [
+            row["device_id"]
+            for _, row in sorted(affected.items())
+            if row["leaf_spki_sha256"] not in after[Kind.KEY] and row["issuer_spki_sha256"] in open_to
+        ]
+        registered = [
+            row["name"]
+            for row in self._database.rows(
+                select(cas.c.name, cas.c.spki_sha256, cas.c.fingerprint).where(
+                    cas.c.tenant == self._tenant, cas.c.state == State.PROVEN.value
+                )
+            )
+            if row["spki_sha256"] in after[Kind.KEY] or row["fingerprint"] in after[Kind.CERTIFICATE]
+        ]
+        return Preview(closing=closing, devices=len(affected), surviving=surviving, registered=registered)
+
+    def close(
+        self,
+        closing: Iterable[Named],
+        *,
+        actor: str,
+        at: datetime,
+        reason: str = "",
+        revoke: bool = False,
+    ) -> int:
+        """Close each of `closing`, for ever if `revoke` says so; answers the epoch from which on it holds.
+
+        What is closed already stays closed, and a revocation stays one.
+        """
+        state = ClosureState.REVOKED if revoke else ClosureState.CLOSED
+        with self._database.writing(at=int(at.timestamp())) as transaction:
+            transaction.make_tenant(self._tenant, actor)
+            for named in closing:
+                before = self._state(transaction, named)
+                if before in {state, ClosureState.REVOKED}:
+                    continue
+                self._put(transaction, named, state, reason)
+                action = "branch.revoked" if revoke else "branch.closed"
+                transaction.act(
+                    self._tenant, actor, action, named.sha256.hex(), kind=named.kind, of=named.subject, reason=reason
+                )
+                transaction.raise_epoch(self._tenant)
+            return transaction.epoch(self._tenant)
+
+    def open(self, named: Named, *, actor: str, at: datetime, reason: str = "") -> None:
+        """Undo a closure.
+
+        Raises:
+            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`.
+        """
+        with self._database.writing(at=int(at.timestamp())) as transaction:
+            transaction.check_clock()
+            before = self._state(transaction, named)
+            if before is ClosureState.REVOKED:
+                raise ConflictError("revoked_for_ever", f"this {named.kind.value} was revoked: that is never undone")
+            if before is not ClosureState.CLOSED:
+                raise ConflictError("not_closed", f"this {named.kind.value} is not closed")
+            self._put(transaction, named, ClosureState.OPEN, reason)
+            transaction.act(
+                self._tenant,
+                actor,
+                "branch.opened",
+                named.sha256.hex(),
+                kind=named.kind,
+                of=named.subject,
+                reason=reason,
+            )
+
+    def closed(self) -> Mapping[Kind, frozenset[bytes]]:
+        """What may stand in no path now."""
+        return {kind: frozenset(hashes) for kind, hashes in self._closed(self._database).items()}
+
+    # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _closed(self, source: Database | Transaction) -> dict[Kind, set[bytes]]:
+        found: dict[Kind, set[bytes]] = {kind: set() for kind in Kind}
+        for row in source.rows(
+            select(closures).where(closures.c.tenant == self._tenant, closures.c.state != ClosureState.OPEN.value)
+        ):
+            found[Kind(row["kind"])].add(row["sha256"])
+        return found
+
+    def check(self, transaction: Transaction, certificate: Certificate) -> None:
+        """Refuse what would make a closed key or certificate an anchor (again).
+
+        Raises:
+            RegistrationError: `key_closed`, `certificate_closed`.
+        """
+        found = self._closed(transaction)
+        if bytes.fromhex(certificate.spki_sha256) in found[Kind.KEY]:
+            raise RegistrationError("key_closed", "the key of this certificate is closed", hint=HINT)
+        if bytes.fromhex(certificate.fingerprint) in found[Kind.CERTIFICATE]:
+            raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
+
+    def _state(self, transaction: Transaction, named: Named) -> ClosureState | None:
+        rows = transaction.rows(
+            select(closures.c.state).where(
+                closures.c.tenant == self._tenant,
+                closures.c.kind == named.kind.value,
+                closures.c.sha256 == named.sha256,
+            )
+        )
+        return ClosureState(rows[0]["state"]) if rows else None
+
+    def _put(self, transaction: Transaction, named: Named, state: ClosureState, reason: str) -> None:
+        key = {"tenant": self._tenant, "kind": named.kind.value, "sha256": named.sha256}
+        values = {"state": state.value, "reason": reason, "changed_at": transaction.at}
+        put = upsert(closures).values(key | values).on_conflict_do_update(index_elements=list(key), set_=values)
+        transaction.change(put)
+
+    def _certificates(self) -> Sequence[Mapping[str, Any]]:
+        """Every CA certificate that is registered or has stood in a path."""
+        found: list[Mapping[str, Any]] = []
+        for table in (cas, certificates):
+            columns = (table.c.fingerprint, table.c.spki_sha256, table.c.certificate)
+            found += self._database.rows(select(*columns).where(table.c.tenant == self._tenant))
+        return found
+
+    def _subjects(self) -> Mapping[bytes, str]:
+        known: dict[bytes, str] = {}
+        for row in self._certificates():
+            known[row["fingerprint"]] = known[row["spki_sha256"]] = _subject(row)
+        return known
+
+    def _paths(self) -> Mapping[int, _Path]:
+        keys = {row["fingerprint"]: row["spki_sha256"] for row in self._certificates()}
+        found = {}
+        for row in self._database.rows(select(paths).where(paths.c.tenant == self._tenant)):
+            names = tuple(fingerprints(row["certificates"]))
+            found[row["path_id"]] = _Path(names, tuple(keys[name] for name in names))
+        return found
+
+    def _devices(self, column: Column[Any], values: Iterable[object]) -> dict[str, Mapping[str, Any]]:
+        """The devices of which `column` is one of `values`, by folded id."""
+        columns = (
+            devices.c.folded_id,
+            devices.c.device_id,
+            devices.c.issuer_spki_sha256,
+            devices.c.leaf_spki_sha256,
+        )
+        found: dict[str, Mapping[str, Any]] = {}
+        for some in in_portions(values):
+            rows = self._database.rows(select(*columns).where(devices.c.tenant == self._tenant, column.in_(some)))
+            found |= {row["folded_id"]: row for row in rows}
+        return found
+
+    def _below(self, named: Named, known: Mapping[int, _Path]) -> Sequence[Named]:
+        """Every issuing key that a path has below what is named."""
+        below: dict[bytes, None] = {}
+        for path in known.values():
+            hashes = path.keys if named.kind is Kind.KEY else path.fingerprints
+            if named.sha256 in hashes:
+                below |= dict.fromkeys(path.keys[: hashes.index(named.sha256)])
+        subjects = self._subjects()
+        return [Named(Kind.KEY, key, subjects.get(key, "")) for key in below if key != named.sha256]
+
+    def _anchors(self) -> set[bytes]:
+        proven = select(cas.c.fingerprint).where(cas.c.tenant == self._tenant, cas.c.state == State.PROVEN.value)
+        return {row["fingerprint"] for row in self._database.rows(proven)}
+
+
+HINT = "Use another key; `holdfast branch list` says why, and when, this one was closed"
+
+
+def _subject(row: Mapping[str, Any]) -> str:
+    return Certificate(row["certificate"]).subject

@@ -1,0 +1,135 @@
+//! Wills: what is published in a device's name when its connection is lost. 5.0 §3.1.2.5, §3.1.3.2.2; 3.1.1 §3.1.2.5.
+//!
+//! ```text
+//! DISCONNECT with reason 0, or of 3.1.1    never
+//! DISCONNECT with any other reason         after its delay
+//! the connection is lost or ended          after its delay
+//! the device connects again meanwhile      never; with a clean start at once, for its session ends
+//! trust has left the device                never (M06)
+//! ```
+//!
+//! 3.1.1 has no delay: there a will is published as soon as the connection is gone, a take-over included. A will is kept by whoever
+//! keeps sessions from the CONNECT on, and forgotten when its message is durable: should this process die, another publishes it.
+
+use std::sync::Arc;
+
+use holdfast_engine::sha256;
+use holdfast_x509::UnixSeconds;
+
+use crate::Now;
+use crate::gate::Gate;
+use crate::request::{KeptWill, Level, Note, Request, Value};
+use crate::sessions::End;
+
+/// A receipt with such a handle is a will's: no connection has a slot of number 0.
+const TICKET_SHIFT: u32 = 32;
+
+impl Gate {
+    /// The connection of a device with a will has ended.
+    pub(crate) fn end_will(
+        &mut self,
+        device_id: &Arc<str>,
+        mut will: Box<KeptWill>,
+        end: End,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) {
+        match end {
+            End::Goodbye(goodbye) if !goodbye.with_will => return forget(device_id, requests),
+            End::Untrusted => return suppress(device_id, requests),
+            End::TakenOver { clean_start: false } if will.delay_seconds > 0 => {
+                return forget(device_id, requests);
+            }
+            // The other worker has put its own in the place of what is kept of this one.
+            End::TakenOverElsewhere if will.delay_seconds > 0 => return,
+            End::TakenOver { .. } | End::TakenOverElsewhere => return self.publish_will(device_id, *will, requests),
+            End::Goodbye(_) | End::Lost => {}
+        }
+        if will.delay_seconds == 0 {
+            return self.publish_will(device_id, *will, requests);
+        }
+        will.due = Some(UnixSeconds(now.unix.0.saturating_add(will.delay_seconds.into())));
+        requests.push(Request::KeepWill { device_id: Arc::clone(device_id), will: Some(will.clone()) });
+        self.delayed_wills.insert(Arc::clone(device_id), will);
+    }
+
+    /// A device is back. What it left for the case that it stays away is moot, unless it wants to know nothing of its session.
+    pub(crate) fn meet_delayed_will(&mut self, device_id: &Arc<str>, clean_start: bool, requests: &mut Vec<Request>) {
+        match self.delayed_wills.remove(device_id) {
+            None => {}
+            Some(will) if clean_start => self.publish_will(device_id, *will, requests),
+            Some(_) => forget(device_id, requests),
+        }
+    }
+
+    /// The will of a device whose connection ended with the process that had it.
+    pub fn inherit_will(&mut self, device_id: &str, will: KeptWill, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let device_id: Arc<str> = device_id.into();
+        match self.live.get(&device_id) {
+            None => {
+                self.delayed_wills.insert(device_id, Box::new(will));
+                self.publish_due_wills(now, &mut requests);
+            }
+            // The device is back already, with another will in the place of this one, or with none.
+            Some(handle) if self.wills.contains_key(handle) => {}
+            Some(_) => forget(&device_id, &mut requests),
+        }
+        requests
+    }
+
+    /// Publishes what has been waiting long enough.
+    pub(crate) fn publish_due_wills(&mut self, now: Now, requests: &mut Vec<Request>) {
+        let due = |will: &KeptWill| will.due.is_none_or(|due| due <= now.unix);
+        let devices: Vec<Arc<str>> = self
+            .delayed_wills
+            .iter()
+            .filter(|(_, will)| due(will))
+            .map(|(device_id, _)| Arc::clone(device_id))
+            .collect();
+        for device_id in devices {
+            let Some(will) = self.delayed_wills.remove(&device_id) else { continue };
+            let anchored =
+                self.roster.trust().anchors.iter().any(|anchor| sha256(anchor.der()) == will.anchor_fingerprint);
+            if anchored && now.unix <= will.not_after {
+                self.publish_will(&device_id, *will, requests);
+            } else {
+                suppress(&device_id, requests);
+            }
+        }
+    }
+
+    /// A will's message is durable: there is nothing left to do for it.
+    pub(crate) fn will_stored(&mut self, handle: u64, requests: &mut Vec<Request>) -> bool {
+        let ticket = u32::try_from(handle >> TICKET_SHIFT).ok().filter(|_| handle & u64::from(u32::MAX) == 0);
+        let device_id = ticket.and_then(|ticket| self.published_wills.remove(&ticket));
+        if let Some(device_id) = &device_id {
+            // Unless another will has taken its place.
+            let replaced = self.live.get(device_id).is_some_and(|live| self.wills.contains_key(live));
+            if !replaced && !self.delayed_wills.contains_key(device_id) {
+                forget(device_id, requests);
+            }
+        }
+        ticket.is_some()
+    }
+
+    fn publish_will(&mut self, device_id: &Arc<str>, will: KeptWill, requests: &mut Vec<Request>) {
+        let mut telemetry = will.telemetry;
+        telemetry.packet_id = 1; // a receipt is wanted
+        self.tickets = self.tickets.wrapping_add(1).max(1);
+        self.published_wills.insert(self.tickets, Arc::clone(device_id));
+        let handle = u64::from(self.tickets) << TICKET_SHIFT;
+        requests.push(Request::Store { handle, device_id: Arc::clone(device_id), telemetry });
+        self.count("wills_published");
+    }
+}
+
+fn suppress(device_id: &Arc<str>, requests: &mut Vec<Request>) {
+    let fields = vec![("device", Value::peer(device_id))];
+    requests.push(Request::Note(Note { level: Level::Info, event: "will_suppressed", fields }));
+    forget(device_id, requests);
+}
+
+fn forget(device_id: &Arc<str>, requests: &mut Vec<Request>) {
+    requests.push(Request::KeepWill { device_id: Arc::clone(device_id), will: None });
+}

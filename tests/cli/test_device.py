@@ -1,0 +1,172 @@
+"""`holdfast device`: the operator's side of messages, its answers for people and for programs, its exits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast.inbox import Inbox, open_inbox
+from holdfast.inbox.sessions import Session
+from holdfast.registry import open_registry
+from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.paths import path_of
+
+from ..support.hub import prove
+from ..support.pki import Ca
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HUB = "hub.test"
+
+
+ROOT = Ca.root()
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that has let in `widget-1` and `widget-2`, once."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holdfast.toml").write_text(f'hub = "{HUB}"\n')
+    at = datetime.now(UTC)
+    with open_registry(tmp_path / "state" / "registry.db", hub=HUB, tenant="default", at=at, create=True) as registry:
+        prove(registry, "company-x", ROOT)
+        claims = [
+            Claim(
+                pin=Pin(device_id=name, issuer_spki_sha256=b"\x01" * 32, leaf_spki_sha256=b"\x02" * 32),
+                fingerprint=b"\x03" * 32,
+                path=path_of([ROOT.der]),
+                epoch=registry.cas.trust().epoch,
+                rekeyed=False,
+            )
+            for name in ("widget-1", "widget-2")
+        ]
+        assert registry.devices.claim(claims, at=datetime.now(UTC), chains=[[ROOT.der]]) == [None, None]
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with open_inbox(tmp_path / "state" / "inbox.db", hub=HUB, tenant="default", create=True) as found:
+        yield found
+
+
+def device(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "holdfast", "device", *words],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "300"},
+    )
+    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
+
+
+def answer(*words: str, stdin: bytes = b"") -> Any:
+    finished = device(*words, "--json", stdin=stdin)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return json.loads(finished.stdout)
+
+
+def complaint(*words: str, status: int) -> str:
+    finished = device(*words, "--json")
+    assert (finished.returncode, finished.stdout) == (status, ""), finished
+    return str(json.loads(finished.stderr)["error"])
+
+
+def test_a_message_is_queued_as_it_was_given(inbox: Inbox, tmp_path: Path) -> None:
+    first = answer(
+        "send", "widget-1", "--payload", "hello", "--message-id", "m-1", "--property", "a=b=c", "--property", "e="
+    )
+    assert first == {"device": "widget-1", "message_id": "m-1", "expires_at": None, "waiting": 1}
+    (tmp_path / "blob").write_bytes(b"\x00\xff")
+    second = answer(
+        "send", "widget-1", "--file", "blob", "--content-type", "x/y", "--correlation-id", "c", "--expires", "60"
+    )
+    assert second["waiting"] == 2
+    assert len(second["message_id"]) == 36
+    left = datetime.fromisoformat(second["expires_at"]) - datetime.now(UTC)
+    assert 0 < left.total_seconds() <= 60
+    answer("send", "widget-1", "--file", "-", stdin=b"from a pipe")
+    at = int(datetime.now(UTC).timestamp())
+    with inbox.database.writing() as transaction:
+        found = inbox.messages.hand_out(transaction, "widget-1", after=0, count_max=9, bytes_max=9_999, at=at).messages
+    assert [one.payload for one in found] == [b"hello", b"\x00\xff", b"from a pipe"]
+    assert json.loads(found[0].properties) == {"a": "b=c", "e": ""}
+    named = json.loads(found[1].system_properties)
+    assert (named["content-type"], named["correlation-id"]) == ("x/y", "c")
+
+
+def test_a_device_is_shown_with_its_session_and_what_waits(inbox: Inbox) -> None:
+    fresh = answer("show", "widget-1")
+    assert (fresh["session"], fresh["messages"], fresh["path"]) == ("none", 0, ["03" * 32, path_of([ROOT.der]).hex()])
+    with inbox.database.writing() as transaction:
+        ends_at = int(datetime.now(UTC).timestamp()) + 600
+        rows = [("widget-1", Session(inbox_qos=1, expiry_seconds=600, ends_at=ends_at))]
+        inbox.sessions.keep(
+            transaction, [*rows, ("widget-2", Session(inbox_qos=None, expiry_seconds=None, ends_at=None))], worker=0
+        )
+    answer("send", "widget-1", "--payload", "x")
+    shown = answer("show", "widget-1")
+    assert (shown["session"], shown["subscribed_qos"], shown["session_expiry_seconds"]) == ("subscribed", 1, 600)
+    assert datetime.fromisoformat(shown["session_ends_at"]).timestamp() == ends_at
+    assert datetime.fromisoformat(shown["oldest_message_at"]) <= datetime.now(UTC)
+    assert shown["messages"] == 1
+    listed = [(one["device"], one["session"], one["messages"]) for one in answer("list")]
+    assert listed == [("widget-1", "subscribed", 1), ("widget-2", "kept", 0)]
+    table = device("list").stdout
+    assert all(word in table for word in ("widget-1", "subscribed", "widget-2", "kept"))
+
+
+def test_no_device_was_let_in_yet(tmp_path: Path) -> None:
+    with open_registry(tmp_path / "new.db", hub=HUB, tenant="default", at=datetime.now(UTC), create=True):
+        pass
+    (tmp_path / "new.db").replace(tmp_path / "state" / "registry.db")
+    assert answer("list") == []
+    assert device("list").stderr == "no device was let in yet\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("unknown_device", ("send", "Widget-1", "--payload", "x")),
+        ("unknown_device", ("show", "nobody")),
+        ("bad_message_id", ("send", "widget-1", "--payload", "x", "--message-id", "")),
+        ("bad_property", ("send", "widget-1", "--payload", "x", "--property", "$.mid=1")),
+        ("unreadable_file", ("send", "widget-1", "--file", "nowhere")),
+    ],
+)
+def test_what_cannot_be_sent_or_shown_is_said(code: str, words: tuple[str, ...], inbox: Inbox) -> None:
+    assert complaint(*words, status=3) == code
+    assert inbox.messages.queue("widget-1", at=0).count == 0
+
+
+def test_a_message_is_there_once(inbox: Inbox) -> None:
+    answer("send", "widget-1", "--payload", "x", "--message-id", "m-1")
+    assert complaint("send", "widget-1", "--payload", "x", "--message-id", "m-1", status=6) == "message_id_taken"
+    assert inbox.messages.queue("widget-1", at=0).count == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--payload", "x", "--file", "y"),
+        ("--payload", "x", "--property", "a"),
+        ("--payload", "x", "--expires", "0"),
+    ],
+)
+def test_usage(words: tuple[str, ...]) -> None:
+    assert device("send", "widget-1", *words).returncode == 2
+
+
+def test_a_directory_without_a_hub(tmp_path: Path) -> None:
+    assert complaint("list", "--state-dir", str(tmp_path / "elsewhere"), status=3) == "no_registry"
+    assert not (tmp_path / "elsewhere").exists()

@@ -1,0 +1,173 @@
+"""What the supervisor makes of what workers want of the inbox, also while another process holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+import structlog
+
+from holdfast.hub import messages
+from holdfast.hub import post as post_module
+from holdfast.hub.post import Post
+from holdfast.inbox import Inbox, open_inbox
+from holdfast.inbox.messages import NewMessage
+from holdfast.inbox.sessions import Session
+from holdfast.inbox.wills import Will
+
+from ..support.pki import NOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AT = int(NOW.timestamp())
+FOREVER = Session(inbox_qos=1, expiry_seconds=None, ends_at=None)
+WILL = Will(
+    delay_seconds=5,
+    due_at=None,
+    anchor=b"\x01" * 32,
+    not_after=AT,
+    expires_in_seconds=None,
+    system_properties="{}",
+    properties="{}",
+    payload=b"gone",
+)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with open_inbox(tmp_path / "inbox.db", hub="hub.test", tenant="default", create=True) as found:
+        yield found
+
+
+class Workers:
+    """What each worker was told."""
+
+    def __init__(self, inbox: Inbox, *numbers: int) -> None:
+        self.told: dict[int, list[messages.Message]] = {number: [] for number in numbers}
+        self.post = Post(
+            inbox,
+            structlog.get_logger(),
+            tell=lambda number, message: self.told[number].append(message),
+            workers=lambda: list(self.told),
+            clock=lambda: AT,
+        )
+
+    def heard(self, number: int) -> list[messages.Message]:
+        told, self.told[number] = self.told[number], []
+        return told
+
+
+def work(**values: object) -> messages.InboxWork:
+    empty: dict[str, object] = {"sessions": [], "wills": [], "completed": [], "fetches": []}
+    return messages.InboxWork(**{**empty, **values})  # type: ignore[arg-type]
+
+
+def fetch(handle: int = 9) -> messages.Fetch:
+    return messages.Fetch(handle=handle, device_id="widget-1", after=0, count_max=32, bytes_max=65_536)
+
+
+def queue(inbox: Inbox, payload: str) -> None:
+    inbox.messages.send("widget-1", NewMessage(message_id=payload, payload=payload.encode()), at=NOW)
+
+
+def payloads(message: messages.Message) -> list[tuple[int, list[bytes]]]:
+    assert isinstance(message, messages.InboxDone)
+    return [(one.handle, [inner.payload for inner in one.messages]) for one in message.deliveries]
+
+
+def test_a_session_is_answered_to_who_waits_and_told_to_the_others(inbox: Inbox) -> None:
+    workers = Workers(inbox, 0, 1)
+    workers.post.work(0, work(sessions=[(7, "widget-1", FOREVER), (0, "widget-2", None)]))
+    (answer,) = workers.heard(0)
+    assert answer == messages.InboxDone(kept=[(7, None)], deliveries=[])
+    (told,) = workers.heard(1)
+    assert told == messages.Sessions(rows=[("widget-1", 1, None, None), ("widget-2", None, 0, 0)])
+    assert inbox.sessions.find("widget-1", at=AT) == FOREVER
+
+
+def test_what_others_have_queued_is_told_to_all_once(inbox: Inbox, tmp_path: Path) -> None:
+    workers = Workers(inbox, 0, 1)
+    workers.post.look()
+    with open_inbox(tmp_path / "inbox.db", hub="hub.test", tenant="default", create=False) as other:
+        queue(other, "m")
+    workers.post.look()
+    workers.post.look()
+    for number in (0, 1):
+        assert workers.heard(number) == [messages.Waiting(devices=["widget-1"])]
+
+
+def test_a_new_worker_is_told_all_and_gets_the_wills_that_nobody_has(inbox: Inbox) -> None:
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(sessions=[(0, "widget-1", FOREVER)], wills=[("widget-1", WILL)]))
+    queue(inbox, "m")
+    workers.post.introduce(0)
+    assert workers.heard(0) == [
+        messages.Sessions(rows=[("widget-1", 1, None, None)]),
+        messages.Waiting(devices=["widget-1"]),
+        messages.Wills(rows=[]),
+    ]
+    workers.post.disconnect(0)
+    workers.post.introduce(0)
+    (*_, wills) = workers.heard(0)
+    assert isinstance(wills, messages.Wills)
+    assert [(device_id, will.due_at) for device_id, will in wills.rows] == [("widget-1", AT + 5)]
+
+
+def test_while_the_inbox_is_held_nothing_is_granted_and_nothing_is_lost(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits is told at once; what nobody waits for, and what was asked for, comes when the inbox is free."""
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    queue(inbox, "one")
+    workers = Workers(inbox, 0)
+
+    async def scenario() -> None:
+        inbox.database._connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        inbox.database._connection.rollback()
+        with sqlite3.connect(tmp_path / "inbox.db", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            sessions = [(7, "widget-1", FOREVER), (0, "widget-2", FOREVER)]
+            workers.post.work(0, work(sessions=sessions, wills=[("widget-1", WILL)], fetches=[fetch()]))
+            assert workers.heard(0) == [messages.InboxDone(kept=[(7, "inbox_busy")], deliveries=[])]
+            workers.post.work(0, work(sessions=[(0, "widget-2", None)]))
+            await asyncio.sleep(0.05)
+            assert workers.heard(0) == []
+            other.execute("COMMIT")
+        other.close()
+        await asyncio.sleep(0.05)
+
+    asyncio.run(scenario())
+    (done,) = workers.heard(0)
+    assert payloads(done) == [(9, [b"one"])]
+    assert inbox.sessions.find("widget-1", at=AT) == FOREVER
+    assert inbox.sessions.find("widget-2", at=AT) is None
+    workers.post.disconnect(0)
+    with inbox.database.writing() as transaction:
+        assert [name for name, _ in inbox.wills.adopt(transaction, worker=1)] == ["widget-1"]
+
+
+def test_what_could_not_be_kept_is_kept_when_its_worker_is_gone(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 60)
+    workers = Workers(inbox, 0)
+
+    async def scenario() -> None:
+        inbox.database._connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+        inbox.database._connection.rollback()
+        with sqlite3.connect(tmp_path / "inbox.db", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            finite = Session(inbox_qos=1, expiry_seconds=60, ends_at=None)
+            workers.post.work(0, work(sessions=[(0, "widget-1", finite)]))
+            other.execute("COMMIT")
+        other.close()
+        workers.post.disconnect(0)
+
+    asyncio.run(scenario())
+    found = inbox.sessions.find("widget-1", at=AT)
+    assert found is not None
+    assert found.ends_at == AT + 60

@@ -1,0 +1,183 @@
+"""Several workers are one hub: one session an identity, one trust, a branch closed in all of them; reload and drain."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import ssl
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from ..support.hub import RunningHub, running, wait_for
+from ..support.mqtt import CONNACK_NOT_AUTHORIZED, CONNACK_YES, connect, dialled, read_exactly, read_to_end
+from ..support.pki import Ca, Device, server_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROOT = Ca.root("Company-X Root")
+FACTORY, SIBLING = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Factory-S")
+# So many connections that the kernel has given each of two workers some.
+MANY = 16
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[RunningHub]:
+    for hub in running(tmp_path, workers=2):
+        hub.trust(company=ROOT)
+        hub.start()
+        hub.wait_for_events("serving", 2)
+        yield hub
+
+
+def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
+    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
+
+
+def fingerprint(ca: Ca) -> str:
+    return hashlib.sha256(ca.der).hexdigest()
+
+
+def live(stack: ExitStack, hub: RunningHub, device: tuple[Path, Path], device_id: str) -> ssl.SSLSocket:
+    secured = stack.enter_context(dialled(hub, device))
+    secured.sendall(connect(device_id))
+    assert read_exactly(secured, 4) == CONNACK_YES
+    return secured
+
+
+def answer(hub: RunningHub, device: tuple[Path, Path], device_id: str) -> bytes:
+    with dialled(hub, device) as secured:
+        secured.sendall(connect(device_id))
+        return read_exactly(secured, 4)
+
+
+def is_open(secured: ssl.SSLSocket) -> bool:
+    secured.sendall(b"\xc0\0")
+    return secured.recv(2) == b"\xd0\0"
+
+
+def pids(hub: RunningHub) -> list[int]:
+    return [event["pid"] for event in hub.events("serving")]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_e06_an_identity_has_one_session_whichever_worker_it_comes_to(hub: RunningHub, version: ssl.TLSVersion) -> None:
+    device = files(hub, FACTORY.device("widget-1"))
+    with ExitStack() as stack:
+        before: ssl.SSLSocket | None = None
+        for _ in range(MANY):
+            secured = stack.enter_context(dialled(hub, device, version))
+            secured.sendall(connect("widget-1"))
+            assert read_exactly(secured, 4) == CONNACK_YES
+            if before is not None:
+                assert read_to_end(before) == b"", "the older session is ended"
+            before = secured
+        assert before is not None
+        assert is_open(before)
+    closed = [event["reason"] for event in hub.events("closed")]
+    assert closed.count("taken_over") == MANY - 1
+
+
+def test_e07_a_new_key_pushes_nobody_out_whichever_worker_it_comes_to(hub: RunningHub) -> None:
+    old, new = (files(hub, FACTORY.device("widget-1")) for _ in range(2))
+    with ExitStack() as stack:
+        session = live(stack, hub, old, "widget-1")
+        for _ in range(MANY):
+            assert answer(hub, new, "widget-1") == CONNACK_NOT_AUTHORIZED
+        assert set(hub.refusals()) == {"rekeyed_while_live"}
+        assert is_open(session)
+    wait_for(lambda: answer(hub, new, "widget-1") == CONNACK_YES, "the new key, once the old one has gone")
+
+
+def test_r01_a_branch_is_closed_in_every_worker_before_the_command_returns(hub: RunningHub) -> None:
+    below = [files(hub, FACTORY.intermediate(f"T-{number}").device(f"below-{number}")) for number in range(MANY)]
+    beside = [files(hub, SIBLING.device(f"beside-{number}")) for number in range(MANY)]
+    with ExitStack() as stack:
+        shut = [live(stack, hub, device, f"below-{number}") for number, device in enumerate(below)]
+        kept = [live(stack, hub, device, f"beside-{number}") for number, device in enumerate(beside)]
+        before = hub.command("branch", "close", fingerprint(FACTORY), "--preview", "--json").stdout
+        assert f'"devices": {MANY}' in before
+        began = time.monotonic()
+        done = hub.command("branch", "close", fingerprint(FACTORY), "--yes", "--reason", "stolen laptop", "--json")
+        assert '"applied": "by every worker"' in done.stdout
+        # From here on nobody is admitted, first time or again.
+        for number, device in enumerate(below):
+            assert answer(hub, device, f"below-{number}") == CONNACK_NOT_AUTHORIZED
+        assert {read_to_end(secured) for secured in shut} == {b""}
+        assert time.monotonic() - began < 20
+        assert all(is_open(secured) for secured in kept)
+    assert set(hub.refusals()) == {"key_closed"}
+    assert [event["reason"] for event in hub.events("closed")].count("untrusted") == MANY
+    assert "stolen laptop" in hub.command("branch", "list").stdout
+    hub.command("branch", "open", fingerprint(FACTORY))
+    wait_for(lambda: answer(hub, below[0], "below-0") == CONNACK_YES, "admission")
+
+
+def test_r01_a_worker_that_does_not_answer_is_killed_before_the_command_returns(hub: RunningHub) -> None:
+    stopped = pids(hub)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    done = hub.command("branch", "close", fingerprint(FACTORY), "--unseen", "--certificate", "--yes", "--json")
+    assert '"applied": "by every worker"' in done.stdout
+    assert [event["worker"] for event in hub.events("worker_silent")] in ([0], [1])
+    wait_for(lambda: not os.path.exists(f"/proc/{stopped}"), "end of the worker")  # noqa: PTH110 (a process)
+    hub.wait_for_events("serving", 3)
+
+
+def test_what_was_revoked_stays_closed_and_the_command_says_so(hub: RunningHub) -> None:
+    assert answer(hub, files(hub, FACTORY.device("widget-1")), "widget-1") == CONNACK_YES
+    hub.command("branch", "close", fingerprint(FACTORY), "--revoke", "--yes")
+    refused = hub.command("branch", "open", fingerprint(FACTORY), "--json", check=False)
+    assert (refused.returncode, '"revoked_for_ever"' in refused.stderr) == (6, True)
+    unknown = hub.command("branch", "close", "ab" * 32, "--yes", "--json", check=False)
+    assert (unknown.returncode, '"unknown_branch"' in unknown.stderr) == (3, True)
+
+
+def test_g08_workers_whose_supervisor_is_silent_admit_nobody_after_the_lease(hub: RunningHub) -> None:
+    device, other = files(hub, FACTORY.device("widget-1")), files(hub, FACTORY.device("widget-2"))
+    assert hub.process is not None
+    assert answer(hub, device, "widget-1") == answer(hub, other, "widget-2") == CONNACK_YES
+    with ExitStack() as stack:
+        session = live(stack, hub, device, "widget-1")
+        hub.process.send_signal(signal.SIGSTOP)
+        try:
+            time.sleep(6.5)
+            assert answer(hub, other, "widget-2") == b"\x20\x02\x00\x03"
+            assert is_open(session)
+            silent = hub.command("ca", "disable", "company", "--json", check=False)
+            assert (silent.returncode, '"not_acknowledged"' in silent.stderr) == (4, True)
+        finally:
+            hub.process.send_signal(signal.SIGCONT)
+        assert read_to_end(session) == b""
+    assert hub.refusals() == ["lease_lapsed"]
+
+
+def test_x09_a_reload_is_for_new_connections_and_a_bad_one_changes_nothing(hub: RunningHub) -> None:
+    device = files(hub, FACTORY.device("widget-1"))
+    assert hub.process is not None
+    with ExitStack() as stack:
+        session = live(stack, hub, device, "widget-1")
+        shown = session.getpeercert(binary_form=True)
+        (hub.directory / "tls.pem").write_text("none")
+        hub.process.send_signal(signal.SIGHUP)
+        assert hub.wait_for_events("reload_failed")[0]["code"] == "bad_tls_certificate"
+        server_identity(hub.directory, x509.DNSName("localhost"))
+        settings = hub.directory / "holdfast.toml"
+        settings.write_text(settings.read_text() + "lenient_issuance_proof = true\n[limits]\nconnect_bytes_max = 40\n")
+        hub.process.send_signal(signal.SIGHUP)
+        reloaded = hub.wait_for_events("reloaded")[0]
+        assert reloaded["changed"] == ["limits"]
+        assert reloaded["needs_restart"] == ["lenient_issuance_proof"]
+
+        def changed() -> bool:
+            with dialled(hub, device) as other:
+                return other.getpeercert(binary_form=True) != shown
+
+        wait_for(changed, "another certificate")
+        assert is_open(session)
+    assert hub.stop() == 0

@@ -1,0 +1,118 @@
+"""Sessions and wills as they are kept between connections, and when connections are lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from holdfast.inbox.sessions import Session
+from holdfast.inbox.wills import Will
+
+if TYPE_CHECKING:
+    import pytest
+
+    from holdfast.inbox import Inbox
+
+FOREVER = Session(inbox_qos=1, expiry_seconds=None, ends_at=None)
+FINITE = Session(inbox_qos=0, expiry_seconds=60, ends_at=None)
+WILL = Will(
+    delay_seconds=5,
+    due_at=None,
+    anchor=b"\x01" * 32,
+    not_after=1_000_000,
+    expires_in_seconds=None,
+    system_properties="{}",
+    properties='{"iothub-MessageType":"Will"}',
+    payload=b"gone",
+)
+
+
+def keep(inbox: Inbox, *rows: tuple[str, Session | None], worker: int = 0) -> None:
+    with inbox.database.writing() as transaction:
+        inbox.sessions.keep(transaction, rows, worker=worker)
+
+
+def lose(inbox: Inbox, worker: int | None, at: int) -> None:
+    with inbox.database.writing() as transaction:
+        inbox.sessions.disconnect(transaction, worker=worker, at=at)
+        inbox.wills.disconnect(transaction, worker=worker, at=at)
+
+
+def keep_wills(inbox: Inbox, *rows: tuple[str, Will | None], worker: int = 0) -> None:
+    with inbox.database.writing() as transaction:
+        inbox.wills.keep(transaction, rows, worker=worker)
+
+
+def adopt(inbox: Inbox, worker: int = 0) -> list[tuple[str, Will]]:
+    with inbox.database.writing() as transaction:
+        return inbox.wills.adopt(transaction, worker=worker)
+
+
+def test_the_last_word_on_a_session_counts(inbox: Inbox, neighbour: Inbox) -> None:
+    keep(inbox, ("a", FINITE), ("b", FOREVER), ("a", FOREVER), ("c", FOREVER), ("c", None))
+    assert list(inbox.sessions.all(at=0)) == [[("a", FOREVER), ("b", FOREVER)]]
+    keep(inbox, ("a", None), ("d", None))
+    assert list(inbox.sessions.all(at=0)) == [[("b", FOREVER)]]
+    keep(inbox)
+    assert inbox.sessions.find("b", at=0) == FOREVER
+    assert (neighbour.sessions.find("b", at=0), list(neighbour.sessions.all(at=0))) == (None, [])
+    keep(neighbour, ("b", FINITE))
+    assert inbox.sessions.find("b", at=0) == FOREVER
+
+
+def test_a_session_ends_so_long_after_its_connection_and_not_before(inbox: Inbox) -> None:
+    keep(inbox, ("a", replace(FINITE, ends_at=100)), ("b", FINITE), ("c", FOREVER))
+    assert [device for device, _ in next(inbox.sessions.all(at=99))] == ["a", "b", "c"]
+    assert [device for device, _ in next(inbox.sessions.all(at=100))] == ["b", "c"]
+    assert inbox.sessions.find("a", at=100) is None
+    with inbox.database.writing() as transaction:
+        assert inbox.sessions.purge(transaction, at=99) == 0
+        assert inbox.sessions.purge(transaction, at=100) == 1
+
+
+def test_x04_when_a_worker_is_lost_the_time_of_its_sessions_begins_to_run(inbox: Inbox) -> None:
+    gone = replace(FINITE, ends_at=7)
+    keep(inbox, ("a", FINITE), ("b", FOREVER), ("c", gone), worker=0)
+    keep(inbox, ("d", FINITE), ("e", replace(FINITE, expiry_seconds=0)), worker=1)
+    lose(inbox, 0, at=1_000)
+    found = dict(next(inbox.sessions.all(at=0)))
+    assert found["a"] == replace(FINITE, ends_at=1_060)
+    assert (found["b"], found["c"], found["d"]) == (FOREVER, gone, FINITE)
+    lose(inbox, None, at=2_000)
+    found = dict(next(inbox.sessions.all(at=0)))
+    assert found["a"] == replace(FINITE, ends_at=1_060)
+    assert found["d"] == replace(FINITE, ends_at=2_060)
+    assert found["e"].ends_at == 2_000
+    assert inbox.sessions.find("e", at=2_000) is None
+
+
+def test_sessions_are_read_in_portions(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.inbox.sessions.ROWS_AT_ONCE", 2)
+    keep(inbox, *((f"d{number}", FOREVER) for number in range(5)))
+    assert [len(portion) for portion in inbox.sessions.all(at=0)] == [2, 2, 1]
+
+
+def test_m06_a_will_waits_for_somebody_when_its_worker_is_lost(inbox: Inbox, neighbour: Inbox) -> None:
+    delayed = replace(WILL, due_at=50)
+    keep_wills(inbox, ("a", WILL), ("b", delayed), ("c", WILL), ("c", None), worker=0)
+    keep_wills(inbox, ("d", WILL), worker=1)
+    keep_wills(neighbour, ("a", WILL), worker=0)
+    assert adopt(inbox) == []
+    lose(inbox, 0, at=1_000)
+    assert adopt(inbox, worker=2) == [("a", replace(WILL, due_at=1_005)), ("b", delayed)]
+    assert adopt(inbox, worker=3) == [], "one publishes it"
+    # Whoever has it may die, too; the time does not begin again.
+    lose(inbox, 2, at=2_000)
+    assert adopt(inbox) == [("a", replace(WILL, due_at=1_005)), ("b", delayed)]
+    keep_wills(inbox, ("a", None), ("b", None))
+    lose(inbox, None, at=3_000)
+    assert adopt(inbox) == [("d", replace(WILL, due_at=3_005))]
+
+
+def test_m06_a_new_will_takes_the_place_of_the_older_one(inbox: Inbox) -> None:
+    keep_wills(inbox, ("a", replace(WILL, due_at=50)))
+    keep_wills(inbox, ("a", replace(WILL, payload=b"newer")), worker=1)
+    lose(inbox, 0, at=10)
+    assert adopt(inbox) == []
+    lose(inbox, 1, at=10)
+    assert adopt(inbox) == [("a", replace(WILL, payload=b"newer", due_at=15))]

@@ -1,0 +1,174 @@
+"""Keys and certificates that are closed: previewed, closed, opened, revoked for ever; no anchors meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from holdfast._holdfast import Certificate
+from holdfast.registry import open_registry
+from holdfast.registry.closures import ClosureState, Kind, Named
+from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.paths import path_of
+
+from ..support.pki import DAY, NOW, Ca
+from .acts import dump, last_act, recorded
+from .test_cas import WHO, code_of, proven
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.registry import Registry
+
+
+@dataclass
+class House:
+    """Company-X with two factories; devices of theirs are claimed as a worker would claim them."""
+
+    registry: Registry
+    root: Ca = field(default_factory=Ca.root)
+    devices: int = 0
+
+    def __post_init__(self) -> None:
+        proven(self.registry, self.root)
+        self.factory, self.sibling = self.root.intermediate("Factory-Y"), self.root.intermediate("Factory-S")
+        self.technician = self.factory.intermediate("Technician-Z")
+
+    def claim(self, device_id: str, *above: Ca) -> None:
+        keys = [key_of(one) for one in above]
+        leaf = hashlib.sha256(device_id.encode()).digest()
+        pin = Pin(device_id=device_id, issuer_spki_sha256=keys[0], leaf_spki_sha256=leaf)
+        chain = [one.der for one in above]
+        epoch = self.registry.cas.trust().epoch
+        one = Claim(pin=pin, fingerprint=leaf[::-1], path=path_of(chain), epoch=epoch, rekeyed=False)
+        assert self.registry.devices.claim([one], at=NOW, chains=[chain]) == [None]
+
+
+def key_of(ca: Ca) -> bytes:
+    return bytes.fromhex(Certificate(ca.der).spki_sha256)
+
+
+def fingerprint_of(ca: Ca) -> str:
+    return Certificate(ca.der).fingerprint
+
+
+@pytest.fixture
+def house(registry: Registry) -> House:
+    house = House(registry)
+    house.claim("a-1", house.technician, house.factory, house.root)
+    house.claim("a-2", house.technician, house.factory, house.root)
+    house.claim("f-1", house.factory, house.root)
+    house.claim("s-1", house.sibling, house.root)
+    return house
+
+
+def close(house: House, ca: Ca, *, revoke: bool = False) -> int:
+    named = house.registry.closures.find(fingerprint_of(ca))
+    return house.registry.closures.close([named], actor=WHO, at=NOW, revoke=revoke)
+
+
+def test_a_key_is_found_by_its_hash_or_a_certificate_s_however_it_is_written(house: House) -> None:
+    closures, factory = house.registry.closures, house.factory
+    key = Named(Kind.KEY, key_of(factory), "CN=Factory-Y")
+    colons = ":".join(fingerprint_of(factory)[at : at + 2] for at in range(0, 64, 2)).upper()
+    assert closures.find(fingerprint_of(factory)) == closures.find(colons) == closures.find(key.sha256.hex()) == key
+    assert closures.find(fingerprint_of(factory), Kind.CERTIFICATE).sha256.hex() == fingerprint_of(factory)
+    assert closures.find(fingerprint_of(house.root)).subject == "CN=Company-X Root"
+    assert closures.find(hashlib.sha256(b"a-1").hexdigest()).subject == "CN=a-1"
+    assert code_of(lambda: closures.find("beef")) == "bad_hash"
+    assert code_of(lambda: closures.find("0" * 64)) == "unknown_branch"
+    assert closures.find("0" * 64, unseen=True) == Named(Kind.KEY, bytes(32))
+
+
+def test_the_preview_counts_the_branch_and_nothing_else(house: House) -> None:
+    closures = house.registry.closures
+    before = dump(house.registry)
+    preview = closures.preview(closures.find(fingerprint_of(house.factory)))
+    assert (preview.devices, preview.surviving, preview.registered) == (3, [], [])
+    assert closures.preview(closures.find(fingerprint_of(house.technician))).devices == 2
+    assert closures.preview(closures.find(hashlib.sha256(b"a-1").hexdigest())).devices == 1
+    whole = closures.preview(closures.find(fingerprint_of(house.root)))
+    assert (whole.devices, whole.registered) == (4, ["company-x"])
+    below = closures.preview(closures.find(fingerprint_of(house.factory)), descendants=True)
+    assert [one.subject for one in below.closing] == ["CN=Factory-Y", "CN=Technician-Z"]
+    assert dump(house.registry) == before
+
+
+def test_who_has_another_way_in_is_named(house: House) -> None:
+    cross = house.sibling.intermediate("Technician-Z", key=house.technician.key)
+    house.claim("a-3", cross, house.sibling, house.root)
+    closures = house.registry.closures
+    factory = closures.find(fingerprint_of(house.factory))
+    assert closures.preview(factory).surviving == ["a-1", "a-2"]
+    assert closures.preview(factory, descendants=True).surviving == []
+    one = closures.find(fingerprint_of(house.technician), Kind.CERTIFICATE)
+    assert closures.preview(one).surviving == ["a-1", "a-2"]
+    assert closures.preview(closures.find(fingerprint_of(house.technician))).surviving == []
+    house.registry.cas.disable("company-x", actor=WHO, at=NOW)
+    assert closures.preview(factory).surviving == [], "no way leads to an anchor"
+
+
+def test_closing_raises_the_epoch_once_and_says_so(house: House) -> None:
+    before = house.registry.cas.trust()
+    epoch = close(house, house.factory)
+    trust = house.registry.cas.trust()
+    assert trust.epoch == epoch == before.epoch + 1
+    assert trust.closed == {Kind.KEY: {key_of(house.factory)}, Kind.CERTIFICATE: frozenset()}
+    assert trust.anchors == before.anchors
+    act = last_act(house.registry)
+    assert (act["action"], act["actor"], act["details"]["of"]) == ("branch.closed", WHO, "CN=Factory-Y")
+    again = dump(house.registry)
+    assert close(house, house.factory) == epoch
+    assert {**dump(house.registry), "deployment": 0} == {**again, "deployment": 0}
+    assert [one.named.subject for one in house.registry.closures.list()] == ["CN=Factory-Y"]
+
+
+def test_what_was_closed_is_opened_what_was_revoked_is_not(house: House) -> None:
+    closures = house.registry.closures
+    named = closures.find(fingerprint_of(house.factory))
+    assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "not_closed"
+    close(house, house.factory)
+    assert code_of(lambda: closures.open(named, actor=WHO, at=NOW - DAY)) == "clock_behind"
+    closures.open(named, actor=WHO, at=NOW, reason="it was the other one")
+    assert house.registry.cas.trust().closed[Kind.KEY] == frozenset()
+    assert closures.list()[0].state is ClosureState.OPEN
+    assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "not_closed"
+    close(house, house.factory)
+    epoch = close(house, house.factory, revoke=True)
+    assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "revoked_for_ever"
+    assert close(house, house.factory) == epoch, "a revocation is not weakened to a closure"
+    assert closures.list()[0].state is ClosureState.REVOKED
+
+
+def test_a_closed_key_is_no_anchor_in_whatever_certificate(registry: Registry) -> None:
+    house = House(registry)
+    renewed = Ca.root("Company-X Root", key=house.root.key)
+    close(house, house.root)
+    cas = registry.cas
+    before = [what for what, _ in recorded(registry)]
+    assert code_of(lambda: cas.add("renewed", renewed.pem, actor=WHO, at=NOW)) == "key_closed"
+    cas.disable("company-x", actor=WHO, at=NOW)
+    assert code_of(lambda: cas.enable("company-x", actor=WHO, at=NOW)) == "key_closed"
+    assert [what for what, _ in recorded(registry)] == [*before, "ca.disabled"]
+    waiting = Ca.root("Company-W Root")
+    cas.add("waiting", waiting.pem, actor=WHO, at=NOW)
+    one = Named(Kind.CERTIFICATE, bytes.fromhex(fingerprint_of(waiting)))
+    registry.closures.close([one], actor=WHO, at=NOW)
+    assert code_of(lambda: cas.challenge("waiting", actor=WHO, at=NOW)) == "certificate_closed"
+
+
+def test_a_key_can_be_closed_before_anything_is_registered(tmp_path: Path) -> None:
+    with open_registry(tmp_path / "fresh.db", hub="hub.test", tenant="default", at=NOW, create=True) as registry:
+        named = registry.closures.find("ab" * 32, unseen=True)
+        assert registry.closures.close([named], actor=WHO, at=NOW) == registry.cas.trust().epoch
+        assert registry.cas.trust().closed[Kind.KEY] == {bytes.fromhex("ab" * 32)}
+
+
+def test_tenants_close_for_themselves(tmp_path: Path, house: House) -> None:
+    close(house, house.factory)
+    with open_registry(tmp_path / "registry.db", hub="hub.test", tenant="second", at=NOW, create=False) as second:
+        assert second.closures.list() == []
+        assert second.closures.closed()[Kind.KEY] == frozenset()
