@@ -30,6 +30,7 @@ services: ## the programs that some tests run: through apt where possible, else 
 
 lint: setup ## formatting, clippy, rustdoc, ruff, mypy, and the stub against the binary
 	cargo fmt --all --check
+	cargo fmt --manifest-path rust/fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 	$(BIN)/ruff check .
