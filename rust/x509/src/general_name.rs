@@ -178,7 +178,8 @@ pub(crate) enum Underscores {
     Refuse,
 }
 
-/// RFC 1034 §3.5 as RFC 1123 §2.1 relaxes it: labels of 1–63 letters, digits and inner hyphens, at most 253 in all, no root dot.
+/// RFC 1034 §3.5 as RFC 1123 §2.1 relaxes it: labels of 1–63 letters, digits and inner hyphens, at most 253 in all, no root dot. What
+/// ends in a number is an address to whoever resolves it, not a name (RFC 3696 §2).
 pub(crate) fn is_host_name(name: &[u8], underscores: Underscores) -> bool {
     let allowed = |octet: &u8| {
         octet.is_ascii_alphanumeric() || *octet == b'-' || (*octet == b'_' && underscores == Underscores::Allow)
@@ -189,7 +190,9 @@ pub(crate) fn is_host_name(name: &[u8], underscores: Underscores) -> bool {
             && label.first() != Some(&b'-')
             && label.last() != Some(&b'-')
     };
-    name.len() <= 253 && name.split(|octet| *octet == b'.').all(label)
+    let number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
+    let mut labels = name.split(|octet| *octet == b'.');
+    name.len() <= 253 && labels.clone().all(label) && !labels.next_back().is_some_and(number)
 }
 
 #[cfg(test)]
@@ -198,10 +201,13 @@ mod tests {
 
     #[test]
     fn host_names_follow_rfc_1123() {
-        for good in ["a", "example.com", "1.example", "a-b.c", "xn--bcher-kva.example", "192.0.2.1"] {
+        for good in ["a", "example.com", "1.example", "a-b.c", "xn--bcher-kva.example", "1.a1"] {
             assert!(is_host_name(good.as_bytes(), Underscores::Refuse), "{good}");
         }
-        for bad in ["", ".", "a.", ".a", "a..b", "-a", "a-", "*.a", "a b", "é", "a\0b", "a_b", &"a".repeat(64)] {
+        let long = "a".repeat(64);
+        for bad in
+            ["", ".", "a.", ".a", "a..b", "-a", "a-", "*.a", "a b", "é", "a\0b", "a_b", "192.0.2.1", "a.1", &long]
+        {
             assert!(!is_host_name(bad.as_bytes(), Underscores::Refuse), "{bad}");
         }
         assert!(is_host_name(b"a_b.example", Underscores::Allow));

@@ -513,6 +513,12 @@ fn check_critical_extensions(certificate: &Certificate<'_>, policy: &Policy) -> 
         return Err(Error::UnknownCriticalExtension { oid: "2.5.29.31".to_owned() });
     }
     extensions.check_subject_alt_names()?;
+    // `check_issuance` has read these otherwise.
+    if policy.lenient_issuance == Leniency::Allow {
+        extensions.authority_key_identifier()?;
+        extensions.subject_key_identifier()?;
+        extensions.check_authority_info_access()?;
+    }
     extensions.policies().map(|_| ())
 }
 
