@@ -52,8 +52,9 @@ profile: setup services ## where the hub's CPU for a connect and its memory for 
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 	@rust/fuzz/run 5
 
-deep: setup ## the long counts: a million schedules of the gate, every fuzz target for ten minutes (SECONDS_EACH=n for another time)
+deep: setup services ## the long counts: a million schedules of the gate, a million mutated chains, every fuzz target for ten minutes (SECONDS_EACH=n for another time)
 	HOLDFAST_SCHEDULES=1000000 cargo test --release --locked -p holdfast-gate --test schedules -- --nocapture
+	$(BIN)/python -m tests.differential 1000000
 	@rust/fuzz/run $(or $(SECONDS_EACH),600)
 
 clean: ## remove what the targets made
