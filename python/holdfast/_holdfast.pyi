@@ -14,6 +14,8 @@ __all__ = [
     "POSSESSION_PREFIX",
     "Certificate",
     "Device",
+    "Explanation",
+    "Finding",
     "FleetChain",
     "FleetDevices",
     "FleetRun",
@@ -47,6 +49,8 @@ class TrustStore:
     def __len__(self) -> int: ...
     @property
     def fingerprints(self) -> list[str]: ...
+    @property
+    def anchors(self) -> list[bytes]: ...
 
 @final
 class Verifier:
@@ -54,6 +58,49 @@ class Verifier:
     def __new__(cls, store: TrustStore, policy: object, *, threads: int = 0) -> Verifier: ...
     def verify(self, chain: Sequence[bytes], at: datetime | None = None) -> VerifiedPath: ...
     def verify_many(self, chains: Sequence[Sequence[bytes]], at: datetime | None = None) -> list[Outcome]: ...
+    def explain(self, chain: Sequence[bytes], at: datetime | None = None) -> Explanation:
+        """The verdict of `verify` with what each rule found. Cost: about two verdicts."""
+
+@final
+class Explanation:
+    """What came of one chain, and why."""
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def presented(self) -> list[int]:
+        """The path that the verdict is about, as indices in the chain, end entity first, completed by names alone.
+
+        Where a certificate cannot be read there is no path: all that was presented, in that order.
+        """
+    @property
+    def anchor(self) -> int | None:
+        """Index in the store's anchors, if it got that far."""
+    @property
+    def findings(self) -> list[Finding]:
+        """In the order of positions and rules; the anchor's position is the number of those presented."""
+
+@final
+class Finding:
+    """What one rule says of one certificate of the path."""
+    @property
+    def position(self) -> int: ...
+    @property
+    def rule(self) -> str:
+        """A few words: `in date`, `path length` …"""
+    @property
+    def section(self) -> str: ...
+    @property
+    def wanted(self) -> str: ...
+    @property
+    def code(self) -> str | None:
+        """`None`: the rule is kept."""
+    @property
+    def found(self) -> str | None: ...
+    @property
+    def mend(self) -> str | None: ...
+    @property
+    def refusing(self) -> bool:
+        """Whether it is the one that the outcome names."""
 
 @final
 class Outcome:
@@ -133,6 +180,12 @@ class Certificate:
     def is_ca(self) -> bool: ...
     @property
     def path_len(self) -> int | None: ...
+    @property
+    def signature_algorithm(self) -> str:
+        """`ecdsa-sha256`, `rsa-pss-sha256` …; raises for one that is weak or unknown."""
+    @property
+    def extensions(self) -> list[tuple[str, bool, str]]:
+        """Name, whether critical, and what it says, for people."""
     @property
     def self_issued(self) -> bool: ...
     def check_anchor(self, at: datetime) -> None:

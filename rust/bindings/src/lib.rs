@@ -37,7 +37,7 @@ mod _holdfast {
     #[pymodule_export]
     use crate::stream::TelemetryWriter;
     #[pymodule_export]
-    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes, mends};
+    use crate::verifier::{Explanation, Finding, Outcome, TrustStore, VerifiedPath, Verifier, codes, mends};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

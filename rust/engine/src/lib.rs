@@ -4,6 +4,7 @@
 mod backend;
 mod batch;
 mod closures;
+mod explain;
 mod facts;
 mod lists;
 mod possession;
@@ -19,6 +20,7 @@ use batch::Memory;
 use lists::ListFacts;
 
 pub use backend::sha256;
+pub use explain::Explanation;
 pub use facts::Facts;
 pub use possession::{check_issued_by, check_signature, verify_signature};
 pub use verified::{VerifiedPath, hex};

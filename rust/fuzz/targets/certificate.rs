@@ -19,6 +19,9 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     }
     let extensions = &certificate.extensions;
     assert!(extensions.iter().map(|(oid, _, value)| oid.len() + value.len()).sum::<usize>() <= data.len());
+    let shown = certificate.extensions_shown();
+    assert_eq!(shown.len(), extensions.iter().count());
+    assert!(shown.iter().all(|one| !one.value.contains(char::is_control)), "{shown:?}");
     let _ = (extensions.basic_constraints(), extensions.key_usage(), extensions.subject_alt_names_shown());
     let _ = (check_anchor(&certificate, &Policy::client_auth(), NOW), check_in_date(&certificate, NOW));
     let _ = check_issued_by(&certificate, &certificate);

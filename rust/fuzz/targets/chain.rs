@@ -1,5 +1,5 @@
 //! Whatever is presented: a path whose names chain to an anchor and whose signatures were all reported good, or one reason; within the
-//! budget; the same twice; and the engine, which checks the signatures, accepts nothing that this refuses.
+//! budget; the same twice; and the engine, which checks the signatures, accepts nothing that this refuses, and explains what it says.
 #![no_main]
 
 use std::cell::Cell;
@@ -44,6 +44,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     asked.set(0);
     let twice = search(&chain, &anchors, &policy, verdict);
     assert_eq!((&once.verdict, once.spent), (&twice.verdict, twice.spent));
-    let accepted = Verifier::new(Arc::clone(&anchors), policy.clone()).verify(&ders, NOW).is_ok();
-    assert!(!accepted || search(&chain, &anchors, &policy, |_, _| true).verdict.is_ok());
+    let verifier = Verifier::new(Arc::clone(&anchors), policy.clone());
+    let verdict = verifier.verify(&ders, NOW);
+    let explained = verifier.explain(&ders, NOW);
+    assert_eq!(verdict.as_ref().err(), explained.verdict.as_ref().err());
+    assert!(explained.findings.iter().all(|one| one.position <= explained.path.presented.len()));
+    assert!(verdict.is_err() || search(&chain, &anchors, &policy, |_, _| true).verdict.is_ok());
 });
