@@ -55,6 +55,7 @@ fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 deep: setup services ## the long counts: a million schedules of the gate, a million mutated chains, every fuzz target for ten minutes (SECONDS_EACH=n for another time)
 	HOLDFAST_SCHEDULES=1000000 cargo test --release --locked -p holdfast-gate --test schedules -- --nocapture
 	$(BIN)/python -m tests.differential 1000000
+	HOLDFAST_MUTANTS=20000 $(BIN)/pytest --timeout=0 tests/differential/test_doors.py
 	@rust/fuzz/run $(or $(SECONDS_EACH),600)
 
 clean: ## remove what the targets made

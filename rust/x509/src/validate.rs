@@ -134,7 +134,7 @@ impl Rule {
     /// Where the rule is written.
     pub fn section(self) -> &'static str {
         match self {
-            Self::Open => "holdfast: closed keys",
+            Self::Open => "holdfast: Policy.closed_keys",
             Self::Validity => "RFC 5280 §6.1.3 (a)(2)",
             Self::Version => "RFC 5280 §4.1.2.1",
             Self::Issuance => "RFC 5280 §4.1, §4.2",
