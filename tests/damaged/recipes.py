@@ -590,9 +590,17 @@ def names(make: Recipes) -> None:
         ("name-not-utf8", "a name that is not UTF-8", b"widget-\xe9", der.UTF8),
         ("name-latin-1", "a PrintableString with a letter of Latin-1", b"widget-\xe9", der.PRINTABLE),
         ("name-half-a-letter", "a BMPString of an odd number of bytes", b"\0w\0", der.BMP),
+        ("name-of-no-type", "a name with a tag of its own", b"widget-1", 0x8C),
     ):
         make.add(slug, what, "der_bad_value", LEAF, base.change(LEAF, subject=sequence(der.set_of(sequence(
             der.oid("2.5.4.3"), der.element(tag, value))))))
+    for slug, what, code, malformed, well in (
+        ("other-name-without-value", "an other name without a value", "der_truncated",
+            explicit(0, der.oid("1.2.3")), other_name()),
+        ("registered-id-not-minimal", "a registered id with a leading zero", "der_bad_value",
+            implicit(8, b"\x2a\x80\x03"), implicit(8, b"\x2a\x03")),
+    ):
+        make.add(slug, what, code, LEAF, base.extend(LEAF, san(malformed)), base=base.extend(LEAF, san(well)))
     make.add("no-chain", "no certificate at all", "empty_chain", None, [], anchors=root)
     make.add("eleven", "eleven certificates", "too_many_certificates", None, [*good[:3], *root * 8], anchors=root)
     padding_extension = Extension("1.3.6.1.4.1.55738.666.9", b"\x04\x82\x80\x00" + bytes(0x8000))

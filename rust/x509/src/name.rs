@@ -284,7 +284,8 @@ fn is_readable(value: &Element<'_>) -> bool {
         0x1e => octets
             .chunks(2)
             .all(|two| two.try_into().is_ok_and(|two| char::from_u32(u16::from_be_bytes(two).into()).is_some())),
-        _ => true,
+        // Every type that a name's value could have is universal (X.520).
+        tag => tag & 0xc0 == 0,
     }
 }
 
@@ -572,7 +573,8 @@ pub(crate) mod tests {
         {
             assert!(parse(tag, value), "{tag:#x} {value:x?}");
         }
-        let bad: [(u8, &[u8]); 7] = [
+        let bad: [(u8, &[u8]); 8] = [
+            (0x8c, b"tagged by nobody"),
             (0x0c, &[0xe9]),
             (0x0c, &[0xed, 0xa0, 0x80]),
             (0x13, &[0xe9]),

@@ -13,7 +13,7 @@
 //! Deviation: extended key usage in a CA narrows what stands below it, as browsers do (§4.2.1.12 speaks of end entities).
 //! Deviation: a key usage that is present in an end entity must include digitalSignature, which TLS asks of it.
 //! Deviation: what §4 asks of issuers is asked of certificates too, unless `lenient_issuance`. Key identifiers are an exception: a
-//! certificate that has neither, under a CA that has none either, is let through, as OpenSSL 3.0 makes them by default.
+//! certificate that has neither is let through, as OpenSSL 3.0 makes them by default.
 
 use crate::budget::{Budget, Counter};
 use crate::certificate::{Certificate, Version};
