@@ -51,6 +51,8 @@ class Certificate:
 
 
 POLICY_EXTENSIONS = {"2.5.29.32", "2.5.29.33", "2.5.29.36", "2.5.29.54"}
+# NumericString, PrintableString, TeletexString, IA5String, VisibleString, UniversalString, BMPString, UTF8String.
+STRINGS = {0x0C, 0x12, 0x13, 0x14, 0x16, 0x1A, 0x1C, 0x1E}
 KEY_IDENTIFIERS = {"2.5.29.14", "2.5.29.35"}
 
 
@@ -146,8 +148,26 @@ def points_at_another_key(question: Question) -> bool:
 
 def is_plain(question: Question) -> bool:
     """Whether there is nothing about the chain that `cryptography` or rustls-webpki refuses for not knowing it."""
-    odd = (constrains_more_than_hosts, has_critical(*POLICY_EXTENSIONS, *KEY_IDENTIFIERS), lacks_key_usage)
+    odd = (
+        constrains_more_than_hosts,
+        has_critical(*POLICY_EXTENSIONS, *KEY_IDENTIFIERS, forge.EKU),
+        lacks_key_usage,
+        says_any_purpose,
+        writes_a_name_in_two_ways,
+    )
     return not any(condition(question) for condition in odd)
+
+
+def lacks_key_identifiers(question: Question) -> bool:
+    """Whether some certificate has neither of the two."""
+    return any(not one.values(forge.SKI) and not one.values(forge.AKI) for one in certificates(question))
+
+
+def has_a_name_that_is_no_string(question: Question) -> bool:
+    """Whether the end entity's subject has a value of a type that no name has; to us it is as good as any other."""
+    subject = next(certificates(question)).subject
+    attributes = (der.inside(whole) for _, rdn, _ in der.inside(subject) for _, _, whole in der.children(rdn))
+    return any(fields[1][0] not in STRINGS for fields in attributes)
 
 
 def has_an_unreadable_root(question: Question) -> bool:
@@ -201,7 +221,7 @@ EXPLAINED: tuple[tuple[str, str, Condition | None, str], ...] = (
     ),
     (
         "cryptography",
-        "no permitted name constraints matched",
+        "no permitted name constraints matched|name constraint: malformed SAN",
         constrains_its_own_names,
         "holds a CA to the constraints that it sets for others",
     ),
@@ -210,6 +230,24 @@ EXPLAINED: tuple[tuple[str, str, Condition | None, str], ...] = (
         r"TbsCertificate::(signature_alg|\w+_unique_id)",
         has_an_unreadable_root,
         "reads the algorithm of a root's signature",
+    ),
+    (
+        "cryptography",
+        r"UnexpectedTag .*location: \[\"subject\"\]",
+        has_a_name_that_is_no_string,
+        "reads values of names that it need not know",
+    ),
+    (
+        "cryptography",
+        r"2\.5\.29\.35: Certificate is missing required extension",
+        lacks_key_identifiers,
+        "wants key identifiers, which are hints for whoever builds paths (RFC 5280 §4.2.1.1)",
+    ),
+    (
+        "OpenSSL",
+        "Missing Authority Key Identifier",
+        lacks_key_identifiers,
+        "wants key identifiers, which are hints for whoever builds paths (RFC 5280 §4.2.1.1)",
     ),
     (
         "rustls-webpki",
@@ -306,6 +344,7 @@ STRICTER = {
     "extended_key_usage_not_allowed": "anyExtendedKeyUsage in an end entity is not our purpose",
     "path_len_without_ca": "RFC 5280 §4.2.1.9",
     "signature_algorithm_mismatch": "RFC 5280 §4.1.1.2, in every certificate that is presented",
+    "extensions_not_allowed": "RFC 5280 §4.1.2.9",
     "duplicate_extension": "RFC 5280 §4.2, in every certificate that is presented",
     "subject_empty": "a device without a name is nobody",
     **dict.fromkeys(("common_name_ambiguous", "common_name_invalid"), "the common name could be read in two ways"),
