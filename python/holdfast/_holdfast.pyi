@@ -276,6 +276,8 @@ class Gate:
     def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
+    def turn(self) -> list[Request]:
+        """Work for strangers, the first to come first, as many as `handshakes_a_turn`."""
     def drain(self, count_max: int) -> list[Request]:
         """Admit nobody any more and end sessions that are idle, so many at the most; repeat until `connections` is 0."""
     @property
@@ -431,6 +433,13 @@ class Request:
         def __new__(cls, after_ms: int) -> Request.Tick: ...
         @property
         def after_ms(self) -> int: ...
+
+    @final
+    class Turn(Request):
+        """Strangers wait to be worked for: call `Gate.turn` in the loop's next turn, behind all else that has come."""
+
+        __match_args__: Final = ()
+        def __new__(cls) -> Request.Turn: ...
 
     @final
     class Path(Request):

@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     while !input.is_empty() {
         let handle = handles[usize::from(input.byte()) % handles.len()];
         let now = world.now;
-        let requests = match input.byte() % 12 {
+        let requests = match input.byte() % 14 {
             0 => {
                 let (opened, requests) = world.gate.open(SOURCE.parse().ok(), now);
                 handles.extend(opened);
@@ -29,6 +29,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
                 world.now.monotonic_ms += u64::try_from(input.below(1 << 16)).unwrap_or(0);
                 world.gate.tick(world.now)
             }
+            11 | 12 => world.gate.turn(now),
             _ => {
                 let (batch, requests) = world.gate.take_batch(now);
                 assert!(batch.is_none(), "nobody has proven a key");

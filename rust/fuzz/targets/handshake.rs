@@ -24,6 +24,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         for piece in edits.apply(&sent).chunks(piece) {
             let requests = world.gate.receive(client.handle, piece, world.now);
             world.log.extend(requests);
+            world.take_turns();
         }
         let (batch, requests) = world.gate.take_batch(world.now);
         world.log.extend(requests);
