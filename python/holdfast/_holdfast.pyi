@@ -15,6 +15,8 @@ __all__ = [
     "Certificate",
     "Columns",
     "Device",
+    "Explanation",
+    "Finding",
     "FleetChain",
     "FleetDevices",
     "FleetRun",
@@ -50,6 +52,8 @@ class TrustStore:
     def __len__(self) -> int: ...
     @property
     def fingerprints(self) -> list[str]: ...
+    @property
+    def anchors(self) -> list[bytes]: ...
 
 @final
 class Verifier:
@@ -63,6 +67,8 @@ class Verifier:
         `offsets` holds one more int64 or int32 than there are chains, ascending. Of a writable buffer a copy is judged.
         Raises `LocalProtocolError` (`bad_offsets`), `LimitExceededError` (`batch_too_large`).
         """
+    def explain(self, chain: Sequence[bytes], at: datetime | None = None) -> Explanation:
+        """The verdict of `verify` with what each rule found. Cost: about two verdicts."""
 
 @final
 class Columns:
@@ -100,6 +106,47 @@ class Columns:
     def message_offsets(self) -> bytes: ...
     @property
     def messages(self) -> bytes: ...
+
+@final
+class Explanation:
+    """What came of one chain, and why."""
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def presented(self) -> list[int]:
+        """The path that the verdict is about, as indices in the chain, end entity first, completed by names alone.
+
+        Where a certificate cannot be read there is no path: all that was presented, in that order.
+        """
+    @property
+    def anchor(self) -> int | None:
+        """Index in the store's anchors, if it got that far."""
+    @property
+    def findings(self) -> list[Finding]:
+        """In the order of positions and rules; the anchor's position is the number of those presented."""
+
+@final
+class Finding:
+    """What one rule says of one certificate of the path."""
+    @property
+    def position(self) -> int: ...
+    @property
+    def rule(self) -> str:
+        """A few words: `in date`, `path length` …"""
+    @property
+    def section(self) -> str: ...
+    @property
+    def wanted(self) -> str: ...
+    @property
+    def code(self) -> str | None:
+        """`None`: the rule is kept."""
+    @property
+    def found(self) -> str | None: ...
+    @property
+    def mend(self) -> str | None: ...
+    @property
+    def refusing(self) -> bool:
+        """Whether it is the one that the outcome names."""
 
 @final
 class Outcome:
@@ -192,6 +239,12 @@ class Certificate:
     @property
     def path_len(self) -> int | None: ...
     @property
+    def signature_algorithm(self) -> str:
+        """`ecdsa-sha256`, `rsa-pss-sha256` …; raises for one that is weak or unknown."""
+    @property
+    def extensions(self) -> list[tuple[str, bool, str]]:
+        """Name, whether critical, and what it says, for people."""
+    @property
     def self_issued(self) -> bool: ...
     def check_anchor(self, at: datetime) -> None:
         """Raise with the rule that would refuse every path under this certificate as an anchor (trust.md §4.5)."""
@@ -281,6 +334,8 @@ class Gate:
     def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
+    def turn(self) -> list[Request]:
+        """Work for strangers, the first to come first, as many as `handshakes_a_turn`."""
     def drain(self, count_max: int) -> list[Request]:
         """Admit nobody any more and end sessions that are idle, so many at the most; repeat until `connections` is 0."""
     @property
@@ -436,6 +491,13 @@ class Request:
         def __new__(cls, after_ms: int) -> Request.Tick: ...
         @property
         def after_ms(self) -> int: ...
+
+    @final
+    class Turn(Request):
+        """Strangers wait to be worked for: call `Gate.turn` in the loop's next turn, behind all else that has come."""
+
+        __match_args__: Final = ()
+        def __new__(cls) -> Request.Turn: ...
 
     @final
     class Path(Request):

@@ -344,12 +344,12 @@ def test_a_root_in_the_file_is_judged_with_it_and_left_out_of_what_is_presented(
     assert accepted(company, issue(issuer, device_request())[0].chain) == "widget-1"
 
 
-def test_refuses_an_issuer_whose_name_cannot_be_read() -> None:
-    """A name that is no UTF-8: the engine does not look inside names that it need not, but it could not be copied."""
+@pytest.mark.parametrize("kind", [0x03, 0x05, 0x1B, 0x30])
+def test_refuses_an_issuer_whose_name_cannot_be_read(kind: int) -> None:
+    """A name that is no string: to the engine it is as good as another, but it could not be copied."""
     key = generate_key()
-    der = certificate("Company-X", key, name_of("Company-X"), key, ca_extension()).replace(
-        b"Company-X", b"Company\xff\xfe"
-    )
+    der = certificate("Company-X", key, name_of("Company-X"), key, ca_extension())
+    der = der.replace(b"\x0c\x09Company-X", bytes([kind]) + b"\x09Company-X")
     refused("issuer_unreadable", lambda: load_issuer(certificates=der, key=key, at=AT))
 
 

@@ -586,6 +586,21 @@ def names(make: Recipes) -> None:
         LEAF, base.change(LEAF, issuer=name("TÉCHNICIAN")).change(TECHNICIAN, subject=name("téchnician")),
         base=base.change(LEAF, issuer=name("TÉCHNICIAN")).change(TECHNICIAN, subject=name("TéCHNICIAN".replace("é",
         "É"))))
+    for slug, what, value, tag in (
+        ("name-not-utf8", "a name that is not UTF-8", b"widget-\xe9", der.UTF8),
+        ("name-latin-1", "a PrintableString with a letter of Latin-1", b"widget-\xe9", der.PRINTABLE),
+        ("name-half-a-letter", "a BMPString of an odd number of bytes", b"\0w\0", der.BMP),
+        ("name-of-no-type", "a name with a tag of its own", b"widget-1", 0x8C),
+    ):
+        make.add(slug, what, "der_bad_value", LEAF, base.change(LEAF, subject=sequence(der.set_of(sequence(
+            der.oid("2.5.4.3"), der.element(tag, value))))))
+    for slug, what, code, malformed, well in (
+        ("other-name-without-value", "an other name without a value", "der_truncated",
+            explicit(0, der.oid("1.2.3")), other_name()),
+        ("registered-id-not-minimal", "a registered id with a leading zero", "der_bad_value",
+            implicit(8, b"\x2a\x80\x03"), implicit(8, b"\x2a\x03")),
+    ):
+        make.add(slug, what, code, LEAF, base.extend(LEAF, san(malformed)), base=base.extend(LEAF, san(well)))
     make.add("no-chain", "no certificate at all", "empty_chain", None, [], anchors=root)
     make.add("eleven", "eleven certificates", "too_many_certificates", None, [*good[:3], *root * 8], anchors=root)
     padding_extension = Extension("1.3.6.1.4.1.55738.666.9", b"\x04\x82\x80\x00" + bytes(0x8000))
@@ -663,6 +678,8 @@ def name_constraints(make: Recipes) -> None:
         email(f"root@{own}"), near=constraints([], [email(f"ROOT@{own}")]))
     constrain("mail-malformed", "a mailbox without a host, under a constraint", "general_name_invalid",
         constraints([email(own)]), email("root"))
+    constrain("mail-two-hosts", "a mailbox with two @, under a constraint", "general_name_invalid",
+        constraints([email(own)]), email(f"a@{other}@{own}"), near=constraints([uri(own)]))
     constrain("mail-in-subject", "an excluded mailbox in the subject", "name_excluded", constraints([], [email(own)]),
         subject=sequence(der.set_of(forge.attribute("1.2.840.113549.1.9.1", f"root@{own}", der.IA5)),
         der.set_of(forge.attribute("2.5.4.3", "widget-1"))))

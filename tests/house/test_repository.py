@@ -18,7 +18,7 @@ MACHINE_PATHS = r"/(?:home|root|work|Users|opt/wheels)/[\w.]"
 REGISTRY_HOSTS = "|".join(
     [r"\bpypi[.]org", r"files[.]pythonhosted", r"\bcrates[.]io", r"registry[.]npmjs", r"deb[.]debian"]
 )
-TEXTS = [path for path in files() if path.suffix not in {".der", ".gz", ".png"}]
+TEXTS = [path for path in files() if path.suffix not in {".der", ".gz", ".png", ".seed"}]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=[str(path.relative_to(ROOT)) for path in TEXTS])

@@ -38,7 +38,7 @@ class Key:
     """A key pair with the `AlgorithmIdentifier` it signs under."""
 
     def __init__(self, private: Any, algorithm: bytes = ECDSA_SHA256, scheme: Any = None) -> None:
-        self._private, self.algorithm, self._scheme = private, algorithm, scheme
+        self.private, self.algorithm, self._scheme = private, algorithm, scheme
         public = private.public_key()
         self.spki: bytes = public.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -51,11 +51,11 @@ class Key:
 
     def sign(self, message: bytes) -> bytes:
         if self._scheme is not None:
-            signature: bytes = self._private.sign(message, *self._scheme)
-        elif isinstance(self._private, ec.EllipticCurvePrivateKey):
-            signature = self._private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+            signature: bytes = self.private.sign(message, *self._scheme)
+        elif isinstance(self.private, ec.EllipticCurvePrivateKey):
+            signature = self.private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
         else:
-            signature = self._private.sign(message)
+            signature = self.private.sign(message)
         return signature
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +57,6 @@ def ours(question: Question, **policy: object) -> str | None:
     return None
 
 
-REFUSALS = (ValueError, verification.VerificationError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 # A device's certificate without alternative names: the one thing in which the web's profile would refuse all of ours.
 DEVICE = verification.ExtensionPolicy.webpki_defaults_ee().may_be_present(
     x509.SubjectAlternativeName, verification.Criticality.AGNOSTIC, None
@@ -78,12 +79,7 @@ def pyca(question: Question, end_entity: verification.ExtensionPolicy | None = N
             builder.build_client_verifier().verify(leaf, others)
         else:
             builder.build_server_verifier(_subject(question.server_name)).verify(leaf, others)
-    except (
-        ValueError,
-        verification.VerificationError,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except Exception as error:  # noqa: BLE001 (it has many ways to say no)
         return str(error) or type(error).__name__
     return None
 
@@ -99,9 +95,9 @@ def _pem(label: str, der: bytes) -> str:
     return f"-----BEGIN {label}-----\n{base64.encodebytes(der).decode()}-----END {label}-----\n"
 
 
-def openssl(question: Question) -> str | None:
-    """`openssl verify`, strict."""
-    arguments = ["openssl", "verify", "-x509_strict", "-attime", str(int(question.at.timestamp()))]
+def openssl(question: Question, *options: str) -> str | None:
+    """`openssl verify`, strict, with more `options`."""
+    arguments = ["openssl", "verify", "-x509_strict", *options, "-attime", str(int(question.at.timestamp()))]
     if question.server_name is None:
         arguments += ["-purpose", "sslclient"]
     else:
@@ -127,12 +123,23 @@ def openssl(question: Question) -> str | None:
     return said[0] if said else "refused"
 
 
+@cache
+def webpki_program() -> str:
+    """Where the program is that asks rustls-webpki, once it is built."""
+    command = ["cargo", "build", "--quiet", "--locked", "--package", "holdfast-engine", "--example", "webpki"]
+    said = subprocess.run(
+        [*command, "--message-format=json"], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
+    ).stdout
+    built = [json.loads(line).get("executable") for line in said.splitlines()]
+    return next(path for path in built if path and Path(path).stem == "webpki")
+
+
 class Webpki:
     """rustls-webpki, in a process of its own that stays."""
 
     def __init__(self) -> None:
-        command = ["cargo", "run", "--quiet", "--locked", "--package", "holdfast-engine", "--example", "webpki"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        command = [webpki_program()]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, question: Question) -> str | None:
         assert self._process.stdin is not None

@@ -64,7 +64,7 @@ def test_a_key_signs_and_a_changed_bit_does_not(kind: str) -> None:
 
 def key_signature(key: Key, message: bytes) -> bytes:
     """What `Certificate.verify_signature` takes: the curve's own hash, PKCS #1 with SHA-256, the others as they are."""
-    private = key._private
+    private = key.private
     if isinstance(private, ec.EllipticCurvePrivateKey):
         digest = {256: SHA256, 384: SHA384, 521: SHA512}[private.curve.key_size]
         return private.sign(message, ec.ECDSA(digest))

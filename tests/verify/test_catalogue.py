@@ -117,6 +117,22 @@ def test_d02_serial_numbers_are_positive_and_short_in_leaf_and_registration() ->
     assert judge(honest().change(LEAF, serial=b"\x02\x02\x00\x01"), lenient_issuance=True) == ("der_bad_value", LEAF)
 
 
+def test_d01_what_issuers_alone_are_held_to_is_still_der() -> None:
+    """Unique and key identifiers under `lenient_issuance`: let through where they are well-formed, and only there."""
+    for octets, fine in (
+        (b"\x00\x01", True),
+        (b"\x00", True),
+        (b"\x01\x01", False),
+        (b"\x08\x00", False),
+        (b"", False),
+    ):
+        chain = honest().change(LEAF, unique_identifiers=implicit(1, octets))
+        assert judge(chain, lenient_issuance=True) == (None if fine else ("der_bad_value", LEAF))
+    for arc in (forge.SKI, forge.AKI):
+        chain = honest().extend(LEAF, Extension(arc, b"\x05\x00"))
+        assert judge(chain, lenient_issuance=True) == ("der_unexpected_tag", LEAF)
+
+
 def test_d03_nothing_may_follow_anywhere() -> None:
     """One byte more inside of each constructed element, extension values included."""
     good = honest().encode()

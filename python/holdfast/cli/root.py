@@ -17,7 +17,7 @@ NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
     "branch": ("holdfast.cli.branch", "Shut out a signer and every device below it."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
-    "cert": ("holdfast.cli.cert", "Look at certificates and judge chains."),
+    "cert": ("holdfast.cli.cert", "Look at certificates, judge chains, and be told why."),
     "device": ("holdfast.cli.device", "Look at devices, and send them messages."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),

@@ -52,6 +52,7 @@ class Door:
             Request.Finish: self._on_finish,
             Request.Close: self._on_close,
             Request.Tick: self._on_tick,
+            Request.Turn: self._on_turn,
             Request.Path: self._on_path,
             Request.Claim: self._on_claim,
             Request.Keep: self._on_keep,
@@ -223,6 +224,13 @@ class Door:
     def _on_close(self, request: Request.Close) -> None:
         if connection := self._connections.pop(request.handle, None):
             connection.close()
+
+    def _on_turn(self, _: Request.Turn) -> None:
+        # Whatever has come for connected devices by then is served first.
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._perform(self._gate.turn())
 
     def _on_path(self, request: Request.Path) -> None:
         self._claim_soon()

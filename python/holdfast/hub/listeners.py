@@ -8,6 +8,9 @@ import socket
 
 from holdfast.errors import ConfigurationError, ConflictError
 
+BACKLOG_COUNT = 1_024
+"""Connections that the kernel keeps for one listener. The loop takes one a turn; whoever came behind so many would have
+gone before it was served, and is better told to try again: by the kernel, at no cost."""
 SEND_BUFFER_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """What the kernel keeps for one connection at the most (it doubles both): left to itself it goes to megabytes for every
@@ -26,7 +29,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     listeners = []
     for _ in range(count):
         listener = _bound(host, port, shared=True)
-        listener.listen(socket.SOMAXCONN)
+        listener.listen(BACKLOG_COUNT)
         listener.settimeout(0)
         listeners.append(listener)
     return listeners

@@ -20,6 +20,7 @@ from holdfast._holdfast import Device, Gate, TelemetryWriter
 from holdfast.errors import HoldfastError
 from holdfast.hub import messages
 from holdfast.hub.door import Door
+from holdfast.hub.listeners import BACKLOG_COUNT
 from holdfast.hub.log import configure, lines_to, report_unhandled
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Worker:
     async def _serve(self) -> None:
         for listener in self._listeners:
             self._servers.append(
-                await self._loop.create_server(self._door.accept, sock=listener, backlog=socket.SOMAXCONN)
+                await self._loop.create_server(self._door.accept, sock=listener, backlog=BACKLOG_COUNT)
             )
         self._send(messages.Ready())
 

@@ -118,6 +118,18 @@ impl Certificate {
     }
 
     #[getter]
+    fn signature_algorithm(&self, py: Python<'_>) -> PyResult<String> {
+        let algorithm = x509::SignatureAlgorithm::of(&self.parsed(py)?.signature_algorithm);
+        algorithm.map(|algorithm| algorithm.to_string()).map_err(|error| errors::refused_certificate(py, error))
+    }
+
+    #[getter]
+    fn extensions(&self, py: Python<'_>) -> PyResult<Vec<(String, bool, String)>> {
+        let shown = self.parsed(py)?.extensions_shown();
+        Ok(shown.into_iter().map(|one| (one.name, one.critical, one.value)).collect())
+    }
+
+    #[getter]
     fn self_issued(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(self.parsed(py)?.self_issued())
     }

@@ -160,6 +160,10 @@ impl Gate {
         self.step(py, gate::Gate::tick)
     }
 
+    fn turn(&self, py: Python<'_>) -> Vec<Request> {
+        self.step(py, gate::Gate::turn)
+    }
+
     fn drain(&self, py: Python<'_>, count_max: usize) -> Vec<Request> {
         self.step(py, |gate, now| gate.drain(count_max, now))
     }
@@ -290,12 +294,16 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 26] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 30] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
         ("half_open_count_max", Count(&mut limits.half_open_count_max)),
+        ("half_open_per_source_max", Count(&mut limits.half_open_per_source_max)),
+        ("shed_after_ms", Time(&mut limits.shed_after_ms)),
+        ("pressed_deadline_ms", Time(&mut limits.pressed_deadline_ms)),
+        ("handshakes_a_turn", Count(&mut limits.handshakes_a_turn)),
         ("lease_ms", Time(&mut limits.lease_ms)),
         ("handshake_deadline_ms", Time(&mut limits.handshake_deadline_ms)),
         ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),

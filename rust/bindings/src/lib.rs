@@ -40,7 +40,7 @@ mod _holdfast {
     #[pymodule_export]
     use crate::stream::TelemetryWriter;
     #[pymodule_export]
-    use crate::verifier::{Outcome, TrustStore, VerifiedPath, Verifier, codes, kernel, mends};
+    use crate::verifier::{Explanation, Finding, Outcome, TrustStore, VerifiedPath, Verifier, codes, kernel, mends};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

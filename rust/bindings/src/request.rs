@@ -56,6 +56,7 @@ pub(crate) enum Request {
     KeepWill { device_id: String, will: Option<KeptWill> },
     Fetch { handle: u64, device_id: String, after: u64, count_max: usize, bytes_max: usize },
     Complete { device_id: String, message: u64 },
+    Turn {},
     Path { chain: Vec<Vec<u8>> },
     Claim { handle: u64, device: Device, fingerprint: Vec<u8>, path: Vec<u8>, rekeyed: bool },
     Log {},
@@ -71,6 +72,7 @@ impl Request {
             gate::Request::Finish { handle } => Self::Finish { handle },
             gate::Request::Close { handle } => Self::Close { handle },
             gate::Request::Tick { after_ms } => Self::Tick { after_ms },
+            gate::Request::Turn => Self::Turn {},
             gate::Request::Path { chain } => Self::Path { chain },
             gate::Request::Claim(claim) => {
                 let Claim { handle, device_id, pin, rekeyed, .. } = claim;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use holdfast_engine::{self as engine, hex};
-use holdfast_x509::{Anchors, Error, Refusal, split_certificates};
+use holdfast_x509::{self as x509, Anchors, Error, Refusal, split_certificates};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 
 use crate::convert::{datetime, seconds};
@@ -53,6 +53,11 @@ impl TrustStore {
     fn fingerprints(&self) -> Vec<String> {
         self.anchors.iter().map(|anchor| hex(&engine::sha256(anchor.der()))).collect()
     }
+
+    #[getter]
+    fn anchors<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.anchors.iter().map(|anchor| PyBytes::new(py, anchor.der())).collect()
+    }
 }
 
 impl TrustStore {
@@ -95,6 +100,21 @@ impl Verifier {
             Ok(path) => Ok(VerifiedPath { path }),
             Err(refusal) => Err(errors::refused(py, &refusal)),
         }
+    }
+
+    #[pyo3(signature = (chain, at = None))]
+    fn explain(
+        &self,
+        py: Python<'_>,
+        chain: Vec<PyBackedBytes>,
+        at: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Explanation> {
+        let at = seconds(at)?;
+        let explanation = py.detach(|| {
+            let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
+            self.verifier.explain(&chain, at)
+        });
+        Ok(Explanation { explanation })
     }
 
     #[pyo3(signature = (chains, at = None))]
@@ -174,6 +194,86 @@ pub(crate) fn kernel(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     fields.set_item("plain", report.counts.plain)?;
     fields.set_item("batches", report.batches.to_vec())?;
     Ok(fields)
+}
+
+/// What came of one chain, and what each rule found.
+#[pyclass(frozen, module = "holdfast._holdfast")]
+pub(crate) struct Explanation {
+    explanation: engine::Explanation,
+}
+
+#[pymethods]
+impl Explanation {
+    #[getter]
+    fn outcome(&self) -> Outcome {
+        Outcome { outcome: self.explanation.verdict.clone() }
+    }
+
+    #[getter]
+    fn presented(&self) -> Vec<usize> {
+        self.explanation.path.presented.clone()
+    }
+
+    #[getter]
+    fn anchor(&self) -> Option<usize> {
+        self.explanation.path.anchor
+    }
+
+    #[getter]
+    fn findings(&self) -> Vec<Finding> {
+        let refusing = self.explanation.refusing();
+        let one = |(index, finding): (usize, &x509::Finding)| Finding {
+            position: finding.position,
+            rule: finding.rule,
+            broken: finding.found.clone().err(),
+            refusing: refusing == Some(index),
+        };
+        self.explanation.findings.iter().enumerate().map(one).collect()
+    }
+}
+
+/// What one rule says of one certificate.
+#[pyclass(frozen, module = "holdfast._holdfast")]
+pub(crate) struct Finding {
+    #[pyo3(get)]
+    position: usize,
+    rule: x509::Rule,
+    broken: Option<Error>,
+    #[pyo3(get)]
+    refusing: bool,
+}
+
+#[pymethods]
+impl Finding {
+    #[getter]
+    fn rule(&self) -> &'static str {
+        self.rule.title()
+    }
+
+    #[getter]
+    fn section(&self) -> &'static str {
+        self.broken.as_ref().map_or_else(|| self.rule.section(), Error::section)
+    }
+
+    #[getter]
+    fn wanted(&self) -> &'static str {
+        self.rule.demand()
+    }
+
+    #[getter]
+    fn code(&self) -> Option<&'static str> {
+        self.broken.as_ref().map(Error::code)
+    }
+
+    #[getter]
+    fn found(&self) -> Option<String> {
+        self.broken.as_ref().map(ToString::to_string)
+    }
+
+    #[getter]
+    fn mend(&self) -> Option<&'static str> {
+        self.broken.as_ref().map(Error::mend)
+    }
 }
 
 /// What came of one chain. Its fields are made when they are read.

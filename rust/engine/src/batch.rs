@@ -177,7 +177,7 @@ fn check<'a>(
 }
 
 /// Parses a chain, no larger than the limits allow. Certificates above the end entity are read once for all chains that present them.
-fn parse<'a, D: AsRef<[u8]>>(
+pub(crate) fn parse<'a, D: AsRef<[u8]>>(
     chain: &'a [D],
     limits: &Limits,
     read: &mut Memo<'a, Certificate<'a>>,

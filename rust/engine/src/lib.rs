@@ -5,6 +5,7 @@ mod backend;
 mod batch;
 mod bulk;
 mod closures;
+mod explain;
 mod facts;
 mod lists;
 mod memo;
@@ -24,6 +25,7 @@ use lists::ListFacts;
 
 pub use backend::sha256;
 pub use bulk::{KernelReport, Recheck, kernel_report, take_kernel_alarm};
+pub use explain::Explanation;
 pub use facts::Facts;
 pub use possession::{check_issued_by, check_signature, verify_signature};
 pub use verified::{VerifiedPath, hex};

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) held: bool,
     /// Whether the peer does not read what it was sent: nothing more is delivered to it.
     pub(crate) unwritable: bool,
+    /// The number of its last step among strangers.
+    pub(crate) step: u64,
 }
 
 impl Connection {
@@ -55,8 +57,8 @@ impl Connection {
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// TLS, up to the chain.
-    Handshake,
+    /// TLS, up to the chain. What has come waits for its turn, and so does the end of the stream behind it.
+    Handshake { queued: Vec<u8>, ended: bool },
     /// Its chain was set aside; the verdict is awaited.
     Waiting,
     /// Its path is good; its CONNECT is awaited. The chain is kept until it is admitted: trust may move before.

@@ -11,6 +11,7 @@ use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
 use crate::Now;
 use crate::connection::{Admitted, Connection, Judged, Stage};
+use crate::crowd::Crowd;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::inbox::Fetching;
 use crate::limits::Limits;
@@ -35,7 +36,7 @@ pub struct Gate {
     paths: Paths,
     pub(crate) slots: Slots,
     deadlines: Deadlines,
-    half_open: usize,
+    crowd: Crowd,
     /// Handshakes under way: while there are any, a chain waits for company.
     handshaking: usize,
     /// Chains set aside, and since when the first of them waits.
@@ -120,7 +121,7 @@ impl Gate {
             paths: Paths::new(),
             slots: Slots::default(),
             deadlines: Deadlines::default(),
-            half_open: 0,
+            crowd: Crowd::default(),
             handshaking: 0,
             waiting: Vec::new(),
             waiting_since_ms: 0,
@@ -170,6 +171,7 @@ impl Gate {
     /// Shows `tls` to new connections and holds them to `limits`; those that are there keep what they began with.
     pub fn reconfigure(&mut self, tls: TlsConfig, limits: Limits) {
         self.tls = tls;
+        self.session_limits = Arc::new(limits.session);
         self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
         self.limits = limits;
     }
@@ -215,37 +217,116 @@ impl Gate {
 
     /// A connection was accepted. No handle: there is no room for it.
     pub fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>) {
-        let full =
-            self.slots.len() >= self.limits.connections_count_max || self.half_open >= self.limits.half_open_count_max;
-        let refused = if self.draining { Some("draining") } else { full.then_some("connection_limit") };
-        if let Some(code) = refused {
+        let mut requests = Vec::new();
+        if let Some(code) = self.no_room(source, now, &mut requests) {
             let source = source.map_or_else(String::new, |from| from.to_string());
-            return (None, self.refusal_note(0, &source, No::new(code)).into_iter().collect());
+            requests.extend(self.refusal_note(0, &source, No::new(code)));
+            return (None, requests);
         }
         let connection = Session::new(&self.tls, Arc::clone(&self.session_limits)).map(|session| Connection {
             session,
             source,
-            stage: Stage::Handshake,
+            stage: Stage::Handshake { queued: Vec::new(), ended: false },
             deadline: Deadline::default(),
             paused: false,
             held: false,
             unwritable: false,
+            step: 0,
         });
         let handle = match connection {
             Ok(connection) => self.slots.insert(connection),
-            Err(fault) => return (None, self.fault_note(0, "", &fault).into_iter().collect()),
+            Err(fault) => {
+                requests.extend(self.fault_note(0, "", &fault));
+                return (None, requests);
+            }
         };
         if let Some(handle) = handle {
-            let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
-            let deadline = self.deadlines.enter(handle, due_ms);
+            let (usual, pressed) = (self.limits.handshake_deadline_ms, self.limits.pressed_deadline_ms);
+            let patience_ms = if self.is_pressed() { usual.min(pressed) } else { usual };
+            let deadline = self.deadlines.enter(handle, now.monotonic_ms.saturating_add(patience_ms));
+            let step = self.crowd.step(handle, now.monotonic_ms);
             if let Some(connection) = self.slots.get_mut(handle) {
-                connection.deadline = deadline;
+                (connection.deadline, connection.step) = (deadline, step);
             }
-            self.half_open = self.half_open.saturating_add(1);
+            self.crowd.enter(source);
             self.handshaking = self.handshaking.saturating_add(1);
             self.count("connections_opened");
         }
-        (handle, Vec::new())
+        (handle, requests)
+    }
+
+    /// Why somebody who comes now is not taken on. Room is made for them where somebody else only keeps still.
+    fn no_room(&mut self, source: Option<IpAddr>, now: Now, requests: &mut Vec<Request>) -> Option<&'static str> {
+        if self.draining {
+            return Some("draining");
+        }
+        if self.is_pressed() && self.crowd.of(source) >= self.limits.half_open_per_source_max {
+            return Some("source_limit");
+        }
+        let crowded = self.crowd.len() >= self.limits.half_open_count_max && !self.shed(now, requests);
+        (crowded || self.slots.len() >= self.limits.connections_count_max).then_some("connection_limit")
+    }
+
+    /// Whether strangers have taken half of what there is for them.
+    fn is_pressed(&self) -> bool {
+        self.crowd.len() >= self.limits.half_open_count_max / 2
+    }
+
+    /// Ends the stranger who has kept still for longest while it was its turn to speak. False: all of them are getting on.
+    fn shed(&mut self, now: Now, requests: &mut Vec<Request>) -> bool {
+        while let Some(oldest) = self.crowd.oldest_step() {
+            let connection = self.slots.get_mut(oldest.handle).filter(|connection| connection.step == oldest.number);
+            let still = connection.filter(|connection| match &connection.stage {
+                Stage::Handshake { queued, ended } => queued.is_empty() && !ended,
+                Stage::Judged(_) | Stage::Refused => true,
+                // These wait for us.
+                Stage::Waiting | Stage::Claiming { .. } | Stage::Live { .. } | Stage::Draining { .. } => false,
+            });
+            if let Some(connection) = still {
+                if now.monotonic_ms.saturating_sub(oldest.at_ms) < self.limits.shed_after_ms {
+                    return false;
+                }
+                let source = connection.source();
+                self.crowd.drop_oldest_step();
+                requests.extend(self.refusal_note(oldest.handle, &source, No::new("shed")));
+                self.close(oldest.handle, requests);
+                return true;
+            }
+            self.crowd.drop_oldest_step();
+        }
+        false
+    }
+
+    /// Works for strangers whose bytes have come, the first to come first, as many as one turn of the loop has room for.
+    pub fn turn(&mut self, now: Now) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for _ in 0..self.limits.handshakes_a_turn {
+            let Some(handle) = self.crowd.next_turn() else { break };
+            let Some(connection) = self.slots.get_mut(handle) else { continue };
+            let Stage::Handshake { queued, ended } = &mut connection.stage else { continue };
+            let (bytes, ended) = (std::mem::take(queued), std::mem::take(ended));
+            match connection.session.receive(&bytes) {
+                Ok(()) => self.pump(handle, now, &mut requests),
+                Err(fault) => self.broken(handle, &fault, now, &mut requests),
+            }
+            self.got_further(handle, now);
+            if ended {
+                requests.extend(self.end_of_stream(handle, now));
+            }
+        }
+        if !self.crowd.is_queue_empty() {
+            requests.push(Request::Turn);
+        }
+        self.judge_if_due(now, &mut requests);
+        requests
+    }
+
+    /// A stranger is not the one who has kept still for longest any more.
+    fn got_further(&mut self, handle: Handle, now: Now) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if !matches!(connection.stage, Stage::Live { .. } | Stage::Draining { .. }) {
+            connection.step = self.crowd.step(handle, now.monotonic_ms);
+        }
     }
 
     /// Bytes came.
@@ -265,7 +346,23 @@ impl Gate {
                 *unheard_bytes = unheard_bytes.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
                 progress = *unheard_bytes >= PROGRESS_BYTES;
             }
-            Stage::Handshake | Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
+            Stage::Handshake { queued, .. } => {
+                let first = queued.is_empty();
+                queued.extend_from_slice(bytes);
+                // More than a handshake may be is refused by the session, and costs nothing.
+                if queued.len() <= self.limits.session.handshake_bytes_max {
+                    if first && self.crowd.queue(handle) {
+                        requests.push(Request::Turn);
+                    }
+                    return requests;
+                }
+                let queued = std::mem::take(queued);
+                if let Err(fault) = connection.session.receive(&queued) {
+                    self.broken(handle, &fault, now, &mut requests);
+                }
+                return requests;
+            }
+            Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {}
         }
         match connection.session.receive(bytes) {
             Ok(()) => {
@@ -283,6 +380,12 @@ impl Gate {
     /// The peer shut down its side. An end without DISCONNECT or `close_notify` is not a good-bye, but it is an end.
     pub fn end_of_stream(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
+        if let Some(Connection { stage: Stage::Handshake { queued, ended }, .. }) = self.slots.get_mut(handle)
+            && !queued.is_empty()
+        {
+            *ended = true;
+            return requests;
+        }
         self.note_end(handle, "peer_closed", &mut requests);
         self.end_session(handle, End::Lost, now, &mut requests);
         self.close(handle, &mut requests);
@@ -396,7 +499,7 @@ impl Gate {
                 let look_ms = now.monotonic_ms.saturating_add(LOOK_MS.min(ends_ms)).min(connection.deadline.due_ms);
                 self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
             }
-            Stage::Handshake
+            Stage::Handshake { .. }
             | Stage::Waiting
             | Stage::Judged(_)
             | Stage::Claiming { .. }
@@ -512,6 +615,9 @@ impl Gate {
     fn present(&mut self, handle: Handle, chain: PresentedChain, now: Now) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         connection.stage = Stage::Waiting;
+        // It has proven that it holds a key: from here on we are the ones who take time.
+        let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
+        self.deadlines.set(handle, &mut connection.deadline, due_ms);
         self.handshaking = self.handshaking.saturating_sub(1);
         if self.waiting.is_empty() {
             self.waiting_since_ms = now.monotonic_ms;
@@ -750,7 +856,8 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return Ok((requests, admission)) };
         self.deadlines.look_by(handle, &mut connection.deadline, look_ms);
         let source = Value::Text(connection.source());
-        self.half_open = self.half_open.saturating_sub(1);
+        let from = connection.source;
+        self.crowd.leave(from);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
         requests.push(Request::Note(Note {
             level: Level::Info,
@@ -892,12 +999,12 @@ impl Gate {
                 }
             }
             Stage::Draining { .. } => {}
-            Stage::Handshake => {
-                self.half_open = self.half_open.saturating_sub(1);
+            Stage::Handshake { .. } => {
+                self.crowd.leave(connection.source);
                 self.handshaking = self.handshaking.saturating_sub(1);
             }
             Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => {
-                self.half_open = self.half_open.saturating_sub(1);
+                self.crowd.leave(connection.source);
             }
         }
         connection.stage = Stage::Draining { bytes_left: 0 };

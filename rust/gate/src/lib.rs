@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod connection;
+mod crowd;
 mod deadlines;
 mod gate;
 mod inbox;
@@ -58,6 +59,8 @@ pub const CODES: &[&str] = &[
     "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",
+    "shed",
+    "source_limit",
     "taken_over_too_often",
     "user_name_mismatch",
     "will_not_allowed",

@@ -8,8 +8,18 @@ use holdfast_session as session;
 pub struct Limits {
     /// Connections at once. A process here has 20,000 descriptors; the loop, the registry and the store need theirs.
     pub connections_count_max: usize,
-    /// Connections that are not admitted yet: what a crowd of strangers may hold (L17).
+    /// Connections that are not admitted yet: what a crowd of strangers may hold (L17). With as many, whoever has kept still for
+    /// longest, and for `shed_after_ms` at least, makes room for who comes.
     pub half_open_count_max: usize,
+    /// Of these, from one address, once half of them are taken: a fleet behind one address is not slowed down before that.
+    pub half_open_per_source_max: usize,
+    /// See `half_open_count_max`. A round trip around the world takes 300 ms.
+    pub shed_after_ms: u64,
+    /// From accept to a finished handshake once half of the half-open connections are taken.
+    pub pressed_deadline_ms: u64,
+    /// Steps of handshakes that are worked on in one turn of the loop, about 0.2 ms each: what connected devices may have to wait for
+    /// strangers. As many as the lanes of the widest kernel.
+    pub handshakes_a_turn: usize,
     /// How long somebody may be admitted after the last word of whoever knows what operators decide (`trust.md` §5.2).
     pub lease_ms: u64,
     /// From accept to an answered CONNECT (I7). EMQX gives 15 s.
@@ -47,6 +57,10 @@ impl Default for Limits {
         Self {
             connections_count_max: 15_000,
             half_open_count_max: 2_000,
+            half_open_per_source_max: 250,
+            shed_after_ms: 1_000,
+            pressed_deadline_ms: 2_000,
+            handshakes_a_turn: 8,
             lease_ms: 5_000,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,

@@ -42,6 +42,8 @@ pub enum Request {
         /// From now on.
         after_ms: u64,
     },
+    /// Call `Gate::turn` in the loop's next turn, after whatever else it has to do: strangers wait to be worked for.
+    Turn,
     /// Record a path that was met for the first time; claims that come after this may be of it.
     Path {
         /// Its CA certificates, the device's issuer first, the anchor last.

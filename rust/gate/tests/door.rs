@@ -738,3 +738,130 @@ fn a_drain_ends_no_more_at_a_time_than_it_is_asked_to() {
         assert_eq!(world.gate.sessions(), left);
     }
 }
+
+#[test]
+fn l17_strangers_are_worked_for_in_turns_of_a_bounded_number_first_come_first_served() {
+    let mut limits = Limits::default();
+    limits.handshakes_a_turn = 2;
+    let mut world = World::with_limits(limits);
+    let live = world.tech.device("live");
+    let mut live = world.admit(&live, "live", &version::TLS13);
+    world.log.clear();
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut clients: Vec<_> = (0..5).map(|_| world.connect(&config)).collect();
+    for client in &mut clients {
+        let hello = client.hello();
+        let requests = world.gate.receive(client.handle, &hello, world.now);
+        world.log.extend(requests);
+    }
+    // Asked for once, however many wait; and a connected device waits for none of them.
+    assert_eq!(world.log, [Request::Turn]);
+    world.log.clear();
+    live.say(&publish_packet("live", 1));
+    world.carry(&mut live);
+    assert_eq!(world.stores(), [1]);
+    world.log.clear();
+    for (served, more) in [(0..2, true), (2..4, true), (4..5, false)] {
+        let requests = world.gate.turn(world.now);
+        let answered: Vec<u64> = requests
+            .iter()
+            .filter_map(|request| if let Request::Send { handle, .. } = request { Some(*handle) } else { None })
+            .collect();
+        assert_eq!(answered, clients[served].iter().map(|client| client.handle).collect::<Vec<_>>());
+        assert_eq!(requests.contains(&Request::Turn), more);
+    }
+    assert_eq!(world.gate.turn(world.now), []);
+}
+
+#[test]
+fn l01_what_came_before_the_end_of_the_stream_is_answered_before_it_ends() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    let garbage = world.gate.receive(client.handle, b"GET / HTTP/1.1\r\n\r\n", world.now);
+    assert_eq!(garbage, [Request::Turn]);
+    assert_eq!(world.gate.end_of_stream(client.handle, world.now), []);
+    let requests = world.gate.turn(world.now);
+    assert!(
+        matches!(&requests[..], [.., Request::Send { data, .. }, Request::Finish { .. }, Request::Close { .. }] if data[0] == 21)
+    );
+    world.log.extend(requests);
+    world.deliver(&mut client);
+    assert_eq!((world.gate.connections(), world.codes()), (0, vec!["tls_error".to_owned()]));
+}
+
+#[test]
+fn l17_who_keeps_still_for_longest_makes_room_and_nobody_who_gets_on_does() {
+    let mut limits = Limits::default();
+    limits.half_open_count_max = 4;
+    let mut world = World::with_limits(limits);
+    let live = world.tech.device("live");
+    let live = world.admit(&live, "live", &version::TLS13);
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    let silent: Vec<_> = (0..3).map(|_| world.connect(&config)).collect();
+    world.tick_after(900);
+    // One that has said something since; one whose chain is with the judge waits for us, however long.
+    let mut slow = world.connect(&config);
+    let hello = slow.hello();
+    let requests = world.gate.receive(slow.handle, &hello, world.now);
+    world.log.extend(requests);
+    world.take_turns();
+    let (refused, _) = world.gate.open(SOURCE.parse().ok(), world.now);
+    assert_eq!(refused, None, "all of them may still be on their way");
+    world.tick_after(150);
+    for gone in &silent {
+        let (handle, requests) = world.gate.open(SOURCE.parse().ok(), world.now);
+        assert!(handle.is_some());
+        assert_eq!(requests.last(), Some(&Request::Close { handle: gone.handle }));
+        world.log.extend(requests);
+    }
+    let (refused, _) = world.gate.open(SOURCE.parse().ok(), world.now);
+    assert_eq!((refused, world.codes()), (None, vec!["shed".to_owned(); 3]));
+    assert_eq!(world.gate.sessions(), 1);
+    assert!(!live.closed && !slow.closed);
+}
+
+#[test]
+fn l17_one_source_has_a_share_of_the_room_once_half_of_it_is_taken() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.half_open_per_source_max) = (10, 2);
+    let mut world = World::with_limits(limits);
+    let mut open = |source: &str| {
+        let (handle, requests) = world.gate.open(source.parse().ok(), world.now);
+        world.log.extend(requests);
+        handle
+    };
+    // Alone it may have more than its share, up to the half.
+    let first: Vec<_> = (0..5).map(|_| open("127.0.0.1")).collect();
+    assert!(first.iter().all(Option::is_some));
+    assert_eq!(open("127.0.0.1"), None);
+    let others = [open("127.0.0.2"), open("127.0.0.2"), open("127.0.0.2"), open("::1")];
+    assert_eq!(others.map(|handle| handle.is_some()), [true, true, false, true]);
+    assert_eq!(world.codes(), ["source_limit"; 2]);
+    for handle in first.into_iter().flatten() {
+        world.gate.lost(handle, world.now);
+    }
+    assert!(world.gate.open("127.0.0.1".parse().ok(), world.now).0.is_some());
+}
+
+#[test]
+fn l17_under_pressure_a_handshake_has_less_time_and_a_proven_key_has_all_of_it() {
+    let mut limits = Limits::default();
+    limits.half_open_count_max = 4;
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    let calm = world.connect(&config);
+    let _second = world.connect(&config);
+    let pressed = world.connect(&config);
+    let mut proven = world.connect(&config);
+    world.run(&mut proven);
+    world.tick_after(2_000);
+    assert_eq!(world.codes(), ["handshake_deadline"]);
+    let closed = |world: &World, handle| world.log.contains(&Request::Close { handle });
+    assert!(closed(&world, pressed.handle) && !closed(&world, calm.handle) && !closed(&world, proven.handle));
+    world.tick_after(8_000);
+    assert!(closed(&world, calm.handle) && closed(&world, proven.handle));
+}

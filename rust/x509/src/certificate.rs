@@ -83,8 +83,8 @@ impl<'a> Certificate<'a> {
         let validity = Validity::parse(&mut inside)?;
         let subject = Name::parse(&mut inside)?;
         let spki = SubjectPublicKeyInfo::parse(&mut inside)?;
-        let issuer_unique_id = inside.optional(der::implicit(1))?;
-        let subject_unique_id = inside.optional(der::implicit(2))?;
+        let issuer_unique_id = inside.optional_bit_string(der::implicit(1))?;
+        let subject_unique_id = inside.optional_bit_string(der::implicit(2))?;
         let extensions = match inside.optional(der::context(3))? {
             None => Extensions::default(),
             Some(_) if version != Version::V3 => return Err(Error::ExtensionsNotAllowed),

@@ -211,6 +211,17 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An optional BIT STRING under an implicit tag, whatever it holds: padding zero (X.690 §11.2.1).
+    pub(crate) fn optional_bit_string(&mut self, tag: Tag) -> Result<Option<&'a [u8]>, Malformed> {
+        let bad = self.fault(DerFault::BadValue);
+        let value = self.optional(tag)?;
+        match value {
+            None | Some([0]) => Ok(value),
+            Some([unused @ 0..=7, .., last]) if last.trailing_zeros() >= u32::from(*unused) => Ok(value),
+            Some(_) => Err(bad),
+        }
+    }
+
     /// The octets of a named-bit BIT STRING: padding zero, trailing zero bits removed (X.690 §11.2).
     pub(crate) fn named_bits(&mut self) -> Result<&'a [u8], Malformed> {
         self.named_bits_as(BIT_STRING)
@@ -308,6 +319,19 @@ mod tests {
         assert_eq!(fault(&[4, 0x81, 0x7f]), DerFault::BadLength);
         assert_eq!(fault(&[4, 0x82, 0x00, 0x80]), DerFault::BadLength);
         assert_eq!(fault(&[4, 0x85, 1, 0, 0, 0, 0]), DerFault::BadLength);
+    }
+
+    #[test]
+    fn d01_the_padding_of_a_bit_string_is_zero() {
+        let read =
+            |bytes: &[u8]| Reader::new(bytes, "test").optional_bit_string(implicit(1)).map(|value| value.is_some());
+        assert_eq!(read(&[]), Ok(false));
+        for good in [&[0x81, 1, 0][..], &[0x81, 2, 0, 1], &[0x81, 3, 1, 0xff, 0xfe], &[0x81, 2, 7, 0x80]] {
+            assert_eq!(read(good), Ok(true), "{good:x?}");
+        }
+        for bad in [&[0x81, 0][..], &[0x81, 1, 1], &[0x81, 2, 8, 0], &[0x81, 2, 1, 1], &[0x81, 2, 7, 0xc0]] {
+            assert_eq!(read(bad).unwrap_err().fault, DerFault::BadValue, "{bad:x?}");
+        }
     }
 
     #[test]

@@ -25,7 +25,15 @@ impl<'a> GeneralName<'a> {
         let element = reader.element()?;
         // Which kinds are constructed follows from their types: a SEQUENCE, or a CHOICE that is tagged explicitly.
         Ok(match element.tag {
-            0xa0 => Self::Other("otherName", element.value),
+            0xa0 => {
+                let mut inside = Reader::new(element.value, "otherName");
+                inside.oid()?;
+                let mut value = inside.inside(der::context(0), "otherName")?;
+                inside.finish()?;
+                value.element()?;
+                value.finish()?;
+                Self::Other("otherName", element.value)
+            }
             0x81 => Self::Rfc822(element.value),
             0x82 => Self::Dns(element.value),
             0xa3 => Self::Other("x400Address", element.value),
@@ -38,7 +46,10 @@ impl<'a> GeneralName<'a> {
             0xa5 => Self::Other("ediPartyName", element.value),
             0x86 => Self::Uri(element.value),
             0x87 => Self::Ip(element.value),
-            0x88 => Self::Other("registeredID", element.value),
+            0x88 => {
+                Reader::new(element.der, "registeredID").oid_as(der::implicit(8))?;
+                Self::Other("registeredID", element.value)
+            }
             _ => return Err(reader.fault(DerFault::UnexpectedTag)),
         })
     }
@@ -178,7 +189,8 @@ pub(crate) enum Underscores {
     Refuse,
 }
 
-/// RFC 1034 §3.5 as RFC 1123 §2.1 relaxes it: labels of 1–63 letters, digits and inner hyphens, at most 253 in all, no root dot.
+/// RFC 1034 §3.5 as RFC 1123 §2.1 relaxes it: labels of 1–63 letters, digits and inner hyphens, at most 253 in all, no root dot. What
+/// ends in a number is an address to whoever resolves it, not a name (RFC 3696 §2).
 pub(crate) fn is_host_name(name: &[u8], underscores: Underscores) -> bool {
     let allowed = |octet: &u8| {
         octet.is_ascii_alphanumeric() || *octet == b'-' || (*octet == b'_' && underscores == Underscores::Allow)
@@ -189,7 +201,9 @@ pub(crate) fn is_host_name(name: &[u8], underscores: Underscores) -> bool {
             && label.first() != Some(&b'-')
             && label.last() != Some(&b'-')
     };
-    name.len() <= 253 && name.split(|octet| *octet == b'.').all(label)
+    let number = |label: &[u8]| label.iter().all(u8::is_ascii_digit);
+    let mut labels = name.split(|octet| *octet == b'.');
+    name.len() <= 253 && labels.clone().all(label) && !labels.next_back().is_some_and(number)
 }
 
 #[cfg(test)]
@@ -198,10 +212,13 @@ mod tests {
 
     #[test]
     fn host_names_follow_rfc_1123() {
-        for good in ["a", "example.com", "1.example", "a-b.c", "xn--bcher-kva.example", "192.0.2.1"] {
+        for good in ["a", "example.com", "1.example", "a-b.c", "xn--bcher-kva.example", "1.a1"] {
             assert!(is_host_name(good.as_bytes(), Underscores::Refuse), "{good}");
         }
-        for bad in ["", ".", "a.", ".a", "a..b", "-a", "a-", "*.a", "a b", "é", "a\0b", "a_b", &"a".repeat(64)] {
+        let long = "a".repeat(64);
+        for bad in
+            ["", ".", "a.", ".a", "a..b", "-a", "a-", "*.a", "a b", "é", "a\0b", "a_b", "192.0.2.1", "a.1", &long]
+        {
             assert!(!is_host_name(bad.as_bytes(), Underscores::Refuse), "{bad}");
         }
         assert!(is_host_name(b"a_b.example", Underscores::Allow));
@@ -226,6 +243,24 @@ mod tests {
             Extensions { subject_alt_name: Some(value), ..Extensions::default() }.check_subject_alt_names()
         };
         assert_eq!(check(&[0x30, 3, 0x82, 1, b'a']), Ok(()));
+        // What nothing is compared with is read all the same: an object identifier, with one value where it has one.
+        for good in [&[0xa0, 7, 6, 1, 0x2a, 0xa0, 2, 5, 0][..], &[0x88, 1, 0x2a]] {
+            assert_eq!(check(&[&[0x30, u8::try_from(good.len()).unwrap()], good].concat()), Ok(()), "{good:x?}");
+        }
+        for bad in [
+            &[0xa0, 3, 6, 1, 0x2a][..],
+            &[0xa0, 5, 6, 1, 0x2a, 0xa0, 0],
+            &[0xa0, 7, 4, 1, 0x2a, 0xa0, 2, 5, 0],
+            &[0xa0, 7, 6, 1, 0x80, 0xa0, 2, 5, 0],
+            &[0xa0, 7, 6, 1, 0x2a, 0xa1, 2, 5, 0],
+            &[0xa0, 9, 6, 1, 0x2a, 0xa0, 4, 5, 0, 5, 0],
+            &[0xa0, 9, 6, 1, 0x2a, 0xa0, 2, 5, 0, 5, 0],
+            &[0x88, 0],
+            &[0x88, 1, 0x80],
+        ] {
+            let value = [&[0x30, u8::try_from(bad.len()).unwrap()], bad].concat();
+            assert!(matches!(check(&value), Err(Error::Der { .. })), "{bad:x?}");
+        }
         assert!(matches!(check(&[0x30, 0]), Err(Error::Der { fault: DerFault::BadValue, .. })));
         assert!(matches!(check(&[0x30, 3, 0x85, 1, b'a']), Err(Error::Der { fault: DerFault::UnexpectedTag, .. })));
         assert!(matches!(check(b"example.com"), Err(Error::Der { .. })));

@@ -32,8 +32,10 @@ pub(crate) struct Attribute<'a> {
 impl<'a> Name<'a> {
     pub(crate) fn parse(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
         let name = Self { der: reader.expect(der::SEQUENCE)?.der };
-        name.visit(|_, _| ())?;
-        Ok(name)
+        let mut readable = true;
+        name.visit(|_, attribute| readable &= is_readable(&attribute.value))?;
+        // Two who read such a string would each read something else.
+        if readable { Ok(name) } else { Err(reader.fault(DerFault::BadValue)) }
     }
 
     /// The whole element, as compared with other names.
@@ -268,6 +270,25 @@ pub(crate) fn text<'a>(value: &Element<'a>) -> Option<&'a str> {
     }
 }
 
+/// Whether a string is encoded as its type says (X.690 §8.23); what is no string of a name's is anything.
+fn is_readable(value: &Element<'_>) -> bool {
+    let octets = value.value;
+    match value.tag {
+        der::UTF8_STRING => octets.is_ascii() || std::str::from_utf8(octets).is_ok(),
+        // Numeric, Printable, IA5 and Visible strings
+        0x12 | 0x13 | 0x16 | 0x1a => octets.is_ascii(),
+        // UniversalString is UTF-32, BMPString is UTF-16 without surrogates.
+        0x1c => octets
+            .chunks(4)
+            .all(|four| four.try_into().is_ok_and(|four| char::from_u32(u32::from_be_bytes(four)).is_some())),
+        0x1e => octets
+            .chunks(2)
+            .all(|two| two.try_into().is_ok_and(|two| char::from_u32(u16::from_be_bytes(two).into()).is_some())),
+        // Every type that a name's value could have is universal (X.520).
+        tag => tag & 0xc0 == 0,
+    }
+}
+
 /// X.680 §41.4, table 10; `*`, `@`, `_` and `&` are refused there although seen in the wild.
 fn is_printable_string(octet: u8) -> bool {
     octet.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&octet)
@@ -479,7 +500,7 @@ pub(crate) mod tests {
             parse(&[(ORGANIZATION, 0x13, b"CompanyX"), (COMMON_NAME, 0x0c, b"Root")]),
             parse(&[(COMMON_NAME, 0x0c, b"Root"), (ORGANIZATION, 0x13, b"Company X")]),
             parse(&[(ORGANIZATION, 0x13, b"Company X")]),
-            parse(&[(ORGANIZATION, 0x1e, b"Company X"), (COMMON_NAME, 0x0c, b"Root")]),
+            parse(&[(ORGANIZATION, 0x1e, b"\0C\0X"), (COMMON_NAME, 0x0c, b"Root")]),
         ] {
             assert_ne!(one, as_name(&other));
         }
@@ -540,6 +561,31 @@ pub(crate) mod tests {
         assert_eq!(brief(&Text(b"short")), "short");
         let long = brief(&Text(&[b'a'; 10_000]));
         assert_eq!(long, format!("{}…", "a".repeat(BRIEF_CHARACTERS_MAX)));
+    }
+
+    #[test]
+    fn d06_strings_are_encoded_as_their_types_say() {
+        let parse = |tag, value: &[u8]| {
+            Name::parse(&mut Reader::new(&name(&[(COMMON_NAME, tag, value)]), "test")).map(|_| ()).is_ok()
+        };
+        for (tag, value) in
+            [(0x0c, "é".as_bytes()), (0x13, b"*_@"), (0x14, &[0xe9]), (0x1e, b"\0A"), (0x1c, b"\0\0\0A")]
+        {
+            assert!(parse(tag, value), "{tag:#x} {value:x?}");
+        }
+        let bad: [(u8, &[u8]); 8] = [
+            (0x8c, b"tagged by nobody"),
+            (0x0c, &[0xe9]),
+            (0x0c, &[0xed, 0xa0, 0x80]),
+            (0x13, &[0xe9]),
+            (0x16, "é".as_bytes()),
+            (0x1e, b"\0A\0"),
+            (0x1e, &[0xd8, 0x00]),
+            (0x1c, &[0x00, 0x43, 0x00, 0x41]),
+        ];
+        for (tag, value) in bad {
+            assert!(!parse(tag, value), "{tag:#x} {value:x?}");
+        }
     }
 
     #[test]

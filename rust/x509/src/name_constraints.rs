@@ -164,7 +164,7 @@ impl<'a> Parts<'a> {
             GeneralName::Ip(octets) => address(octets).map(|_| Self::Ip(octets))?,
             GeneralName::Rfc822(name) => {
                 let (local, host) = split_mailbox(name)?;
-                let well_formed = !local.is_empty() && local.is_ascii() && is_host_name(host, Underscores::Allow);
+                let well_formed = is_local_part(local) && is_host_name(host, Underscores::Allow);
                 well_formed.then_some(Self::Mailbox { local, host })?
             }
             GeneralName::Uri(name) => Self::Uri { host: uri_host(name)? },
@@ -190,7 +190,7 @@ fn is_well_formed(base: &GeneralName<'_>) -> bool {
         // The empty name is the root: everything lies below it.
         GeneralName::Dns(name) => name.is_empty() || host(name),
         GeneralName::Rfc822(name) => match split_mailbox(name) {
-            Some((local, domain)) => !local.is_empty() && host(domain),
+            Some((local, domain)) => is_local_part(local) && host(domain),
             None => host_or_domain(name),
         },
         GeneralName::Uri(name) => host_or_domain(name),
@@ -279,6 +279,21 @@ fn split_mailbox(name: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name.get(..at)?, name.get(at.saturating_add(1)..)?))
 }
 
+/// A dot-string or a quoted string (RFC 5321 §4.1.2). Of `a@b@c` nobody could say which host it is at.
+fn is_local_part(local: &[u8]) -> bool {
+    if let Some(quoted) = local.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
+        let mut escaped = false;
+        let closed_nowhere = quoted.iter().all(|octet| {
+            let plain = escaped || *octet != b'"';
+            escaped = !escaped && *octet == b'\\';
+            plain && matches!(octet, b' '..=b'~')
+        });
+        return closed_nowhere && !escaped;
+    }
+    let atom = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(octet);
+    local.split(|octet| *octet == b'.').all(|part| !part.is_empty() && part.iter().all(atom))
+}
+
 /// A constraint is one mailbox, all mailboxes at one host, or, with a leading period, all those at hosts of a domain. The local part is
 /// compared exactly.
 fn mailbox_within(local: &[u8], host: &[u8], base: &[u8]) -> Within {
@@ -313,9 +328,7 @@ fn uri_host(name: &[u8]) -> Option<&[u8]> {
         Some(_) => return None,
         None => after_user,
     };
-    // An address, in brackets or not, is not a domain name.
-    let is_address = host.rsplit(|octet| *octet == b'.').next()?.iter().all(u8::is_ascii_digit);
-    (!is_address && is_host_name(host, Underscores::Allow)).then_some(host)
+    is_host_name(host, Underscores::Allow).then_some(host)
 }
 
 #[cfg(test)]
@@ -348,6 +361,7 @@ mod tests {
         assert_eq!(dns(".example.com", "example.com"), None);
         assert_eq!(dns("a..example.com", "example.com"), None);
         assert_eq!(dns("example.com.", "example.com"), None);
+        assert_eq!(dns("192.0.2.1", ""), None, "an address that says it is a name");
     }
 
     #[test]
@@ -392,7 +406,23 @@ mod tests {
         assert_eq!(mail("a@host.example.com", ".example.com"), Some(Yes));
         assert_eq!(mail("a@example.com", ".example.com"), Some(No));
         assert_eq!(mail("\"x@y\"@example.com", "example.com"), Some(Yes));
-        for bad in ["example.com", "@example.com", "a@", "a@.example.com", "a@ex ample", "é@example.com"] {
+        assert_eq!(mail(r#""a\"@\\"@example.com"#, "example.com"), Some(Yes));
+        assert_eq!(mail("a.b+c@example.com", "example.com"), Some(Yes));
+        for bad in [
+            "example.com",
+            "@example.com",
+            "a@",
+            "a@.example.com",
+            "a@ex ample",
+            "é@example.com",
+            "a@b@example.com",
+            "a..b@example.com",
+            ".a@example.com",
+            "a b@example.com",
+            r#""a"b"@example.com"#,
+            r#""a\"@example.com"#,
+            r#""@example.com"#,
+        ] {
             assert_eq!(mail(bad, "example.com"), None, "{bad}");
         }
     }

@@ -13,7 +13,7 @@
 //! Deviation: extended key usage in a CA narrows what stands below it, as browsers do (§4.2.1.12 speaks of end entities).
 //! Deviation: a key usage that is present in an end entity must include digitalSignature, which TLS asks of it.
 //! Deviation: what §4 asks of issuers is asked of certificates too, unless `lenient_issuance`. Key identifiers are an exception: a
-//! certificate that has neither, under a CA that has none either, is let through, as OpenSSL 3.0 makes them by default.
+//! certificate that has neither is let through, as OpenSSL 3.0 makes them by default.
 
 use crate::budget::{Budget, Counter};
 use crate::certificate::{Certificate, Version};
@@ -31,9 +31,11 @@ use crate::web;
 const SERIAL_NUMBER_OCTETS_MAX: usize = 20;
 
 /// Everything that is asked of a certificate in a path, in the order asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
+    /// Neither it nor its key is closed by whoever judges.
+    Open,
     /// It is in date.
     Validity,
     /// It is of version 3.
@@ -78,6 +80,7 @@ impl Rule {
     /// A few words for people.
     pub fn title(self) -> &'static str {
         match self {
+            Self::Open => "not closed",
             Self::Validity => "in date",
             Self::Version => "version 3",
             Self::Issuance => "issued by the book",
@@ -100,9 +103,38 @@ impl Rule {
         }
     }
 
+    /// What must be so.
+    pub fn demand(self) -> &'static str {
+        match self {
+            Self::Open => "neither it nor its key is among those that whoever judges has closed",
+            Self::Validity => "the time asked about lies inside of its validity, both ends included",
+            Self::Version => "it is of version 3",
+            Self::Issuance => "times, identifiers and criticality are as the standard asks of issuers",
+            Self::SerialNumber => "its serial number is positive and of at most 20 octets",
+            Self::CriticalExtensions => "every critical extension is known, and what is known is well-formed",
+            Self::PublicKey => "its key is of an allowed kind, form and size",
+            Self::Subject => "it has a name that can be chained to, or by which a device is known",
+            Self::BasicConstraints => "it is a CA where it issues, and none where it does not",
+            Self::KeyUsage => {
+                "its key may be used so: keyCertSign in a CA, digitalSignature in an end entity, if it says anything"
+            }
+            Self::ExtendedKeyUsage => "it may be used for the purpose asked about, if it names purposes",
+            Self::IssuerName => "its issuer is the subject of a certificate presented or trusted",
+            Self::KeyIdentifiers => "it has the key identifier that the certificate below points to",
+            Self::Signature => "its signature is that of the key above, by an algorithm that is not broken",
+            Self::PathLength => "every CA above, and the policy, allow as many intermediates",
+            Self::NameConstraints => "every CA above permits its names, and none excludes one",
+            Self::CertificatePolicies => "a policy is valid along the path, where one is asked for",
+            Self::WebProfile => "it is what the Baseline Requirements ask of a web server, or of its root",
+            Self::ServerName => "its alternative names include the one asked for",
+            Self::Revocation => "a list of its issuer that is in date says that it is not revoked",
+        }
+    }
+
     /// Where the rule is written.
     pub fn section(self) -> &'static str {
         match self {
+            Self::Open => "holdfast: Policy.closed_keys",
             Self::Validity => "RFC 5280 §6.1.3 (a)(2)",
             Self::Version => "RFC 5280 §4.1.2.1",
             Self::Issuance => "RFC 5280 §4.1, §4.2",
@@ -513,6 +545,12 @@ fn check_critical_extensions(certificate: &Certificate<'_>, policy: &Policy) -> 
         return Err(Error::UnknownCriticalExtension { oid: "2.5.29.31".to_owned() });
     }
     extensions.check_subject_alt_names()?;
+    // `check_issuance` has read these otherwise.
+    if policy.lenient_issuance == Leniency::Allow {
+        extensions.authority_key_identifier()?;
+        extensions.subject_key_identifier()?;
+        extensions.check_authority_info_access()?;
+    }
     extensions.policies().map(|_| ())
 }
 

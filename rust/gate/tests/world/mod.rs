@@ -240,16 +240,23 @@ impl World {
 
     fn carry_once(&mut self, client: &mut Client, size: usize) -> bool {
         let mut moved = self.deliver(client);
-        let mut bytes = Vec::new();
-        while client.tls.wants_write() {
-            client.tls.write_tls(&mut bytes).unwrap();
-        }
+        let bytes = client.hello();
         for piece in bytes.chunks(size) {
             moved = true;
             let requests = self.gate.receive(client.handle, piece, self.now);
             self.log.extend(requests);
+            self.take_turns();
         }
         moved
+    }
+
+    /// What the loop does in its next turns, until nobody waits for one.
+    pub fn take_turns(&mut self) {
+        while let Some(index) = self.log.iter().position(|request| *request == Request::Turn) {
+            self.log.remove(index);
+            let requests = self.gate.turn(self.now);
+            self.log.extend(requests);
+        }
     }
 
     /// As `run`, the client's bytes cut into pieces of `size`.
@@ -361,6 +368,15 @@ pub struct Client {
 impl Client {
     pub fn say(&mut self, packet: &[u8]) {
         self.tls.writer().write_all(packet).unwrap();
+    }
+
+    /// What the client wants to send now.
+    pub fn hello(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut bytes).unwrap();
+        }
+        bytes
     }
 
     fn take(&mut self, mut bytes: &[u8]) {
