@@ -159,8 +159,8 @@ def is_plain(question: Question) -> bool:
 
 
 def lacks_key_identifiers(question: Question) -> bool:
-    """Whether some certificate has neither of the two."""
-    return any(not one.values(forge.SKI) and not one.values(forge.AKI) for one in certificates(question))
+    """Whether some certificate below the root does not point to its issuer's key."""
+    return any(not one.values(forge.AKI) for one in list(certificates(question))[:-1])
 
 
 def has_a_name_that_is_no_string(question: Question) -> bool:
@@ -266,8 +266,14 @@ EXPLAINED: tuple[tuple[str, str, Condition | None, str], ...] = (
     ("rustls-webpki", "BadDer", has_long_path_length, "knows path lengths up to 255"),
     ("rustls-webpki", "UnknownIssuer", writes_a_name_in_two_ways, "compares names byte by byte, not by RFC 5280 §7.1"),
     (
+        "cryptography",
+        r"malformed SAN \S*_",
+        None,
+        "knows no underscores in host names, which devices have",
+    ),
+    (
         "OpenSSL",
-        "unable to get (local )?issuer certificate|certificate signature failure|signature failure",
+        "unable to get (local )?issuer certificate|certificate signature failure|signature failure|self-signed",
         several_of_a_name,
         "tries one certificate of a name, and does not come back",
     ),
