@@ -348,10 +348,20 @@ class Gate:
         Text from a peer is escaped and cut to 256 characters; refusals beyond a quota are only counted.
         """
     @property
+    def half_open(self) -> int:
+        """Connections that are not admitted yet."""
+    @property
     def batches(self) -> list[int]:
         """How many batches of 1, 2, 3-4, 5-8 … chains were judged; the last counts all that were larger."""
     @property
-    def counters(self) -> dict[str, int]: ...
+    def counters(self) -> dict[str, int]:
+        """What was counted, by name; like the two below never by anything that a peer claims (I15)."""
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many were turned away, by code."""
+    @property
+    def closed(self) -> dict[str, int]:
+        """How many live sessions have ended, by reason."""
 
 @final
 class Device:

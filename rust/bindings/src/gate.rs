@@ -219,6 +219,11 @@ impl Gate {
     }
 
     #[getter]
+    fn half_open(&self) -> usize {
+        self.lock().gate.half_open()
+    }
+
+    #[getter]
     fn batches(&self) -> Vec<u64> {
         self.lock().gate.batches().to_vec()
     }
@@ -226,6 +231,16 @@ impl Gate {
     #[getter]
     fn counters(&self) -> HashMap<&'static str, u64> {
         self.lock().gate.counters().iter().map(|(name, count)| (*name, *count)).collect()
+    }
+
+    #[getter]
+    fn refused(&self) -> HashMap<String, u64> {
+        self.lock().gate.refused().iter().map(|(code, count)| (code.clone(), *count)).collect()
+    }
+
+    #[getter]
+    fn closed(&self) -> HashMap<&'static str, u64> {
+        self.lock().gate.closed().iter().map(|(reason, count)| (*reason, *count)).collect()
     }
 }
 

@@ -64,6 +64,9 @@ pub struct Gate {
     /// Admissions that other workers must hear of, where there are others.
     admissions: Option<Vec<(Handle, Arc<str>)>>,
     counters: BTreeMap<&'static str, u64>,
+    /// Refusals by code, and ends of live sessions by reason; all of them words of ours.
+    refused: BTreeMap<String, u64>,
+    closed: BTreeMap<&'static str, u64>,
     batches: [u64; BATCH_SIZES],
     refusal_lines: LineQuota,
 }
@@ -138,6 +141,8 @@ impl Gate {
             lease_ends_ms: 0,
             admissions: None,
             counters: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            closed: BTreeMap::new(),
             batches: [0; BATCH_SIZES],
             refusal_lines: LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second),
         }
@@ -332,6 +337,7 @@ impl Gate {
     /// Bytes came.
     pub fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
+        self.count_many("bytes_received", bytes.len());
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
         let mut progress = false;
         match &mut connection.stage {
@@ -428,11 +434,13 @@ impl Gate {
         let mut requests = Vec::new();
         let mut acknowledged: Vec<Handle> = Vec::new();
         for &(handle, packet_id) in receipts {
+            self.count("messages_stored");
             if self.will_stored(handle, &mut requests) {
                 continue;
             }
             if let Some(connection) = self.slots.get_mut(handle) {
                 connection.session.acknowledge(packet_id);
+                self.count("messages_acknowledged");
                 acknowledged.push(handle);
             }
         }
@@ -540,6 +548,11 @@ impl Gate {
         self.live.len()
     }
 
+    /// Connections that are not admitted yet.
+    pub fn half_open(&self) -> usize {
+        self.crowd.len()
+    }
+
     /// How many batches of each size were judged: of 1, 2, 3–4, 5–8, and so on; the last counts all that were larger.
     pub fn batches(&self) -> &[u64; BATCH_SIZES] {
         &self.batches
@@ -548,6 +561,16 @@ impl Gate {
     /// What was counted, by name; never by anything a peer claims (I15).
     pub fn counters(&self) -> &BTreeMap<&'static str, u64> {
         &self.counters
+    }
+
+    /// How many were turned away, by code.
+    pub fn refused(&self) -> &BTreeMap<String, u64> {
+        &self.refused
+    }
+
+    /// How many live sessions have ended, by reason.
+    pub fn closed(&self) -> &BTreeMap<&'static str, u64> {
+        &self.closed
     }
 
     /// Takes the session's events until it waits, then sends what it has to say.
@@ -618,6 +641,7 @@ impl Gate {
         // It has proven that it holds a key: from here on we are the ones who take time.
         let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
         self.deadlines.set(handle, &mut connection.deadline, due_ms);
+        self.count("handshakes_completed");
         self.handshaking = self.handshaking.saturating_sub(1);
         if self.waiting.is_empty() {
             self.waiting_since_ms = now.monotonic_ms;
@@ -669,6 +693,7 @@ impl Gate {
         if let Some(counter) = self.batches.get_mut(size.min(BATCH_SIZES.saturating_sub(1))) {
             *counter = counter.saturating_add(1);
         }
+        self.count_many("chains_judged", chains.len());
         Some(Batch::new(Arc::clone(&self.verifier), self.roster.trust().epoch, now.unix, chains))
     }
 
@@ -933,7 +958,7 @@ impl Gate {
                 ("detail", Value::peer(fault.detail())),
             ];
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
-            self.count("closed");
+            self.count_closed(fault.code());
             self.end_session(handle, End::Lost, now, requests);
         } else {
             let source = connection.source();
@@ -973,6 +998,7 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return Ok(()) };
         let data = connection.session.take_output()?;
         if !data.is_empty() {
+            self.count_many("bytes_sent", data.len());
             requests.push(Request::Send { handle, data });
         }
         Ok(())
@@ -1019,13 +1045,17 @@ impl Gate {
             ("reason", reason.into()),
         ];
         requests.push(Request::Note(Note { level: Level::Info, event: "closed", fields }));
-        self.count("closed");
+        self.count_closed(reason);
     }
 
     /// The line about a refusal, if it may still be written; it is counted either way.
     fn refusal_note(&mut self, handle: Handle, source: &str, no: No) -> Option<Request> {
-        self.count("refused");
+        match self.refused.get_mut(&no.code) {
+            Some(counter) => *counter = counter.saturating_add(1),
+            None => drop(self.refused.insert(no.code.clone(), 1)),
+        }
         if !self.refusal_lines.take(&no.code) {
+            self.count("log_lines_suppressed");
             return None;
         }
         let mut fields = vec![
@@ -1042,7 +1072,16 @@ impl Gate {
     }
 
     pub(crate) fn count(&mut self, name: &'static str) {
+        self.count_many(name, 1);
+    }
+
+    fn count_many(&mut self, name: &'static str, more: usize) {
         let counter = self.counters.entry(name).or_default();
+        *counter = counter.saturating_add(u64::try_from(more).unwrap_or(u64::MAX));
+    }
+
+    fn count_closed(&mut self, reason: &'static str) {
+        let counter = self.closed.entry(reason).or_default();
         *counter = counter.saturating_add(1);
     }
 }

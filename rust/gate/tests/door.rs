@@ -80,6 +80,36 @@ fn a_refused_peer_reads_connack_5_and_a_clean_end() {
 }
 
 #[test]
+fn i15_what_is_counted_has_names_of_ours_and_every_event_counts_once() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let mut client = world.admit(&device, "widget-1", &version::TLS13);
+    client.say(&publish_packet("widget-1", 7));
+    world.run(&mut client);
+    let requests = world.gate.stored(&[(client.handle, 7), (client.handle + 1, 8)], world.now);
+    world.log.extend(requests);
+    let stranger = Ca::root("Elsewhere").device("widget-1");
+    let mut refused = world.connect(&client_config(Some(&stranger), &version::TLS13));
+    assert_eq!((world.gate.half_open(), world.gate.connections(), world.gate.sessions()), (1, 2, 1));
+    refused.say(&connect_packet("widget-1"));
+    world.run(&mut refused);
+    assert_eq!(world.gate.half_open(), 0);
+    let again = world.admit(&device, "widget-1", &version::TLS13);
+    let requests = world.gate.lost(again.handle, world.now);
+    world.log.extend(requests);
+    let counted = |name: &str| world.gate.counters()[name];
+    assert_eq!((counted("connections_opened"), counted("handshakes_completed"), counted("chains_judged")), (3, 3, 3));
+    assert_eq!(world.gate.batches().iter().sum::<u64>(), 3);
+    // A message whose device is gone meanwhile is stored, and acknowledged to nobody.
+    assert_eq!((counted("messages_received"), counted("messages_stored"), counted("messages_acknowledged")), (1, 2, 1));
+    assert_eq!(counted("admitted"), 2);
+    assert!(counted("bytes_received") > 1_000 && counted("bytes_sent") > 1_000);
+    assert_eq!(world.gate.refused().iter().collect::<Vec<_>>(), [(&"unknown_issuer".to_owned(), &1)]);
+    let closed: Vec<_> = world.gate.closed().iter().map(|(reason, count)| (*reason, *count)).collect();
+    assert_eq!(closed, [("connection_lost", 1), ("taken_over", 1)]);
+}
+
+#[test]
 fn a_refused_peer_that_never_stops_sending_is_closed() {
     let mut world = World::new();
     let stranger = Ca::root("Elsewhere").device("widget-1");
