@@ -49,6 +49,12 @@ class Settings:
     """Address to listen on for MQTT over TLS."""
     mqtt_port: int = 8883
     """Port to listen on for MQTT over TLS; stock SDKs know no other than 8883."""
+    metrics_host: str = "127.0.0.1"
+    """Address to answer `/metrics`, `/livez` and `/readyz` on: of this machine alone: nobody is asked who they are."""
+    metrics_port: int = 0
+    """Port for that; 0: none."""
+    lenient_metrics_host: bool = False
+    """Let `metrics_host` be an address that others reach, and read how busy the hub is and what it refuses."""
     certificate: Path = Path("tls.pem")
     """The hub's own TLS certificate with its chain, PEM."""
     private_key: Path = Path("tls.key")
@@ -71,10 +77,19 @@ class Settings:
             raise _bad("mqtt_host", self.mqtt_host, "an IPv4 or IPv6 address")
         if not 1 <= self.mqtt_port <= 65535:
             raise _bad("mqtt_port", self.mqtt_port, "1 to 65535")
+        self._check_metrics()
         if not 1 <= self.workers <= WORKERS_COUNT_MAX:
             raise _bad("workers", self.workers, f"1 to {WORKERS_COUNT_MAX}")
         if not 0 <= self.drain_seconds <= 3600:
             raise _bad("drain_seconds", self.drain_seconds, "0 to 3600")
+
+    def _check_metrics(self) -> None:
+        if not _is_address(self.metrics_host):
+            raise _bad("metrics_host", self.metrics_host, "an IPv4 or IPv6 address")
+        if not ipaddress.ip_address(self.metrics_host).is_loopback and not self.lenient_metrics_host:
+            raise _bad("metrics_host", self.metrics_host, "a loopback address, or lenient_metrics_host = true")
+        if not 0 <= self.metrics_port <= 65535:
+            raise _bad("metrics_port", self.metrics_port, "0 to 65535")
 
     @property
     def registry_file(self) -> Path:
@@ -120,6 +135,9 @@ KINDS: Mapping[str, type] = {
     "state_dir": Path,
     "mqtt_host": str,
     "mqtt_port": int,
+    "metrics_host": str,
+    "metrics_port": int,
+    "lenient_metrics_host": bool,
     "certificate": Path,
     "private_key": Path,
     "workers": int,

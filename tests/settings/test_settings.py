@@ -51,6 +51,12 @@ def test_names_of_hubs(hub: str) -> None:
         {"mqtt_host": "localhost"},
         {"mqtt_port": 0},
         {"mqtt_port": 65536},
+        {"metrics_host": "localhost"},
+        {"metrics_host": "0.0.0.0"},  # noqa: S104 (it is refused)
+        {"metrics_host": "::"},
+        {"metrics_host": "192.0.2.1"},
+        {"metrics_port": -1},
+        {"metrics_port": 65536},
         {"drain_seconds": -1},
         {"drain_seconds": 3601},
     ],
@@ -60,6 +66,13 @@ def test_values_out_of_range(given: dict[str, object]) -> None:
         load(None, given)
     assert caught.value.code == "bad_setting"
     assert next(iter(given)) in caught.value.message
+
+
+def test_metrics_are_for_this_machine_unless_the_operator_says_otherwise() -> None:
+    assert Settings().metrics_port == 0
+    for host in ("127.0.0.1", "127.8.8.8", "::1"):
+        assert Settings(metrics_host=host, metrics_port=9464).metrics_host == host
+    assert Settings(metrics_host="192.0.2.1", lenient_metrics_host=True).metrics_host == "192.0.2.1"
 
 
 @pytest.mark.parametrize(

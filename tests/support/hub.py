@@ -74,7 +74,8 @@ class RunningHub:
         hub = cls(directory, loopback())
         addresses = [x509.IPAddress(ipaddress.ip_address(hub.address)), x509.DNSName("localhost"), x509.DNSName(HUB)]
         server_identity(directory, *addresses)
-        values = {"hub": HUB, "mqtt_host": hub.address, "mqtt_port": PORT, "workers": 1, "drain_seconds": 5} | settings
+        own = {"hub": HUB, "mqtt_host": hub.address, "mqtt_port": PORT, "metrics_host": hub.address}
+        values = own | {"workers": 1, "drain_seconds": 5} | settings
         lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
         for table, entries in ((key, value) for key, value in values.items() if isinstance(value, dict)):
             lines += [f"[{table}]", *(f"{key} = {value}" for key, value in entries.items())]

@@ -144,9 +144,11 @@ def posing_key(victim: Device) -> bytes:
     return b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n"
 
 
-def server_identity(directory: Path, *names: x509.GeneralName, stem: str = "tls") -> tuple[Path, Path]:
+def server_identity(
+    directory: Path, *names: x509.GeneralName, stem: str = "tls", ends: datetime = NOW + 30 * DAY
+) -> tuple[Path, Path]:
     """A hub's own certificate, self-signed, and its key: files as `serve` wants them."""
     key = p256()
     extensions = [(x509.SubjectAlternativeName(names), False)]
-    certificate = build(name("hub"), key, name("hub"), key, extensions=extensions)
+    certificate = build(name("hub"), key, name("hub"), key, extensions=extensions, ends=ends)
     return Device(key, (certificate,)).write(directory, stem)

@@ -199,6 +199,17 @@ class Live(Message):
     live: bool
 
 
+class Counted(Message):
+    """What the worker has counted since it was started, and how much there is of what comes and goes."""
+
+    counters: dict[str, int]
+    refused: dict[str, int]
+    closed: dict[str, int]
+    batches: list[int]
+    cpu_microseconds: int
+    gauges: dict[str, int]
+
+
 class TrustApplied(Message):
     """From here on nobody is admitted, and nobody is live, under an older epoch."""
 
@@ -221,7 +232,7 @@ FromSupervisor = (
     | Reload
     | Drain
 )
-FromWorker = Ready | Claims | Admitted | Live | InboxWork | TrustApplied
+FromWorker = Ready | Claims | Admitted | Live | InboxWork | TrustApplied | Counted
 
 from_supervisor = msgspec.msgpack.Decoder(FromSupervisor)
 from_worker = msgspec.msgpack.Decoder(FromWorker)

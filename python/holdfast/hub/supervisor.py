@@ -22,9 +22,11 @@ from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
 from holdfast.hub.listeners import open_listeners
 from holdfast.hub.log import report_unhandled
+from holdfast.hub.pages import Pages
 from holdfast.hub.post import Post
 from holdfast.hub.process import WorkerProcess
 from holdfast.hub.rekeys import Rekeys
+from holdfast.hub.vitals import Present, Vitals
 from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
@@ -76,6 +78,10 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, settings.workers)
         for listener in listeners:
             stack.enter_context(listener)
+        watched = None
+        if settings.metrics_port:
+            (watched,) = open_listeners(settings.metrics_host, settings.metrics_port, 1)
+            stack.enter_context(watched)
         stack.enter_context(status.locked(settings.state_dir))
         registry = stack.enter_context(
             open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
@@ -85,7 +91,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         )
         settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
         (settings.state_dir / status.FILE).unlink(missing_ok=True)
-        supervisor = Supervisor(settings, identity, limits, listeners, registry, inbox, log, again)
+        supervisor = Supervisor(settings, identity, limits, listeners, watched, registry, inbox, log, again)
         return asyncio.run(supervisor.run())
 
 
@@ -98,6 +104,7 @@ class Supervisor:
         identity: Identity,
         limits: dict[str, int],
         listeners: Sequence[socket.socket],
+        watched: socket.socket | None,
         registry: Registry,
         inbox: Inbox,
         log: FilteringBoundLogger,
@@ -107,6 +114,7 @@ class Supervisor:
         self._identity = identity
         self._limits = limits
         self._listeners = listeners
+        self._watched = watched
         self._registry = registry
         self._log = log
         self._again = again
@@ -124,6 +132,8 @@ class Supervisor:
         self._chains: list[list[bytes]] = []
         self._rekeys = Rekeys(self._tell)
         self._placed: list[tuple[int, int, str]] = []
+        self._read_at = self._leased_at = time.monotonic()
+        self._vitals = Vitals(self._present)
         self._stopping = asyncio.Event()
         self._status = 0
 
@@ -141,6 +151,8 @@ class Supervisor:
         workers = [loop.create_task(self._keep_worker(number)) for number in range(self._settings.workers)]
         for task in (*watches, *workers):
             task.add_done_callback(self._on_task_done)
+        pages = Pages(self._vitals.pages(), hub=self._settings.hub)
+        server = await pages.serve(self._watched) if self._watched else None
         await self._stopping.wait()
         self._log.info("stopping", drain_seconds=self._settings.drain_seconds)
         for worker in self._workers.values():
@@ -152,6 +164,8 @@ class Supervisor:
             await asyncio.wait(late)
         for task in watches:
             task.cancel()
+        if server:
+            server.close()
         self._log.info("stopped")
         return self._status
 
@@ -175,6 +189,7 @@ class Supervisor:
             self._publish()
             if self._stopping.is_set():
                 return
+            self._vitals.ended(number)
             # At once after a long life; a worker that cannot live is tried again ever more slowly.
             pause = (
                 0.0 if time.monotonic() - began > RESTART_SECONDS_MAX else min(2 * pause + 0.25, RESTART_SECONDS_MAX)
@@ -236,6 +251,8 @@ class Supervisor:
                 self._log.info("trust_applied", worker=number, epoch=message.epoch)
                 self._applied[number] = message.epoch
                 self._publish()
+            case messages.Counted():
+                self._vitals.counts.hear(number, message)
 
     def _tell(self, number: int, message: messages.Message) -> None:
         if worker := self._workers.get(number):
@@ -277,7 +294,9 @@ class Supervisor:
         waiting, self._claims = self._claims, []
         if not waiting and not self._chains:
             return
+        began = time.monotonic()
         codes = self._commit([_claim(claim, epoch) for _, claim, epoch in waiting])
+        self._vitals.committed(codes, time.monotonic() - began)
         answers: dict[int, list[tuple[int, str | None]]] = {}
         for (number, claim, _), code in zip(waiting, codes, strict=True):
             answers.setdefault(number, []).append((claim.handle, code))
@@ -303,21 +322,21 @@ class Supervisor:
         Raises:
             HoldfastError: the registry cannot be read for longer than `LEASE_SECONDS`: what it says is not known.
         """
-        seen, read_at, leased_at = 0, time.monotonic(), 0.0
+        seen, self._leased_at = 0, time.monotonic() - LEASE_RENEWED_SECONDS
         while True:
             try:
                 version = self._registry.database.data_version()
                 if version != seen:
                     self._spread_trust()
                     self._spread_pins()
-                seen, read_at = version, time.monotonic()
-                if read_at - leased_at >= LEASE_RENEWED_SECONDS:
-                    leased_at = read_at
+                seen, self._read_at = version, time.monotonic()
+                if self._read_at - self._leased_at >= LEASE_RENEWED_SECONDS:
+                    self._leased_at = self._read_at
                     for worker in self._workers.values():
                         worker.send(messages.Lease())
             except HoldfastError as error:
                 self._log.error("registry_unreadable", code=error.code, reason=error.message)
-                if time.monotonic() - read_at > LEASE_SECONDS:
+                if time.monotonic() - self._read_at > LEASE_SECONDS:
                     raise
             self._post.look()
             await asyncio.sleep(POLL_SECONDS)
@@ -355,6 +374,22 @@ class Supervisor:
         workers = {number: worker.pid for number, worker in self._workers.items()}
         with suppress(OSError):  # whoever waits for it is told that it did not come
             status.write(self._settings.state_dir, epoch=epoch, workers=workers)
+
+    def _present(self) -> Present:
+        now = time.monotonic()
+        return Present(
+            workers=self._settings.workers,
+            serving=self._ready,
+            epoch=self._trust.epoch,
+            applied=self._applied,
+            anchors=len(self._trust.anchors),
+            registry_read_seconds=now - self._read_at,
+            lease_seconds=now - self._leased_at,
+            lease_seconds_max=LEASE_SECONDS,
+            not_after=self._identity.not_after,
+            now=_now(),
+            stopping=self._stopping.is_set(),
+        )
 
     def _reload(self) -> None:
         """Take over what the settings say now, for new connections; if they cannot be, nothing changes."""

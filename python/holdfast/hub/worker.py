@@ -18,7 +18,7 @@ import uvloop
 
 from holdfast._holdfast import Device, Gate, TelemetryWriter
 from holdfast.errors import HoldfastError
-from holdfast.hub import messages
+from holdfast.hub import counts, messages
 from holdfast.hub.door import Door
 from holdfast.hub.listeners import BACKLOG_COUNT
 from holdfast.hub.log import configure, lines_to, report_unhandled
@@ -72,6 +72,7 @@ class Worker:
         self._loop.add_reader(self._store.fileno(), self._on_stored)
         self._loop.add_reader(gate.judged_fileno(), self._door.judged)
         self._tick()
+        self._count()
 
     def receive(self, message: messages.FromSupervisor) -> None:
         """Do what the supervisor says."""
@@ -134,6 +135,7 @@ class Worker:
         self._store.close()
         self._door.stored()
         self._door.flush()
+        self._send(counts.counted(self._gate, self._store))
 
     async def _serve(self) -> None:
         for listener in self._listeners:
@@ -176,6 +178,10 @@ class Worker:
     def _tick(self) -> None:
         self._door.tick()
         self._loop.call_later(TICK_SECONDS, self._tick)
+
+    def _count(self) -> None:
+        self._send(counts.counted(self._gate, self._store))
+        self._loop.call_later(counts.SECONDS, self._count)
 
     def _fail(self, code: str, reason: str) -> None:
         self._log.error("worker_failed", code=code, reason=reason)
