@@ -56,6 +56,16 @@ class Kind:
     """Commands that make one where there is none, for whoever looks for it in vain."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What a file is found to be."""
+
+    revision: str | None
+    """Its schema; `None`: nothing is in it yet."""
+    faults: Sequence[str]
+    """What is damaged in it, in SQLite's words."""
+
+
 class Database:
     """One connection to a file. Not for several threads."""
 
@@ -199,6 +209,28 @@ def _check_ours(kind: Kind, path: Path) -> None:
     if application_id != kind.application_id and (application_id, tables) != (0, 0):
         message = f"{path} is a database of another program"
         raise ConfigurationError(kind.codes.foreign, message)
+
+
+def examine(kind: Kind, path: Path) -> Examined:
+    """Look through a whole file of ours that is there, without changing a byte of it.
+
+    Raises:
+        ConfigurationError: the kind's `foreign`, `failed`.
+        ConflictError: its `busy`.
+    """
+    with explained(kind, path):
+        _check_ours(kind, path)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX)
+        try:
+            found = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
+            (known,) = connection.execute(found).fetchone()
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+            faults = [str(fault) for (fault,) in connection.execute("PRAGMA integrity_check") if fault != "ok"]
+            lost = connection.execute("PRAGMA foreign_key_check").fetchall()
+        finally:
+            connection.close()
+    faults += [f"row {number} of {table} refers to nothing in {parent}" for table, number, parent, _ in lost]
+    return Examined(revision=row[0] if row else None, faults=faults)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-)
 TENANT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 
 
-def _cores() -> int:
+def cores_count() -> int:
     """Cores that this process may use."""
     try:
         return min(len(os.sched_getaffinity(0)), WORKERS_COUNT_MAX)
@@ -59,7 +59,7 @@ class Settings:
     """The hub's own TLS certificate with its chain, PEM."""
     private_key: Path = Path("tls.key")
     """Its key, PEM, readable by its owner alone."""
-    workers: int = field(default_factory=_cores)
+    workers: int = field(default_factory=cores_count)
     """Processes that serve devices; as many as there are cores."""
     drain_seconds: int = 10
     """How long a stopping hub lets devices finish what is in hand."""

@@ -20,6 +20,7 @@ NOUNS = {
     "cert": ("holdfast.cli.cert", "Look at certificates, judge chains, and be told why."),
     "device": ("holdfast.cli.device", "Look at devices, and send them messages."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
+    "doctor": ("holdfast.cli.doctor", "Look for everything that can be wrong with a hub."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),
