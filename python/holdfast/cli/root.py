@@ -23,6 +23,7 @@ NOUNS = {
     "doctor": ("holdfast.cli.doctor", "Look for everything that can be wrong with a hub."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
+    "top": ("holdfast.cli.top", "Watch a running hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),
 }
 
