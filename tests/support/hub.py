@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,6 +52,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def clean_environment() -> dict[str, str]:
+    """The test's own, without what is meant for holdfast's tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+
+
 def prove(registry: Registry, name: str, ca: Ca) -> None:
     """Register `ca` and prove it, by issuance."""
     registry.cas.add(name, ca.pem, actor="test", at=now())
@@ -67,6 +72,8 @@ class RunningHub:
     address: str
     process: subprocess.Popen[bytes] | None = None
     starts: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
+    """On top of the test's own."""
 
     @classmethod
     def prepare(cls, directory: Path, **settings: Any) -> RunningHub:
@@ -99,18 +106,23 @@ class RunningHub:
 
     def start(self) -> None:
         """Start it and wait until it serves."""
+        self.begin()
+        wait_for(lambda: self.ended() or self.events("serving"), "serving hub")
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
+
+    def begin(self) -> None:
+        """Start it."""
         self.starts += 1
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "holdfast", "serve"],
                 cwd=self.directory,
-                env={name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")},
+                env=clean_environment() | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_for(lambda: self.ended() or self.events("serving"), "serving hub")
-        assert self.process.poll() is None, self.log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask it to end; answers its exit status."""
