@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, literal, select, tuple_
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from sqlalchemy import Connection, CursorResult, Delete, Engine, Executable, Insert, RootTransaction, Update
+    from sqlalchemy import Connection, CursorResult, Delete, Engine, Executable, Insert, RootTransaction, Table, Update
 
 LOCK_SECONDS_MAX = 5
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +114,16 @@ class Database:
         """What is committed now."""
         with explained(self._kind), self._begin("DEFERRED"):
             return [dict(row) for row in self._connection.execute(statement).mappings()]
+
+    def portions(self, table: Table) -> Iterator[list[Mapping[str, Any]]]:
+        """All rows of `table` in the order of its primary key, some thousands at a time."""
+        keys = list(table.primary_key)
+        statement = select(table).order_by(*keys).limit(ROWS_AT_ONCE)
+        rows = self.rows(statement)
+        while rows:
+            yield rows
+            after = tuple_(*(literal(rows[-1][key.name], key.type) for key in keys))
+            rows = self.rows(statement.where(tuple_(*keys) > after))
 
     def data_version(self) -> int:
         """A number that is another one after another process has committed. Costs microseconds."""

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from holdfast.cli.root import NOUNS
+
 # Each costs tens of milliseconds, and none is needed to judge a chain or to print help.
 HEAVY = {"alembic", "asyncio", "cryptography", "rich", "sqlalchemy", "ssl", "structlog", "uvloop"}
 LOADED = "import sys, json; print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
@@ -39,12 +41,12 @@ def test_help_names_every_noun_and_loads_nothing_heavy() -> None:
         "except SystemExit: pass"
     )
     result = python(code)
-    for noun in ("authority", "ca", "cert", "demo", "device", "serve", "stream"):
+    for noun in NOUNS:
         assert f"\n  {noun} " in result.stdout
     assert not {name.split(".")[0] for name in loaded_by(code)} & HEAVY
 
 
-@pytest.mark.parametrize("noun", ["authority", "ca", "cert", "demo", "device", "serve", "stream"])
+@pytest.mark.parametrize("noun", NOUNS)
 def test_every_noun_has_help(noun: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "holdfast", noun, "--help"], capture_output=True, text=True, check=False

@@ -15,6 +15,7 @@ from holdfast.errors import HoldfastError
 # noun → (module, what the help says). The modules are imported only when their noun is used: `--help` stays quick.
 NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
+    "backup": ("holdfast.cli.backup", "Copy the hub's state while it runs."),
     "branch": ("holdfast.cli.branch", "Shut out a signer and every device below it."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
     "cert": ("holdfast.cli.cert", "Look at certificates, judge chains, and be told why."),
@@ -22,6 +23,7 @@ NOUNS = {
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "doctor": ("holdfast.cli.doctor", "Look for everything that can be wrong with a hub."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
+    "restore": ("holdfast.cli.backup", "Bring a backup back; what was revoked stays revoked."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
     "top": ("holdfast.cli.top", "Watch a running hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),

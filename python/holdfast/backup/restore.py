@@ -1,0 +1,117 @@
+"""Bringing a backup back into a state directory where no hub runs.
+
+The registry comes first, then the inbox, then telemetry. Each step is one transaction or one link, and doing it again
+changes nothing more than the epochs: what is cut short is done anew by the same command.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from holdfast import inbox, registry
+from holdfast.backup import files
+from holdfast.inbox import merge as inbox_merge
+from holdfast.registry import merge as registry_merge
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from holdfast.registry.merge import Merged
+    from holdfast.settings import Settings
+
+STAGING = ".restore-"
+LAST_ROW = "SELECT * FROM messages ORDER BY seq DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came back."""
+
+    made_at: datetime
+    merged: Merged
+    messages: int
+    """Messages for devices."""
+    logs: Sequence[str]
+    """Telemetry logs that the state directory did not have."""
+
+
+def restore(settings: Settings, directory: Path, *, actor: str, at: datetime) -> Restored:
+    """Merge the backup in `directory` into the state of the hub; the caller holds the state directory.
+
+    Nothing is changed before all of the backup has been checked.
+
+    Raises:
+        ConfigurationError: `not_a_backup`, `backup_newer`, `backup_damaged`, `other_deployment`, `state_dir_unusable`,
+            and those of registry and inbox.
+        ConflictError: `registry_busy`, `inbox_busy`.
+    """
+    backup = files.read(directory)
+    for left in settings.state_dir.glob(f"{STAGING}*"):
+        shutil.rmtree(left, ignore_errors=True)  # by one that was killed
+    with (
+        files.writing("state_dir_unusable", settings.state_dir),
+        tempfile.TemporaryDirectory(prefix=STAGING, dir=settings.state_dir) as place,
+    ):
+        staging = Path(place)
+        (staging / files.TELEMETRY).mkdir(mode=0o700)
+        for name in backup.files:
+            files.fetch(backup, name, staging / name)
+        merged = _restore_registry(settings, staging, actor=actor, at=at, made_at=backup.made_at)
+        messages = _restore_inbox(settings, staging, at=at) if files.INBOX in backup.files else 0
+        logs = _restore_telemetry(settings, staging)
+    return Restored(made_at=backup.made_at, merged=merged, messages=messages, logs=logs)
+
+
+def _restore_registry(settings: Settings, staging: Path, *, actor: str, at: datetime, made_at: datetime) -> Merged:
+    own = {"hub": settings.hub, "tenant": settings.tenant}
+    # The copy first: if it is another hub's, or a later version's, no registry is made either.
+    with (
+        registry.open_registry(staging / files.REGISTRY, at=at, create=False, **own) as theirs,
+        registry.open_registry(settings.registry_file, at=at, create=True, **own) as ours,
+    ):
+        return registry_merge.merge(ours.database, theirs.database, actor=actor, at=at, made_at=made_at)
+
+
+def _restore_inbox(settings: Settings, staging: Path, *, at: datetime) -> int:
+    own = {"hub": settings.hub, "tenant": settings.tenant}
+    with (
+        inbox.open_inbox(staging / files.INBOX, create=False, **own) as theirs,
+        inbox.open_inbox(settings.inbox_file, create=True, **own) as ours,
+    ):
+        return inbox_merge.merge(ours.database, theirs.database, at=int(at.timestamp()))
+
+
+def _restore_telemetry(settings: Settings, staging: Path) -> list[str]:
+    """Logs only grow: one that holds the last message of the backup's holds all of it."""
+    settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
+    restored = []
+    for path in sorted((staging / files.TELEMETRY).glob("worker-*.db")):
+        place = settings.telemetry_dir / path.name
+        if place.exists():
+            if _holds_all(place, path):
+                continue
+            # Another log goes by this name by now: both are read.
+            place = place.with_stem(f"{path.stem}-{files.sha256_of(path)[:16]}")
+        if not place.exists():
+            os.link(path, place)
+            restored.append(place.name)
+    files.sync_directory(settings.telemetry_dir)
+    return restored
+
+
+def _holds_all(log: Path, other: Path) -> bool:
+    last = _rows(other, LAST_ROW)
+    return not last or _rows(log, "SELECT * FROM messages WHERE seq = ?", last[0][0]) == last
+
+
+def _rows(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return connection.execute(statement, values).fetchall()

@@ -1,0 +1,211 @@
+"""How a backup of the registry comes back: nothing that shuts out is undone by it. `trust.md` §5.1.
+
+What only grows is merged: closures (the stricter word counts), certificates and paths that were met, devices, acts, the
+clock's floor, epochs. Pins are the backup's where it has them. CAs are the backup's, but none of them is trusted
+that is not trusted now; open challenges do not come back, for they may have been answered since (I5).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from holdfast.errors import ConfigurationError
+from holdfast.registry.closures import ClosureState
+from holdfast.registry.moves import State
+from holdfast.registry.paths import known
+from holdfast.registry.schema import acts, cas, certificates, closures, deployment, devices, paths, tenants
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from holdfast.registry.database import Database, Transaction
+
+STRICTNESS = [ClosureState.OPEN.value, ClosureState.CLOSED.value, ClosureState.REVOKED.value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    """What has come back, and what has not as it was."""
+
+    devices: int
+    """Pins that the backup has."""
+    cas: int
+    disabled: Sequence[str]
+    """CAs that are trusted in the backup and not now: they come back disabled."""
+    removed: Sequence[str]
+    """CAs that the backup does not have."""
+    epochs: Mapping[str, int]
+    """Of each tenant, above all that either has known."""
+
+
+def merge(database: Database, backup: Database, *, actor: str, at: datetime, made_at: datetime) -> Merged:
+    """Bring `backup`, made at `made_at`, back into `database`: one transaction, with an act for each tenant.
+
+    A registry in which nothing was ever done takes the backup of any deployment of its hub.
+
+    Raises:
+        ConfigurationError: `other_deployment`, and those of both databases.
+
+    Cost: every row of the backup crosses into Python; other writers wait meanwhile.
+    """
+    with database.writing(at=int(at.timestamp())) as transaction:
+        untrusted = _untrusted(transaction)
+        _merge_deployment(transaction, backup)
+        epochs = _merge_tenants(transaction, backup)
+        act_numbers = _merge_acts(transaction, backup)
+        _merge_closures(transaction, backup)
+        path_ids = _merge_paths(transaction, backup)
+        count = _merge_devices(transaction, backup, act_numbers, path_ids)
+        names, disabled, removed = _replace_cas(transaction, backup, untrusted)
+        for tenant, epoch in epochs.items():
+            transaction.act(
+                tenant,
+                actor,
+                "registry.restored",
+                made_at.astimezone(UTC).isoformat(),
+                epoch=epoch,
+                cas=sorted(name for of, name in names if of == tenant),
+                disabled=sorted(name for of, name in disabled if of == tenant),
+                removed=sorted(name for of, name in removed if of == tenant),
+            )
+    return Merged(
+        devices=count,
+        cas=len(names),
+        disabled=sorted(name for _, name in disabled),
+        removed=sorted(name for _, name in removed),
+        epochs=epochs,
+    )
+
+
+def _merge_deployment(transaction: Transaction, backup: Database) -> None:
+    (mine,) = transaction.rows(select(deployment))
+    (theirs,) = backup.rows(select(deployment))
+    (done,) = transaction.rows(select(func.count().label("acts")).select_from(acts))
+    if mine["id"] != theirs["id"] and done["acts"]:
+        message = f"the backup is of deployment {theirs['id']}, this registry of {mine['id']}"
+        hint = "To give up what is here, move the state directory away, and restore into an empty one"
+        raise ConfigurationError("other_deployment", message, hint=hint)
+    values = {name: theirs[name] for name in ("id", "created_at")}
+    floor = max(mine["clock_floor"], theirs["clock_floor"])
+    transaction.change(update(deployment).values(clock_floor=floor, **values))
+
+
+def _merge_tenants(transaction: Transaction, backup: Database) -> dict[str, int]:
+    epochs: dict[str, int] = {}
+    for row in [*transaction.rows(select(tenants)), *backup.rows(select(tenants))]:
+        epochs[row["tenant"]] = max(epochs.get(row["tenant"], 0), row["epoch"] + 1)
+    put = upsert(tenants)
+    put = put.on_conflict_do_update(index_elements=["tenant"], set_={"epoch": put.excluded.epoch})
+    if epochs:
+        transaction.change(put, [{"tenant": tenant, "epoch": epoch} for tenant, epoch in epochs.items()])
+    return epochs
+
+
+def _merge_acts(transaction: Transaction, backup: Database) -> dict[int, int]:
+    """Acts that are here keep their numbers; answers the new ones of those that cannot keep theirs."""
+    taken: list[Mapping[str, Any]] = []
+    for rows in backup.portions(acts):
+        span = acts.c.seq.between(rows[0]["seq"], rows[-1]["seq"])
+        mine = {row["seq"]: row for row in transaction.rows(select(acts).where(span))}
+        transaction.insert_all(acts, [row for row in rows if row["seq"] not in mine])
+        taken += [row for row in rows if mine.get(row["seq"], row) != row]
+    moved = {}
+    for row in taken:
+        # A life that nobody had the record of any more when another began: it stands behind that.
+        values = {name: value for name, value in row.items() if name != "seq"}
+        (numbered,) = transaction.rows(insert(acts).values(values).returning(acts.c.seq))
+        moved[row["seq"]] = numbered["seq"]
+    return moved
+
+
+def _merge_closures(transaction: Transaction, backup: Database) -> None:
+    keys = ("tenant", "kind", "sha256")
+    mine = {tuple(row[key] for key in keys): row["state"] for row in transaction.rows(select(closures))}
+    put = upsert(closures)
+    changed = {name: put.excluded[name] for name in ("state", "reason", "changed_at")}
+    put = put.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    for rows in backup.portions(closures):
+        stricter = [row for row in rows if _strictness(row["state"]) > _strictness(mine.get(_key(row, keys)))]
+        if stricter:
+            transaction.change(put, stricter)
+
+
+def _key(row: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in names)
+
+
+def _strictness(state: str | None) -> int:
+    return -1 if state is None else STRICTNESS.index(state)
+
+
+def _merge_paths(transaction: Transaction, backup: Database) -> dict[int, int]:
+    """Answers which path here is which of the backup's."""
+    for rows in backup.portions(certificates):
+        transaction.change(upsert(certificates).on_conflict_do_nothing(), rows)
+    numbers: dict[int, int] = {}
+    for rows in backup.portions(paths):
+        named = [{name: row[name] for name in ("tenant", "certificates")} for row in rows]
+        transaction.change(upsert(paths).on_conflict_do_nothing(), named)
+        for tenant in {row["tenant"] for row in rows}:
+            own = [row for row in rows if row["tenant"] == tenant]
+            here = known(transaction, tenant, [row["certificates"] for row in own])
+            numbers |= {row["path_id"]: here[row["certificates"]] for row in own}
+    return numbers
+
+
+def _merge_devices(
+    transaction: Transaction, backup: Database, act_numbers: Mapping[int, int], path_ids: Mapping[int, int]
+) -> int:
+    put = upsert(devices)
+    changed = {column.name: put.excluded[column.name] for column in devices.c if not column.primary_key}
+    put = put.on_conflict_do_update(index_elements=list(devices.primary_key), set_=changed)
+    count = 0
+    for rows in backup.portions(devices):
+        own = [
+            {**row, "act": act_numbers.get(row["act"], row["act"]), "path_id": path_ids[row["path_id"]]} for row in rows
+        ]
+        transaction.change(put, own)
+        count += len(own)
+    return count
+
+
+def _untrusted(transaction: Transaction) -> set[tuple[str, bytes]]:
+    """Certificates (tenant, fingerprint) that were registered here and are no anchors now."""
+    registered = {
+        (row["tenant"], row["fingerprint"]): row["state"] == State.PROVEN.value
+        for row in transaction.rows(select(cas.c.tenant, cas.c.fingerprint, cas.c.state))
+    }
+    deleted = {
+        (row["tenant"], bytes.fromhex(json.loads(row["details"])["fingerprint"]))
+        for row in transaction.rows(select(acts.c.tenant, acts.c.details).where(acts.c.action == "ca.deleted"))
+    }
+    return {one for one in registered.keys() | deleted if not registered.get(one)}
+
+
+def _replace_cas(
+    transaction: Transaction, backup: Database, untrusted: set[tuple[str, bytes]]
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]], set[tuple[str, str]]]:
+    """Answers (tenant, name) of the CAs that there are now, of those that are disabled by this, and that are gone."""
+    before = {(row["tenant"], row["name"]) for row in transaction.rows(select(cas.c.tenant, cas.c.name))}
+    transaction.change(delete(cas))
+    names, disabled = set(), set()
+    for rows in backup.portions(cas):
+        for row in rows:
+            state = State(row["state"])
+            if state is State.PROVEN and (row["tenant"], row["fingerprint"]) in untrusted:
+                state = State.DISABLED
+                disabled.add((row["tenant"], row["name"]))
+            if state is State.CHALLENGED:
+                state = State.SUBMITTED
+            values = {name: value for name, value in row.items() if name != "id"}
+            values |= {"state": state.value, "etag": secrets.token_hex(8), "updated_at": transaction.at}
+            transaction.change(insert(cas).values(values))
+            names.add((row["tenant"], row["name"]))
+    return names, disabled, before - names

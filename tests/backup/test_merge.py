@@ -1,0 +1,266 @@
+"""What comes back with a backup, and what no backup brings back: trust.md §5.1, catalogue R01."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from holdfast.backup.make import make
+from holdfast.backup.restore import restore
+from holdfast.errors import ConfigurationError, HoldfastError
+from holdfast.inbox import open_inbox
+from holdfast.inbox.messages import NewMessage
+from holdfast.inbox.sessions import Session
+from holdfast.registry import open_registry
+from holdfast.registry.closures import ClosureState, Kind, Named
+from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.moves import State
+from holdfast.registry.paths import path_of
+from holdfast.registry.schema import challenges
+from holdfast.settings import Settings
+
+from ..registry.acts import dump, last_act, recorded
+from ..support.hub import now, prove
+from ..support.pki import NOW, Ca
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.backup.restore import Restored
+    from holdfast.registry import Registry
+
+HUB = "hub.test"
+LATER = NOW + timedelta(hours=1)
+ROOT = Ca.root("Company-X Root")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(hub=HUB, state_dir=tmp_path / "state")
+
+
+def opened(settings: Settings) -> Registry:
+    return open_registry(settings.registry_file, hub=HUB, tenant="default", at=NOW, create=True)  # type: ignore[return-value]
+
+
+def key(number: int) -> Named:
+    return Named(Kind.KEY, bytes([number]) * 32)
+
+
+def close(settings: Settings, number: int, *, revoke: bool = False) -> int:
+    with opened(settings) as registry:
+        return registry.closures.close([key(number)], actor="test", at=NOW, revoke=revoke)
+
+
+def pin(settings: Settings, device_id: str, issuer: int, leaf: int) -> None:
+    with opened(settings) as registry:
+        claim = Claim(
+            pin=Pin(device_id=device_id, issuer_spki_sha256=bytes([issuer]) * 32, leaf_spki_sha256=bytes([leaf]) * 32),
+            fingerprint=bytes(32),
+            path=path_of([ROOT.der]),
+            epoch=registry.cas.trust().epoch,
+            rekeyed=True,
+        )
+        assert registry.devices.claim([claim], at=NOW, chains=[[ROOT.der]]) == [None]
+
+
+def pins(settings: Settings) -> dict[str, tuple[int, int]]:
+    with opened(settings) as registry:
+        return {
+            one.pin.device_id: (one.pin.issuer_spki_sha256[0], one.pin.leaf_spki_sha256[0])
+            for one in registry.devices.all()
+        }
+
+
+def back(settings: Settings, directory: Path) -> Restored:
+    return restore(settings, directory, actor="operator", at=LATER)
+
+
+def test_r01_what_was_revoked_or_closed_since_stays_so_whatever_the_backup_says(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """1 closed then revoked, 2 nothing then revoked, 3 nothing then closed, 4 closed then opened, 5 revoked before."""
+    close(settings, 1), close(settings, 4), close(settings, 5, revoke=True)
+    make(settings, tmp_path / "backup", at=NOW)
+    close(settings, 1, revoke=True), close(settings, 2, revoke=True), close(settings, 3)
+    with opened(settings) as registry:
+        registry.closures.open(key(4), actor="test", at=NOW)
+        before = registry.cas.trust().epoch
+    back(settings, tmp_path / "backup")
+    with opened(settings) as registry:
+        states = {one.named.sha256[0]: one.state for one in registry.closures.list()}
+        assert states == {
+            1: ClosureState.REVOKED,
+            2: ClosureState.REVOKED,
+            3: ClosureState.CLOSED,
+            4: ClosureState.CLOSED,
+            5: ClosureState.REVOKED,
+        }
+        assert registry.cas.trust().epoch > before
+        with pytest.raises(HoldfastError) as refused:
+            registry.closures.open(key(2), actor="test", at=LATER)
+        assert refused.value.code == "revoked_for_ever"
+
+
+def test_r01_what_the_backup_revoked_is_revoked_where_the_state_was_lost(settings: Settings, tmp_path: Path) -> None:
+    epoch = close(settings, 1, revoke=True)
+    pin(settings, "widget-1", 1, 1)
+    make(settings, tmp_path / "backup", at=NOW)
+    lost = Settings(hub=HUB, state_dir=tmp_path / "empty")
+    with opened(lost) as registry:  # the hub was started on the empty disk already
+        assert recorded(registry) == []
+    lost.state_dir.chmod(0o700)
+    back(lost, tmp_path / "backup")
+    with opened(settings) as old, opened(lost) as new:
+        assert new.closures.closed() == old.closures.closed()
+        assert new.cas.trust().epoch > epoch
+        assert recorded(new)[:-1] == recorded(old)
+        # It is that deployment from here on, and takes its backups again.
+        assert dump(new)["deployment"][0]["id"] == dump(old)["deployment"][0]["id"]
+    assert pins(lost) == {"widget-1": (1, 1)}
+    back(lost, tmp_path / "backup")
+
+
+def test_pins_are_the_backups_and_devices_that_came_since_keep_theirs(settings: Settings, tmp_path: Path) -> None:
+    close(settings, 9)
+    pin(settings, "widget-1", 1, 1)
+    make(settings, tmp_path / "backup", at=NOW)
+    pin(settings, "widget-1", 1, 2)
+    pin(settings, "widget-2", 1, 3)
+    assert pins(settings) == {"widget-1": (1, 2), "widget-2": (1, 3)}
+    back(settings, tmp_path / "backup")
+    assert pins(settings) == {"widget-1": (1, 1), "widget-2": (1, 3)}
+
+
+def test_cas_are_the_backups_but_none_is_trusted_that_is_not_trusted_now(settings: Settings, tmp_path: Path) -> None:
+    """Kept as they were, then disabled, then deleted; one that was registered since, one that was being challenged."""
+    cas = {name: Ca.root(name) for name in ("kept", "disabled", "deleted", "added", "challenged")}
+    with opened(settings) as registry:
+        for name in ("kept", "disabled", "deleted"):
+            prove(registry, name, cas[name])
+        registry.cas.add("challenged", cas["challenged"].pem, actor="test", at=NOW)
+        registry.cas.challenge("challenged", actor="test", at=now())
+    make(settings, tmp_path / "backup", at=NOW)
+    with opened(settings) as registry:
+        registry.cas.disable("disabled", actor="test", at=NOW)
+        registry.cas.delete("deleted", actor="test", at=NOW)
+        prove(registry, "added", cas["added"])
+    done = back(settings, tmp_path / "backup")
+    assert (done.merged.cas, done.merged.disabled, done.merged.removed) == (4, ["deleted", "disabled"], ["added"])
+    with opened(settings) as registry:
+        assert {ca.name: ca.state for ca in registry.cas.list()} == {
+            "kept": State.PROVEN,
+            "disabled": State.DISABLED,
+            "deleted": State.DISABLED,
+            "challenged": State.SUBMITTED,
+        }
+        assert registry.cas.trust().anchors == (cas["kept"].der,)
+        # A challenge is answered once, also by way of a backup (I5).
+        assert registry.database.rows(select(challenges)) == []
+        registry.cas.enable("deleted", actor="test", at=LATER + timedelta(days=1))
+        assert len(registry.cas.trust().anchors) == 2
+
+
+def test_the_clock_floor_never_goes_back_and_the_acts_stay_with_one_more(settings: Settings, tmp_path: Path) -> None:
+    close(settings, 1)
+    make(settings, tmp_path / "backup", at=NOW)
+    floor = int((NOW + timedelta(days=10)).timestamp())
+    with opened(settings) as registry, registry.database.writing(at=floor):
+        pass
+    close(settings, 2)
+    with opened(settings) as registry:
+        acts = recorded(registry)
+    back(settings, tmp_path / "backup")
+    with opened(settings) as registry:
+        assert registry.database.clock_floor() == floor
+        assert recorded(registry) == [*acts, ("registry.restored", NOW.isoformat())]
+        act = last_act(registry)
+        assert (act["actor"], act["tenant"]) == ("operator", "default")
+        assert act["details"]["epoch"] == registry.cas.trust().epoch
+
+
+def test_acts_of_two_lives_are_all_kept(settings: Settings, tmp_path: Path) -> None:
+    """first backup ─▶ life A (its own backup) ; first backup ─▶ life B ◀─ A's backup"""
+    close(settings, 1)
+    make(settings, tmp_path / "first", at=NOW)
+    close(settings, 2, revoke=True)
+    pin(settings, "widget-1", 1, 1)
+    make(settings, tmp_path / "a", at=NOW)
+    second = Settings(hub=HUB, state_dir=tmp_path / "second")
+    with opened(second):
+        pass
+    back(second, tmp_path / "first")
+    close(second, 3, revoke=True)
+    back(second, tmp_path / "a")
+    with opened(second) as registry:
+        actions = [action for action, _ in recorded(registry)]
+        assert actions.count("branch.revoked") == 2
+        assert actions.count("device.pinned") == 1
+        assert actions.count("registry.restored") == 2
+        assert {one.sha256[0] for one in (c.named for c in registry.closures.list())} == {1, 2, 3}
+        assert registry.database.rows(select(challenges)) == []
+    assert pins(second) == {"widget-1": (1, 1)}
+
+
+def test_another_deployments_backup_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    close(settings, 1)
+    make(settings, tmp_path / "backup", at=NOW)
+    other = Settings(hub=HUB, state_dir=tmp_path / "other")
+    close(other, 2)
+    with opened(other) as registry:
+        before = dump(registry)
+    with pytest.raises(ConfigurationError) as refused:
+        back(other, tmp_path / "backup")
+    assert refused.value.code == "other_deployment"
+    with opened(other) as registry:
+        assert dump(registry) == before
+    named = Settings(hub="elsewhere.test", state_dir=tmp_path / "named")
+    named.state_dir.mkdir()
+    with pytest.raises(ConfigurationError) as refused:
+        back(named, tmp_path / "backup")
+    assert refused.value.code == "other_deployment"
+    assert list(named.state_dir.iterdir()) == []
+
+
+def test_messages_come_back_unless_the_inbox_knows_better(settings: Settings, tmp_path: Path) -> None:
+    def inbox(settings: Settings) -> object:
+        return open_inbox(settings.inbox_file, hub=HUB, tenant="default", create=True)
+
+    def send(*names: str) -> None:
+        with inbox(settings) as opened:  # type: ignore[attr-defined]
+            for name in names:
+                opened.messages.send("widget-1", NewMessage(message_id=name, payload=b""), at=NOW)
+
+    def waiting(settings: Settings) -> list[str]:
+        with inbox(settings) as opened, opened.database.writing() as transaction:  # type: ignore[attr-defined]
+            found = opened.messages.hand_out(
+                transaction, "widget-1", after=0, count_max=100, bytes_max=1_000, at=int(NOW.timestamp())
+            )
+            return [one.system_properties.split('"')[3] for one in found.messages]
+
+    close(settings, 1)
+    send("taken", "waiting")
+    with inbox(settings) as opened, opened.database.writing() as transaction:  # type: ignore[attr-defined]
+        kept = Session(inbox_qos=1, expiry_seconds=100, ends_at=None)
+        opened.sessions.keep(transaction, [("widget-1", kept)], worker=0)
+    make(settings, tmp_path / "backup", at=NOW)
+    with inbox(settings) as opened, opened.database.writing() as transaction:  # type: ignore[attr-defined]
+        (first, *_) = opened.messages.hand_out(
+            transaction, "widget-1", after=0, count_max=1, bytes_max=1, at=int(NOW.timestamp())
+        ).messages
+        opened.messages.complete(transaction, [first.id])
+    send("since")
+    assert back(settings, tmp_path / "backup").messages == 0
+    assert waiting(settings) == ["waiting", "since"]
+    lost = Settings(hub=HUB, state_dir=tmp_path / "lost")
+    lost.state_dir.mkdir(mode=0o700)
+    assert back(lost, tmp_path / "backup").messages == 2
+    assert waiting(lost) == ["taken", "waiting"]
+    with inbox(lost) as opened:  # type: ignore[attr-defined]
+        session = opened.sessions.find("widget-1", at=int(LATER.timestamp()))
+        assert session == Session(inbox_qos=1, expiry_seconds=100, ends_at=int(LATER.timestamp()) + 100)
+        opened.messages.send("widget-1", NewMessage(message_id="next", payload=b""), at=NOW)
+    assert waiting(lost) == ["taken", "waiting", "next"]
