@@ -131,7 +131,13 @@ impl Gate {
                 connection.session.subscription_kept();
                 self.pump(handle, now, &mut requests);
             }
-            (Some(_), Some(_)) => self.end_live(handle, Why::InboxUnavailable, now, &mut requests),
+            (Some(connection), Some(_)) => {
+                if let Stage::Live { admitted, .. } = &connection.stage {
+                    // Nobody knows what is kept: were it taken to be, the device would be told so when it asks again.
+                    self.roster.keep(&admitted.device_id, None);
+                }
+                self.end_live(handle, Why::InboxUnavailable, now, &mut requests);
+            }
         }
         requests
     }

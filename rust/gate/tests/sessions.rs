@@ -220,6 +220,14 @@ fn a_subscription_that_cannot_be_kept_is_not_granted() {
         assert!(client.ended_cleanly());
         assert_eq!(client.read, said);
         assert_eq!(world.closed(), ["inbox_unavailable"]);
+        // Nor when it asks again: what was refused once is not taken to be there.
+        let mut again = enter(&mut world, &device, &connect);
+        again.read.clear();
+        again.say(&subscribe(level));
+        world.run(&mut again);
+        assert_eq!(again.read, []);
+        kept(&mut world, &mut again, None);
+        assert_eq!(again.read.first(), Some(&0x90));
     }
 }
 
