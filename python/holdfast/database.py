@@ -73,6 +73,7 @@ class Database:
     def __init__(self, kind: Kind, path: Path) -> None:
         self._kind = kind
         self._path = path
+        self._broken = False
         self._engine = _engine(path)
         self._connection = self._engine.connect()
 
@@ -105,6 +106,11 @@ class Database:
                 raise
             return database
 
+    @property
+    def broken(self) -> bool:
+        """Whether a write has met an input or output error: nothing more is read or written through this."""
+        return self._broken
+
     def close(self) -> None:
         """Let the file go."""
         self._connection.close()
@@ -131,7 +137,25 @@ class Database:
             version: int = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
             return version
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction of changes; after an input or output error it was the last.
+
+        A sync that failed once may have lost what it was asked to keep, and one that succeeds later says nothing about
+        that (G03).
+        """
+        with explained(self._kind):
+            try:
+                with self._begin("IMMEDIATE"):
+                    yield
+            except DatabaseError as error:
+                self._broken |= getattr(error.orig, "sqlite_errorname", "").startswith("SQLITE_IOERR")
+                raise
+
     def _begin(self, kind: str) -> RootTransaction:
+        if self._broken:
+            message = f"the {self._kind.name} met an input or output error: it is used no more by this process"
+            raise ConfigurationError(self._kind.codes.failed, message)
         return self._connection.execution_options(holdfast_begin=kind).begin()
 
     def _migrate(self, fill: Callable[[Connection], None]) -> None:

@@ -159,6 +159,7 @@ class RunningHub:
         return subprocess.run(
             [sys.executable, "-m", "holdfast", *arguments],
             cwd=self.directory,
+            env=os.environ | self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -85,7 +85,11 @@ class Post:
             self._spread_sessions(number, work)
 
     def look(self) -> None:
-        """Notice what other processes have queued, and tell the workers."""
+        """Notice what other processes have queued, and tell the workers.
+
+        Raises:
+            HoldfastError: the inbox met an input or output error, and is of no use to this process any more.
+        """
         try:
             version = self._inbox.database.data_version()
             if version == self._seen:
@@ -97,6 +101,8 @@ class Post:
             self._seen = version
         except HoldfastError as error:
             self._complain(error)
+            if self._inbox.database.broken:
+                raise
 
     def disconnect(self, number: int | None) -> None:
         """The connections of worker `number` are gone (`None`: those that this hub has had before it was started)."""

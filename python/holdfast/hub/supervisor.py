@@ -320,7 +320,8 @@ class Supervisor:
         """Notice what other processes have committed, and tell the workers.
 
         Raises:
-            HoldfastError: the registry cannot be read for longer than `LEASE_SECONDS`: what it says is not known.
+            HoldfastError: the registry cannot be read for longer than `LEASE_SECONDS`: what it says is not known. Or
+                it, or the inbox, met an input or output error: what was written is not known.
         """
         seen, self._leased_at = 0, time.monotonic() - LEASE_RENEWED_SECONDS
         while True:
@@ -336,7 +337,7 @@ class Supervisor:
                         worker.send(messages.Lease())
             except HoldfastError as error:
                 self._log.error("registry_unreadable", code=error.code, reason=error.message)
-                if time.monotonic() - self._read_at > LEASE_SECONDS:
+                if self._registry.database.broken or time.monotonic() - self._read_at > LEASE_SECONDS:
                     raise
             self._post.look()
             await asyncio.sleep(POLL_SECONDS)

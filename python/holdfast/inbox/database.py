@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 
 from holdfast import database
-from holdfast.database import Codes, Kind, Transaction, explained
+from holdfast.database import Codes, Kind, Transaction
 from holdfast.inbox.schema import deployment
 
 if TYPE_CHECKING:
@@ -53,5 +53,5 @@ class Database(database.Database):
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """One transaction: committed and durable at the end of the block, or undone by whatever the block raises."""
-        with explained(KIND), self._begin("IMMEDIATE"):
+        with self._writing():
             yield Transaction(self._connection)

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast import database
-from holdfast.database import Codes, Kind, explained
+from holdfast.database import Codes, Kind
 from holdfast.errors import ConflictError
 from holdfast.registry.schema import acts, deployment, tenants
 
@@ -59,7 +59,7 @@ class Database(database.Database):
     @contextmanager
     def writing(self, *, at: int) -> Iterator[Transaction]:
         """One transaction: committed and durable at the end of the block, or undone by whatever the block raises."""
-        with explained(KIND), self._begin("IMMEDIATE"):
+        with self._writing():
             transaction = Transaction(self._connection, at)
             yield transaction
             transaction.finish()
