@@ -14,6 +14,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,7 +32,6 @@ from . import results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from holdfast.fleet.papers import Fleet
 
@@ -75,12 +75,15 @@ class Run:
         )
         self._processes = Processes(plan, fleet.devices_file, issuer_key=fleet.issuer_key(), processes=1)
         self.merged: dict[str, Any] = {}
+        self._called_off = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
 
     def _watch(self) -> None:
         for merged in self._processes.watch(0.1):
             self.merged = merged
+            if self._called_off.is_set():
+                self._processes.stop()
 
     def crowd(self, number: int = 0) -> dict[str, Any]:
         crowds = self.merged.get("crowds")
@@ -91,7 +94,7 @@ class Run:
         return self.crowd()
 
     def stop(self) -> dict[str, Any]:
-        self._processes.stop()
+        self._called_off.set()
         self._thread.join()
         self.merged = self._processes.last()
         return self.crowd()
@@ -284,8 +287,8 @@ def test_many_cycles_leave_nothing_behind(tmp_path: Path) -> None:
 
         def figures() -> tuple[int, int]:
             worker = server.hub.worker_pid() if server.hub else 0
-            pages = sum(int(open(f"/proc/{pid}/statm").read().split()[1]) for pid in server.pids())  # noqa: SIM115, PTH123
-            return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{worker}/fd"))  # noqa: PTH208
+            pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in server.pids())
+            return pages * os.sysconf("SC_PAGE_SIZE"), len(list(Path(f"/proc/{worker}/fd").iterdir()))
 
         for _ in range(10):  # first contact, and whatever is kept for the second
             everybody(server, fleet, crowd)
