@@ -69,6 +69,10 @@ impl Crowd {
         self.steps.front().copied()
     }
 
+    pub(crate) fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
     pub(crate) fn drop_oldest_step(&mut self) {
         self.steps.pop_front();
     }

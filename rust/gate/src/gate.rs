@@ -249,6 +249,7 @@ impl Gate {
             let (usual, pressed) = (self.limits.handshake_deadline_ms, self.limits.pressed_deadline_ms);
             let patience_ms = if self.is_pressed() { usual.min(pressed) } else { usual };
             let deadline = self.deadlines.enter(handle, now.monotonic_ms.saturating_add(patience_ms));
+            self.forget_old_steps();
             let step = self.crowd.step(handle, now.monotonic_ms);
             if let Some(connection) = self.slots.get_mut(handle) {
                 (connection.deadline, connection.step) = (deadline, step);
@@ -324,6 +325,25 @@ impl Gate {
         }
         self.judge_if_due(now, &mut requests);
         requests
+    }
+
+    /// Steps of whoever is gone, or got further since, count for nothing: the queue of them must not outgrow the crowd.
+    fn forget_old_steps(&mut self) {
+        while let Some(oldest) = self.crowd.oldest_step() {
+            let counts = self.slots.get_mut(oldest.handle).is_some_and(|connection| {
+                connection.step == oldest.number
+                    && !matches!(connection.stage, Stage::Live { .. } | Stage::Draining { .. })
+            });
+            if counts {
+                return;
+            }
+            self.crowd.drop_oldest_step();
+        }
+    }
+
+    /// How many steps of strangers are remembered.
+    pub fn steps(&self) -> usize {
+        self.crowd.steps()
     }
 
     /// A stranger is not the one who has kept still for longest any more.

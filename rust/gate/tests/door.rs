@@ -895,3 +895,15 @@ fn l17_under_pressure_a_handshake_has_less_time_and_a_proven_key_has_all_of_it()
     world.tick_after(8_000);
     assert!(closed(&world, calm.handle) && closed(&world, proven.handle));
 }
+
+#[test]
+fn x08_what_strangers_did_is_forgotten_with_them() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    for _ in 0..20 {
+        let client = world.admit(&device, "widget-1", &version::TLS13);
+        world.gate.lost(client.handle, world.now);
+    }
+    let (_, _) = world.gate.open(SOURCE.parse().ok(), world.now);
+    assert_eq!(world.gate.steps(), 1);
+}
