@@ -9,31 +9,22 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support import servers
-from tests.support.hub import now, wait_for
+from tests.support.hub import wait_for
 
-from holdfast.fleet import papers
-from holdfast.fleet.plan import Crowd, Plan, Publish
-from holdfast.fleet.processes import Processes
+from holdfast.fleet.plan import Crowd, Publish
 from holdfast.fleet.report import latency, outcomes
 
 from . import results
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from holdfast.fleet.papers import Fleet
+from .crowds import everybody, fleet_of, held, is_open, running
 
 BRANCH = int(os.environ.get("HOLDFAST_BENCH_BRANCH", "10000"))
 SIBLINGS = 1_000
@@ -46,79 +37,6 @@ STALLED = 2_000
 TIMES_CAPACITY = 10
 
 pytestmark = pytest.mark.timeout(3600)
-
-
-def fleet_of(directory: Path, prefix: str, count: int) -> Fleet:
-    return papers.make(
-        directory / prefix,
-        names=[f"Root of {prefix}", f"Factory of {prefix}", f"Technician of {prefix}"],
-        prefix=prefix,
-        count=count,
-        begins=(now() - timedelta(days=1)).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=os.cpu_count() or 1,
-    )
-
-
-class Run:
-    """Crowds at work in the background: what they have done so far, and in the end."""
-
-    def __init__(self, server: servers.Server, fleet: Fleet, *crowds: Crowd, patience: float = 20.0) -> None:
-        plan = Plan(
-            address=server.address,
-            port=servers.PORT,
-            server_name=server.address,
-            crowds=crowds,
-            patience_seconds=patience,
-            source_addresses=256,
-        )
-        self._processes = Processes(plan, fleet.devices_file, issuer_key=fleet.issuer_key(), processes=1)
-        self.merged: dict[str, Any] = {}
-        self._called_off = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        for merged in self._processes.watch(0.1):
-            self.merged = merged
-            if self._called_off.is_set():
-                self._processes.stop()
-
-    def crowd(self, number: int = 0) -> dict[str, Any]:
-        crowds = self.merged.get("crowds")
-        return crowds[number] if crowds else {}
-
-    def join(self) -> dict[str, Any]:
-        self._thread.join()
-        return self.crowd()
-
-    def stop(self) -> dict[str, Any]:
-        self._called_off.set()
-        self._thread.join()
-        self.merged = self._processes.last()
-        return self.crowd()
-
-    def end(self) -> None:
-        self._processes.__exit__()
-
-
-@contextmanager
-def running(server: servers.Server, fleet: Fleet, *crowds: Crowd, patience: float = 20.0) -> Iterator[Run]:
-    run = Run(server, fleet, *crowds, patience=patience)
-    try:
-        yield run
-    finally:
-        run.end()
-
-
-def held(name: str, count: int, **odd: Any) -> Crowd:
-    """Devices that connect and stay."""
-    return Crowd(name=name, first=0, count=count, stay="all", stay_seconds=None, concurrency=64, **odd)
-
-
-def is_open(run: Run, count: int) -> bool:
-    return bool(run.crowd()) and run.crowd()["open_max"] >= count
 
 
 # ── a branch ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,14 +185,6 @@ Honest newcomers met {outcomes(done[2])}; the log's lines about refusals: {refus
 """
     print("\n", results.write("storm", record, text=text))
     assert stormy["lost"] == {}
-
-
-def everybody(server: servers.Server, fleet: Fleet, crowd: Crowd) -> float:
-    """All of the crowd connects, once; how many a second that were."""
-    with running(server, fleet, crowd) as run:
-        figures = run.join()
-    assert outcomes(figures) == {"connected": crowd.count}
-    return crowd.count / (figures["rounds"][0]["elapsed_us"] / 1e6)
 
 
 def test_many_cycles_leave_nothing_behind(tmp_path: Path) -> None:
