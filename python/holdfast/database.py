@@ -1,13 +1,15 @@
 """A database file of ours: opened only if it is ours, migrated, written in short transactions.
 
 A writer takes the database's one write lock at BEGIN (never read-then-write), waits for another writer at most
-`LOCK_SECONDS_MAX`, and is durable on return: WAL with synchronous=FULL survives kill and power loss (I9).
+`LOCK_SECONDS_MAX` (`wait_at_most` for less), and is durable on return: WAL with synchronous=FULL survives kill and
+power loss (I9).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import StaticPool
 
 from holdfast.errors import ConfigurationError, ConflictError
+from holdfast.files import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS_MAX = 5
 ROWS_AT_ONCE = 10_000
+JOURNAL_HEAD = struct.Struct(">8s8xI")
+"""Of a rollback journal: the magic, and how many pages the database had before (SQLite's file format, §3)."""
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +99,7 @@ class Database:
                 message = f"there is no {kind.name} at {path}"
                 raise ConfigurationError(kind.codes.missing, message, hint=f"{kind.made_by} make one")
             if fresh:
-                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_directory(path.parent)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its side files the same mode
             else:
                 _check_ours(kind, path)
@@ -110,6 +116,11 @@ class Database:
     def broken(self) -> bool:
         """Whether a write has met an input or output error: nothing more is read or written through this."""
         return self._broken
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Wait no longer than this for another writer: whoever asks has others to serve meanwhile."""
+        with explained(self._kind), self._begin("DEFERRED"):
+            self._connection.exec_driver_sql(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
     def close(self) -> None:
         """Let the file go."""
@@ -238,12 +249,27 @@ def _check_ours(kind: Kind, path: Path) -> None:
     try:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.OperationalError as error:
+        # Somebody was killed while they made it; who may write undoes what they began.
+        if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK" or not _was_empty(path):
+            raise
+        return
     finally:
         connection.close()
     # A database without anything in it is one that another process of ours is making at this moment.
     if application_id != kind.application_id and (application_id, tables) != (0, 0):
         message = f"{path} is a database of another program"
         raise ConfigurationError(kind.codes.foreign, message)
+
+
+def _was_empty(path: Path) -> bool:
+    """Whether the rollback journal beside a database goes back to nothing: what it undoes was the first change."""
+    with path.with_name(f"{path.name}-journal").open("rb") as journal:
+        head = journal.read(JOURNAL_HEAD.size)
+    if len(head) < JOURNAL_HEAD.size:
+        return False
+    magic, pages = JOURNAL_HEAD.unpack(head)
+    return (magic, pages) == (JOURNAL_MAGIC, 0)
 
 
 def examine(kind: Kind, path: Path) -> Examined:
@@ -278,7 +304,7 @@ def explained(kind: Kind, path: Path | None = None) -> Iterator[None]:
         cause = error.orig if isinstance(error, DatabaseError) else error
         name = getattr(cause, "sqlite_errorname", "")
         if name.startswith("SQLITE_BUSY") and isinstance(error, OperationalError | sqlite3.OperationalError):
-            message = f"{where}another process has held the {kind.name} for {LOCK_SECONDS_MAX} s"
+            message = f"{where}another process holds the {kind.name}, and has not let go of it in time"
             raise ConflictError(kind.codes.busy, message) from error
         if name == "SQLITE_NOTADB":
             message = f"{where}not a database"

@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
@@ -79,6 +80,25 @@ def _read(path: Path, bytes_max: int) -> tuple[bytes, int]:
     return contents, mode
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory that is its owner's alone, where there is none; its name is durable on return.
+
+    What is synced in a directory is lost with it when the power fails before the directory's own name was kept.
+    """
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # One that is there may be of somebody who was killed before this.
+    for one in missing or [directory]:
+        with suppress(PermissionError):  # whoever may not list a directory cannot ask for it
+            sync_directory(one.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    if os.name == "posix":  # elsewhere a directory cannot be opened
+        _sync(directory, os.O_RDONLY)
+
+
 class NewFiles:
     """Files of one directory that appear all together when the `with` block ends well, and else not at all.
 
@@ -144,8 +164,7 @@ class NewFiles:
                 place = self._directory / name
                 _appear(self._staging / name, place)
                 published.append(place)
-            if os.name == "posix":
-                _sync(self._directory, os.O_RDONLY)
+            sync_directory(self._directory)
         except BaseException as error:
             for place in published:
                 place.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..support.hub import HUB
-from ..support.mqtt import dialled, packet, puback, read_exactly, text
+from ..support.mqtt import dialled, packet, puback, read_exactly, read_packet, text
 from ..support.pki import Ca, Device, p256
 
 if TYPE_CHECKING:
@@ -42,12 +42,16 @@ def key_sha256(certificate: Certificate) -> bytes:
 
 
 class Crowd:
-    """All of them against one hub; `factory` vouches for the devices."""
+    """All of them against one hub; `factory` vouches for the devices.
 
-    def __init__(self, hub: RunningHub, journal: Journal, factory: Ca) -> None:
+    Publishers rest for `rest_seconds` after each window of messages.
+    """
+
+    def __init__(self, hub: RunningHub, journal: Journal, factory: Ca, *, rest_seconds: float = 0.0) -> None:
         self._hub = hub
         self._journal = journal
         self._factory = factory
+        self._rest_seconds = rest_seconds
         self._ended = threading.Event()
         self._operator: subprocess.Popen[str] | None = None
         self._lives = 0
@@ -119,6 +123,7 @@ class Crowd:
                         del waiting[number]
                         with self._journal.lock:
                             self._journal.stored[device_id].add(str(number))
+                    self._ended.wait(self._rest_seconds)
 
         self._again(session)
 
@@ -154,7 +159,7 @@ class Crowd:
                 # Deliveries of a session that is kept may come before the answer.
                 secured.sendall(packet(SUBSCRIBE, struct.pack("!H", 1) + text(_inbox(LISTENER)) + b"\x01"))
                 while not self._ended.is_set():
-                    kind, body = _read_packet(secured)
+                    kind, body = read_packet(secured)
                     if kind & 0xF0 != 0x30:
                         continue
                     end = 2 + struct.unpack_from("!H", body)[0]
@@ -177,6 +182,7 @@ class Crowd:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=os.environ | self._hub.environment,
                 text=True,
             ) as self._operator:
                 assert self._operator.stdout is not None
@@ -209,14 +215,3 @@ def _inbox(device_id: str) -> str:
 def _subscribe(secured: ssl.SSLSocket, device_id: str) -> None:
     secured.sendall(packet(SUBSCRIBE, struct.pack("!H", 1) + text(_inbox(device_id)) + b"\x01"))
     assert read_exactly(secured, 5) == SUBACK_QOS1
-
-
-def _read_packet(secured: ssl.SSLSocket) -> tuple[int, bytes]:
-    (kind,) = read_exactly(secured, 1)
-    length = shift = 0
-    while True:
-        (octet,) = read_exactly(secured, 1)
-        length |= (octet & 0x7F) << shift
-        shift += 7
-        if not octet & 0x80:
-            return kind, read_exactly(secured, length)

@@ -32,9 +32,9 @@ class Calls(enum.IntFlag):
     TRUNCATE = 8
 
 
-def compile_shim(directory: Path) -> Path:
-    library = directory / "faults.so"
-    source = Path(__file__).with_name("faults.c")
+def compile_shim(directory: Path, name: str = "faults") -> Path:
+    library = directory / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
     options = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
     subprocess.run([os.environ.get("CC", "cc"), *options, "-o", library, source, "-ldl"], check=True)
     return library

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 VICTIMS = {"worker": 6, "supervisor": 2, "all": 2, "operator": 2}
 WORKERS = 2
+REST_SECONDS = 0.02
+"""Between two windows of messages: all that was ever acknowledged is looked for after each kill."""
 MOMENT_SECONDS_MAX = 0.4
 AGAIN_SHARE = 0.2
 """Of the kills of a whole hub that are followed by another while it starts."""
@@ -47,7 +49,7 @@ def life(directory: Path, kills: int, seed: int, report: Report) -> None:
     for hub in running(directory, workers=WORKERS, drain_seconds=0):
         hub.trust(company=root)
         hub.start()
-        crowd = Crowd(hub, journal, root.intermediate("Factory-Y"))
+        crowd = Crowd(hub, journal, root.intermediate("Factory-Y"), rest_seconds=REST_SECONDS)
         with crowd.running():
             wait_for(lambda: all(journal.counts().values()), "acknowledgement of each kind")
             done = 0

@@ -6,31 +6,24 @@ import hashlib
 import json
 import os
 import signal
-import sqlite3
-import struct
 import sys
-from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ..support.hub import RunningHub, running, wait_for
-from ..support.mqtt import CONNACK_YES, connect, dialled, packet, puback, publish, read_exactly, text
-from ..support.pki import Ca
+from ..support.mqtt import CONNACK_YES
+from .dealings import ROOT, answer, is_stored, is_subscribed, is_whole, pinned, session, state, stored
 from .faults import ALWAYS, BROKEN, FULL, SHORT, TOO_MANY, Calls, Faults, compile_shim
 from .journal import rows
 from .kills import start_again
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the library that fails calls is made for Linux")
-ROOT = Ca.root("Company-X Root")
-FACTORY = ROOT.intermediate("Factory-Y")
 REGISTRY, INBOX, LOG = "/registry.db-wal", "/inbox.db-wal", "/worker-0.db-wal"
-SUBACK_YES = bytes([0x90, 3, 0, 1, 1])
 # How the disk fails, whether for good, and whether the process may go on afterwards.
 WRITES = {
     "full": (Calls.WRITE, FULL, ALWAYS),
@@ -60,62 +53,6 @@ def faults(hub: RunningHub, library: Path) -> Faults:
     hub.start()
     assert answer(hub, "known") == CONNACK_YES
     return made
-
-
-def files(hub: RunningHub, device_id: str) -> tuple[Path, Path]:
-    paths = hub.directory / f"{device_id}.pem", hub.directory / f"{device_id}.key"
-    return paths if paths[0].exists() else FACTORY.device(device_id).write(hub.directory, device_id)
-
-
-@contextmanager
-def session(hub: RunningHub, device_id: str) -> Iterator[ssl.SSLSocket]:
-    with dialled(hub, files(hub, device_id)) as secured:
-        secured.sendall(connect(device_id))
-        assert read_exactly(secured, 4) == CONNACK_YES
-        yield secured
-
-
-def answer(hub: RunningHub, device_id: str) -> bytes:
-    """The CONNACK, or nothing where there was none."""
-    with suppress(OSError, AssertionError), dialled(hub, files(hub, device_id)) as secured:
-        secured.sendall(connect(device_id))
-        return read_exactly(secured, 4)
-    return b""
-
-
-def is_stored(hub: RunningHub, packet_id: int) -> bool:
-    """Whether a message of `known` is acknowledged."""
-    with suppress(OSError, AssertionError), session(hub, "known") as secured:
-        secured.sendall(publish("known", packet_id))
-        return read_exactly(secured, 4) == puback(packet_id)
-    return False
-
-
-def is_subscribed(hub: RunningHub) -> bool:
-    with suppress(OSError, AssertionError), dialled(hub, files(hub, "known")) as secured:
-        secured.sendall(packet(0x10, text("MQTT") + bytes([4, 0]) + struct.pack("!H", 60) + text("known")))
-        read_exactly(secured, 4)
-        topic = text("devices/known/messages/devicebound/#")
-        secured.sendall(packet(0x82, struct.pack("!H", 1) + topic + b"\x01"))
-        return read_exactly(secured, 5) == SUBACK_YES
-    return False
-
-
-def state(hub: RunningHub, name: str) -> Path:
-    return hub.directory / "state" / name
-
-
-def stored(hub: RunningHub) -> list[str]:
-    return [one for (one,) in rows(state(hub, "telemetry/worker-0.db"), "SELECT message_id FROM messages ORDER BY seq")]
-
-
-def pinned(hub: RunningHub) -> set[str]:
-    return {one for (one,) in rows(state(hub, "registry.db"), "SELECT device_id FROM devices")}
-
-
-def is_whole(path: Path) -> bool:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 # ── telemetry ──────────────────────────────────────────────────────────────────────────────────────────────────────

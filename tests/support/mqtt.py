@@ -85,6 +85,18 @@ def read_exactly(secured: ssl.SSLSocket, count: int) -> bytes:
     return data
 
 
+def read_packet(secured: ssl.SSLSocket) -> tuple[int, bytes]:
+    """The first octet of the next packet, and what comes after its length."""
+    (kind,) = read_exactly(secured, 1)
+    length = shift = 0
+    while True:
+        (octet,) = read_exactly(secured, 1)
+        length |= (octet & 0x7F) << shift
+        shift += 7
+        if not octet & 0x80:
+            return kind, read_exactly(secured, length)
+
+
 def read_to_end(secured: ssl.SSLSocket) -> bytes:
     """All that comes, up to a close_notify; anything but a clean end raises."""
     data = b""

@@ -149,15 +149,6 @@ def write_new(path: Path, contents: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    opened = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
 @contextmanager
 def writing(code: str, path: Path) -> Iterator[None]:
     """Turn what the system says while something is written to `path` into our words."""

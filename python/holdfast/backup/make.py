@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.backup import files
 from holdfast.errors import ConflictError
+from holdfast.files import sync_directory
 from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
 
@@ -46,7 +47,7 @@ def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
             made = _fill(staging, sources, settings.hub, at)
             # A rename replaces no directory that has anything in it.
             staging.rename(target)
-            files.sync_directory(target.absolute().parent)
+            sync_directory(target.absolute().parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return files.Backup(directory=target, hub=settings.hub, made_at=at, files=made)
@@ -60,6 +61,6 @@ def _fill(staging: Path, sources: dict[str, Path], hub: str, at: datetime) -> di
         made[name] = files.sha256_of(staging / name)
     table = {"format": files.FORMAT, "hub": hub, "made_at": at.isoformat(), "files": made}
     files.write_new(staging / files.MANIFEST, json.dumps(table, indent=1).encode() + b"\n")
-    files.sync_directory(staging / files.TELEMETRY)
-    files.sync_directory(staging)
+    sync_directory(staging / files.TELEMETRY)
+    sync_directory(staging)
     return made

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from holdfast import inbox, registry
 from holdfast.backup import files
+from holdfast.files import make_directory, sync_directory
 from holdfast.inbox import merge as inbox_merge
 from holdfast.registry import merge as registry_merge
 
@@ -91,7 +92,7 @@ def _restore_inbox(settings: Settings, staging: Path, *, at: datetime) -> int:
 
 def _restore_telemetry(settings: Settings, staging: Path) -> list[str]:
     """Logs only grow: one that holds the last message of the backup's holds all of it."""
-    settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
+    make_directory(settings.telemetry_dir)
     restored = []
     for path in sorted((staging / files.TELEMETRY).glob("worker-*.db")):
         place = settings.telemetry_dir / path.name
@@ -103,7 +104,7 @@ def _restore_telemetry(settings: Settings, staging: Path) -> list[str]:
         if not place.exists():
             os.link(path, place)
             restored.append(place.name)
-    files.sync_directory(settings.telemetry_dir)
+    sync_directory(settings.telemetry_dir)
     return restored
 
 

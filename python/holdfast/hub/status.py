@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigurationError, ConflictError, UnreachableError
+from holdfast.files import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +37,7 @@ def locked(state_dir: Path) -> Iterator[None]:
         ConfigurationError: `state_dir_unusable`.
     """
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(state_dir)
         descriptor = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         message = f"cannot use {state_dir}: {error.strerror or error}"
