@@ -19,7 +19,7 @@ SEED = int(os.environ.get("HOLDFAST_SEED", secrets.randbelow(1 << 32)))
 
 @pytest.mark.timeout(300)
 def test_g01_r01_nothing_acknowledged_is_lost_and_nothing_revoked_is_undone(tmp_path: Path) -> None:
-    """Twenty kills; `python -m tests.durability 2000` for more, HOLDFAST_SEED=n for the same choices again."""
+    """Twenty kills; `python -m tests.durability kills` for more, HOLDFAST_SEED=n for the same choices again."""
     print(f"HOLDFAST_SEED={SEED}")
     report = Report()
     life(tmp_path, KILLS, SEED, report)
