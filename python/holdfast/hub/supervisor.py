@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from holdfast._holdfast import Gate
 from holdfast.errors import HoldfastError
+from holdfast.files import make_directory
 from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
 from holdfast.hub.listeners import open_listeners
@@ -55,6 +56,9 @@ APPLY_SECONDS_MAX = 1.0
 """How long a worker may take to apply trust before it is killed (trust.md §5.2)."""
 RELOADED = {"certificate", "private_key", "limits", "drain_seconds"}
 """Settings that a running hub takes over; the others need another start."""
+LOCK_SECONDS_MAX = 0.25
+"""How long a write waits for another process's. Nothing else is done meanwhile, so it is far less than a lease, and
+than what a worker may take to apply trust; whoever was to be written down is asked to come again."""
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""
@@ -89,7 +93,9 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         inbox = stack.enter_context(
             open_inbox(settings.inbox_file, hub=settings.hub, tenant=settings.tenant, create=True)
         )
-        settings.telemetry_dir.mkdir(mode=0o700, exist_ok=True)
+        registry.database.wait_at_most(LOCK_SECONDS_MAX)
+        inbox.database.wait_at_most(LOCK_SECONDS_MAX)
+        make_directory(settings.telemetry_dir)
         (settings.state_dir / status.FILE).unlink(missing_ok=True)
         supervisor = Supervisor(settings, identity, limits, listeners, watched, registry, inbox, log, again)
         return asyncio.run(supervisor.run())

@@ -441,7 +441,10 @@ impl Gate {
             None => self
                 .judge_again_if_moved(judged, handle, now)
                 .and_then(|judged| self.admit(handle, &judged, *asked, now)),
-            Some("registry_unavailable") => Err(No::new("registry_unavailable").answer(Reason::ServerUnavailable)),
+            // Nobody has judged the device itself: it may come again, which stock clients do not after "not authorized".
+            Some(code @ ("registry_unavailable" | "trust_moved")) => {
+                Err(No::new(code).answer(Reason::ServerUnavailable))
+            }
             Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
         };
         self.answer(handle, answer, now, &mut requests);

@@ -360,15 +360,17 @@ fn l07_late_doubled_lost_and_recycled_verdicts_are_harmless() {
 }
 
 #[test]
-fn i08_a_registry_that_cannot_answer_admits_nobody() {
-    let mut world = World::new();
-    let device = world.tech.device("widget-1");
-    let mut client = world.connect(&client_config(Some(&device), &version::TLS12));
-    client.say(&connect_packet("widget-1"));
-    world.run(&mut client);
-    world.answer_claim(client.handle, Some("registry_unavailable"));
-    world.run(&mut client);
-    assert_eq!((client.read.as_slice(), world.gate.sessions()), (&[0x20, 2, 0, 3][..], 0));
+fn i08_a_registry_that_cannot_answer_admits_nobody_and_says_that_it_is_not_the_device() {
+    for code in ["registry_unavailable", "trust_moved"] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), &version::TLS12));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        world.answer_claim(client.handle, Some(code));
+        world.run(&mut client);
+        assert_eq!((client.read.as_slice(), world.gate.sessions()), (&[0x20, 2, 0, 3][..], 0));
+    }
 }
 
 #[test]
