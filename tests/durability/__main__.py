@@ -34,8 +34,11 @@ SEED = int(os.environ.get("HOLDFAST_SEED", secrets.randbelow(1 << 32)))
 def kill(wanted: int, seconds_max: float) -> int:
     began, report, lives = time.monotonic(), kills.Report(), 0
     while (done := sum(report.kills.values())) < wanted and time.monotonic() - began < seconds_max:
-        with tempfile.TemporaryDirectory() as directory:
-            kills.life(Path(directory), min(KILLS_A_LIFE, wanted - done), SEED + lives, report)
+        try:
+            with tempfile.TemporaryDirectory() as directory:
+                kills.life(Path(directory), min(KILLS_A_LIFE, wanted - done), SEED + lives, report)
+        except AssertionError as error:  # it never came back: as bad as losing something, and worth going on for
+            report.faults.append(f"seed {SEED + lives}: the life ended early: {error}")
         lives += 1
         _progress(began, f"{sum(report.kills.values())} kills", report.faults)
     record = {"kills": report.kills, "acknowledged": report.acknowledged, "lives": lives, "wanted": wanted}
