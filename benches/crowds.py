@@ -90,9 +90,9 @@ def running(server: servers.Server, fleet: Fleet, *crowds: Crowd, **odd: float) 
         run.end()
 
 
-def held(name: str, count: int, **odd: Any) -> Crowd:
+def held(name: str, count: int, *, concurrency: int = 64, **odd: Any) -> Crowd:
     """Devices that connect and stay."""
-    return Crowd(name=name, first=0, count=count, stay="all", stay_seconds=None, concurrency=64, **odd)
+    return Crowd(name=name, first=0, count=count, stay="all", stay_seconds=None, concurrency=concurrency, **odd)
 
 
 def is_open(run: Run, count: int) -> bool:
