@@ -7,12 +7,17 @@ HOLDFAST_BENCH_STORM_SECONDS ask for larger branches and longer storms.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import statistics
+import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
@@ -24,7 +29,13 @@ from holdfast.fleet.plan import Crowd, Publish
 from holdfast.fleet.report import latency, outcomes
 
 from . import results
+from .accounting import cpu_seconds
 from .crowds import everybody, fleet_of, held, is_open, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .crowds import Run
 
 BRANCH = int(os.environ.get("HOLDFAST_BENCH_BRANCH", "10000"))
 SIBLINGS = 1_000
@@ -33,8 +44,16 @@ CALM_SECONDS = 15.0
 CONNECTED = 500
 MESSAGES_PER_SECOND = 200.0
 NEWCOMERS = 4_000
+CROWDS = 4
+"""Of honest devices: the rounds of one end, with whoever had to wait for longest, while the others go on."""
 STALLED = 2_000
 TIMES_CAPACITY = 10
+HONEST, HONEST_WAITING = 10_000, 2_500
+"""Of each crowd: devices, and how many of them wait to be let in at any time."""
+RISE_SECONDS = 5.0
+CROWD_NICE = 10
+LIMITS = {"half_open_count_max": 6_000}
+"""More than the strangers that stall: they would hold every place, and whoever comes would be turned away for them."""
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -111,35 +130,52 @@ What the tries met: {tries}.
 
 
 def test_a_crowd_at_the_door(tmp_path: Path) -> None:
-    fleet = fleet_of(tmp_path, "widget", CONNECTED + NEWCOMERS)
+    fleet = fleet_of(tmp_path, "widget", CONNECTED + CROWDS * HONEST)
     (tmp_path / "hub").mkdir()
     publish = Publish(rate=MESSAGES_PER_SECOND, messages=0, in_flight=16, qos=1, payload_bytes=128)
     connected = held("connected", CONNECTED, publish=publish)
     newcomers = Crowd(name="newcomers", first=CONNECTED, count=NEWCOMERS)
-    with servers.holdfast(tmp_path / "hub", fleet, workers=1) as server:
+    with servers.holdfast(tmp_path / "hub", fleet, workers=1, limits=LIMITS) as server, one_core_each(server):
         assert server.hub is not None
-        everybody(server, fleet, newcomers)  # first contact
-        capacity = statistics.median(everybody(server, fleet, newcomers) for _ in range(3))
+        everybody(server, fleet, replace(newcomers, count=CROWDS * HONEST, concurrency=1_000))  # first contact
+        capacity = statistics.median(everybody(server, fleet, newcomers) for _ in range(5))
         with running(server, fleet, connected) as calm:
             wait_for(lambda: is_open(calm, CONNECTED), "everybody connected")
             time.sleep(CALM_SECONDS)
             quiet = latency(calm.stop()["acknowledgement"])
-        offered = TIMES_CAPACITY * capacity
-        honest = replace(newcomers, rate=offered / 2, concurrency=10_000, rounds=1_000)
-        garbage = replace(
-            newcomers, name="garbage", misbehaviour="garbage", rate=offered / 2, concurrency=1_000, rounds=1_000
-        )
+        # As many as ever wait, each of which dials again and again until it is let in.
+        honest = [
+            replace(
+                newcomers, first=CONNECTED + number * HONEST, count=HONEST, concurrency=HONEST_WAITING, rounds=1_000
+            )
+            for number in range(CROWDS)
+        ]
         stalled = replace(
             newcomers, name="stalled", count=STALLED, misbehaviour="stall-client-hello", concurrency=STALLED, rounds=100
         )
+        floods = {"garbage": 0.4 * TIMES_CAPACITY * capacity, "replay": 0.1 * TIMES_CAPACITY * capacity}
         with ExitStack() as stack:
             inside = stack.enter_context(running(server, fleet, connected))
             wait_for(lambda: is_open(inside, CONNECTED), "everybody connected")
-            crowds = [stack.enter_context(running(server, fleet, one)) for one in (stalled, garbage, honest)]
+            busy = set(children())
+            waiting = stack.enter_context(running(server, fleet, stalled))
+            coming = stack.enter_context(running(server, fleet, *honest))
+            strangers = [stack.enter_context(flooding(server, rate, kind)) for kind, rate in floods.items() if rate]
+            for pid in set(children()) - busy:
+                os.setpriority(os.PRIO_PROCESS, pid, CROWD_NICE)
+            time.sleep(RISE_SECONDS)
+            door_before, cpu_before = door(), cpu_seconds(server.pids())
+            let_in_before, began = all_outcomes(coming), time.monotonic()
             time.sleep(STORM_SECONDS)
             # What has been done in the storm, before anybody is called off.
-            done = [dict(run.crowd()) for run in crowds]
-            for run in crowds:
+            seconds = time.monotonic() - began
+            met, stalling = all_outcomes(coming), outcomes(waiting.crowd())
+            cpu = (cpu_seconds(server.pids()) - cpu_before) / seconds
+            at_door = {name: (count - door_before[name]) / seconds for name, count in door().items()}
+            for stranger in strangers:
+                stranger.stdin.close()  # type: ignore[union-attr]
+            flooded = [json.loads(stranger.stdout.read()) for stranger in strangers]  # type: ignore[union-attr]
+            for run in (waiting, coming):
                 run.stop()
             after = time.monotonic()
             wait_for(lambda: everybody(server, fleet, newcomers) >= 0.8 * capacity, "normal times", 60)
@@ -148,43 +184,101 @@ def test_a_crowd_at_the_door(tmp_path: Path) -> None:
         refused: dict[str, int] = {}
         for event in server.hub.events("refused"):
             refused[event["code"]] = refused.get(event["code"], 0) + 1
-    begun = [sum(one["started"] for one in crowd["rounds"]) for crowd in done]
-    goodput = outcomes(done[2]).get("connected", 0) / STORM_SECONDS
+    goodput = (met["connected"] - let_in_before["connected"]) / seconds
+    offered = at_door["dialled"] + at_door["dialled again"]
     storm = latency(stormy["acknowledgement"])
     record = {
         "capacity_per_second": capacity,
         "goodput_per_second": goodput,
-        "begun": dict(zip(("stalled", "garbage", "honest"), begun, strict=True)),
-        "honest": outcomes(done[2]),
-        "garbage": outcomes(done[1]),
-        "stalled": outcomes(done[0]),
+        "offered_per_second": at_door,
+        "floods": flooded,
+        "hub_cores": cpu,
+        "honest": met,
+        "stalled": stalling,
         "quiet": {name: value for name, value in quiet.items() if name != "buckets_us"},
         "storm": {name: value for name, value in storm.items() if name != "buckets_us"},
         "lost": stormy["lost"],
         "normal_seconds": normal,
         "refusal_lines": refused,
     }
+    begun = {one["kind"]: one["begun"] / seconds for one in flooded}
     text = f"""
 ## A crowd at the door for {STORM_SECONDS:.0f} s
 
-One worker. {CONNECTED} devices are connected and publish {MESSAGES_PER_SECOND:.0f} messages a second (QoS 1). Offered:
-{begun[2]:,} honest connections, {begun[1]:,} of garbage, {STALLED:,} that stall in their ClientHello and come again.
-Both ends run on this machine's cores: the hub has what the crowd leaves it.
+One worker. The hub has one core, all others together have another; capacity is measured in the same arrangement.
+{CONNECTED} devices are connected and publish {MESSAGES_PER_SECOND:.0f} messages a second (QoS 1). At the door:
+{CROWDS * HONEST_WAITING:,} honest devices that are always waiting, strangers that send garbage
+({begun["garbage"]:,.0f} dials a second) or a recorded ClientHello ({begun["replay"]:,.0f}) and reset, {STALLED:,} that
+stall in their ClientHello and come again. Offered are SYNs: what the full queue of the listener turns away, a system
+dials again. The hub's `half_open_count_max` is {LIMITS["half_open_count_max"]:,}. Connected devices are played at a
+higher priority than the crowd, so that what is measured is the hub.
 
 | figure | wanted | seen |
 |---|---:|---:|
 | capacity alone, second contact, 64 under way, a second | | {capacity:,.0f} |
-| offered, as multiples of it | 10 | {(begun[1] + begun[2]) / STORM_SECONDS / capacity:.1f} |
+| offered, a second | | {offered:,.0f} ({at_door["dialled again"]:,.0f} again) |
+| connections that came to be, a second | | {at_door["came to be"]:,.0f} |
+| offered, as multiples of capacity | 10 | {offered / capacity:.1f} |
 | goodput in the storm, a second | ≥ 80 % | {goodput:,.0f} ({goodput / capacity:.0%}) |
 | acknowledgement to connected devices, p50 / p99, calm | | {quiet["p50_ms"]} / {quiet["p99_ms"]} ms |
 | the same in the storm | p99 ≤ twice | {storm["p50_ms"]} / {storm["p99_ms"]} ms |
 | connected devices dropped | 0 | {sum(stormy["lost"].values())} |
 | from the storm's end to 80 % of capacity | ≤ 10 s | {normal:.1f} s |
+| the hub's share of its core | | {cpu:.0%} |
 
-Honest newcomers met {outcomes(done[2])}; the log's lines about refusals: {refused}.
+Honest newcomers met {dict(met)}; the log's lines about refusals: {refused}.
 """
     print("\n", results.write("storm", record, text=text))
     assert stormy["lost"] == {}
+
+
+def all_outcomes(run: Run) -> Counter[str]:
+    """Of all its crowds."""
+    return sum((Counter(outcomes(crowd)) for crowd in run.merged["crowds"]), Counter())
+
+
+@contextmanager
+def one_core_each(server: servers.Server) -> Iterator[None]:
+    """The hub has one core to itself, this process and all that it starts meanwhile another."""
+    own, other = sorted(os.sched_getaffinity(0))[:2]
+    for pid in server.pids():
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {own})
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {other})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def flooding(server: servers.Server, rate: float, kind: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "benches.flood", server.address, str(servers.PORT), str(rate), kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def children() -> list[int]:
+    """Processes that this one has started."""
+    return [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+
+
+def door() -> dict[str, int]:
+    """SYNs that this machine has sent since it was started, first ones and again, and connections that came to be."""
+    fields = {}
+    for name in ("snmp", "netstat"):
+        lines = [line.split() for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+        for (kind, *names), (_, *values) in zip(lines[::2], lines[1::2], strict=True):
+            fields |= {f"{kind}{one}": int(value) for one, value in zip(names, values, strict=True)}
+    return {
+        "dialled": fields["Tcp:ActiveOpens"],
+        "dialled again": fields["TcpExt:TCPSynRetrans"],
+        "came to be": fields["Tcp:PassiveOpens"],
+    }
 
 
 def test_many_cycles_leave_nothing_behind(tmp_path: Path) -> None:
