@@ -53,13 +53,14 @@ profile: setup services ## where the hub's CPU for a connect and its memory for 
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds
 	@rust/fuzz/run 5
 
-deep: setup services ## the long counts: a million schedules of the gate, a million mutated chains, 2,000 kills of a hub (KILLS=n), death at 40 calls of each step (POINTS=n), 1,000 power cuts (CUTS=n), an hour of ordinary life (SOAK=seconds), every fuzz target for ten minutes (SECONDS_EACH=n), 10^8 signatures (CASES=n)
+deep: setup services ## the long counts: a million schedules of the gate, a million mutated chains, 2,000 kills of a hub (KILLS=n), death at 40 calls of each step (POINTS=n), 1,000 power cuts (CUTS=n), the database away for a minute, an hour of ordinary life (SOAK=seconds), every fuzz target for ten minutes (SECONDS_EACH=n), 10^8 signatures (CASES=n)
 	HOLDFAST_SCHEDULES=1000000 cargo test --release --locked -p holdfast-gate --test schedules -- --nocapture
 	$(BIN)/python -m tests.differential 1000000
 	HOLDFAST_MUTANTS=20000 $(BIN)/pytest --timeout=0 tests/differential/test_doors.py
 	$(BIN)/python -m tests.durability kills $(or $(KILLS),2000)
 	$(BIN)/python -m tests.durability points $(or $(POINTS),40)
 	$(BIN)/python -m tests.durability cuts $(or $(CUTS),1000)
+	HOLDFAST_AWAY_SECONDS=60 $(BIN)/pytest --quiet tests/durability/test_away.py
 	HOLDFAST_BENCH_SOAK_SECONDS=$(or $(SOAK),3600) $(BIN)/pytest --quiet benches/test_soak.py
 	@rust/fuzz/run $(or $(SECONDS_EACH),600)
 	HOLDFAST_KERNEL_CASES=$(or $(CASES),100000000) HOLDFAST_KERNEL_SEED=$$(date +%s) \
