@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.backup import files as backup_files
+from holdfast.backup import make as making
 from holdfast.backup.make import make
 from holdfast.errors import ConfigurationError
 from holdfast.settings import Settings
@@ -215,7 +215,7 @@ def test_a_backup_never_overwrites_and_leaves_nothing_half_done(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(backup_files, "sync_directory", full)
+    monkeypatch.setattr(making, "sync_directory", full)
     with pytest.raises(ConfigurationError) as refused:
         make(Settings(hub=HUB, state_dir=hub.directory / "state"), hub.directory / "other", at=NOW)
     assert refused.value.code == "backup_failed"
