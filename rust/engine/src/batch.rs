@@ -2,25 +2,27 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::rc::Rc;
 
-use holdfast_x509::{
-    Certificate, Context, Edge, Error, Limits, Refusal, Search, SignatureJob, Signed, Step, check_size,
-};
+use holdfast_x509::{Certificate, Context, Edge, Error, Refusal, Search, SignatureJob, Signed, Step};
 
 use crate::backend;
 use crate::bulk::Bulk;
 use crate::closures;
 use crate::facts::{Fact, Facts};
+use crate::family::{Families, Family};
 use crate::lists::ListFacts;
-use crate::memo::Memo;
-use crate::verified::{Fingerprints, VerifiedPath};
+use crate::memo::{Memo, same};
+use crate::read::Read;
+use crate::verified::VerifiedPath;
 
 type Outcome = Result<VerifiedPath, Refusal>;
 
 /// A chain on the way to its verdict.
 struct Open<'a, 'c> {
     index: usize,
-    certificates: &'a [Certificate<'a>],
+    certificates: &'a [&'a Certificate<'a>],
+    family: Rc<Family<'a, 'c>>,
     search: Search<'a, 'c>,
     /// The signature on the end entity, and those between CAs that were checked and held, each with the key that made it.
     leaf: Option<(Fact, &'a [u8])>,
@@ -55,23 +57,28 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
     context: &Context<'_>,
     memory: &Memory<'_>,
 ) -> Vec<Outcome> {
-    let mut read = Memo::of_block(chains.len());
-    let parsed: Vec<_> =
-        chains.iter().map(|(chain, _)| parse(chain.as_ref(), &context.policy().limits, &mut read)).collect();
-    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(parsed.len());
-    let mut open = Vec::with_capacity(parsed.len());
-    for (index, (certificates, &(_, units_spent))) in parsed.iter().zip(chains).enumerate() {
-        match certificates {
-            Ok(certificates) => {
-                outcomes.push(None);
-                let closed = closures::of_chain(certificates, &context.policy().closures);
-                let search = Search::new(certificates, context).with_units_spent(units_spent).with_closed(closed);
-                open.push(Open { index, certificates, search, leaf: None, links: Vec::new(), bulk_key: None });
+    let mut read = Read::of_block(chains.len());
+    let limits = &context.policy().limits;
+    let places: Vec<_> = chains.iter().map(|(chain, _)| read.chain(chain.as_ref(), limits)).collect();
+    let certificates = read.chains();
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(chains.len());
+    let mut open = Vec::with_capacity(chains.len());
+    let (mut families, mut links) = (Families::of_block(chains.len()), Links::of_block(chains.len()));
+    for (index, (place, &(_, units_spent))) in places.into_iter().zip(chains).enumerate() {
+        let certificates = match place {
+            Ok(place) => certificates.get(place).unwrap_or_default(),
+            Err(refusal) => {
+                outcomes.push(Some(Err(refusal)));
+                continue;
             }
-            Err(refusal) => outcomes.push(Some(Err(refusal.clone()))),
-        }
+        };
+        outcomes.push(None);
+        let family = families.of(certificates, context);
+        let closed = closures::of_chain(certificates, &context.policy().closures);
+        let search = Search::new(certificates, context).with_issuers(&family.issuers);
+        let search = search.with_units_spent(units_spent).with_closed(closed);
+        open.push(Open { index, certificates, family, search, leaf: None, links: Vec::new(), bulk_key: None });
     }
-    let (mut links, mut fingerprints) = (Links::of_block(chains.len()), Fingerprints::of_block(chains.len()));
     let mut bulk_keys = Vec::new();
     while !open.is_empty() {
         let mut waiting = Vec::with_capacity(open.len());
@@ -86,7 +93,8 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
                         memory.facts.meet(fact, issuer);
                     }
                     bulk_keys.extend(chain.bulk_key);
-                    VerifiedPath::new(chain.certificates, context.anchors(), &path, chain.leaf, &mut fingerprints)
+                    let above = chain.family.above(chain.certificates, context, &path);
+                    above.and_then(|above| VerifiedPath::new(chain.certificates, above, chain.leaf))
                 }
                 Step::Refused(refusal) => Err(refusal),
             };
@@ -123,21 +131,30 @@ pub(crate) fn verify_block<C: AsRef<[D]>, D: AsRef<[u8]>>(
 /// The signatures between CAs that this block has met.
 struct Links<'a> {
     /// By what was signed; the rest of the job is compared.
-    facts: Memo<'a, (SignatureJob<'a>, Fact)>,
-    states: HashMap<Fact, Link>,
+    recent: Memo<'a, (SignatureJob<'a>, Fact, Link)>,
+    all: HashMap<Fact, Link>,
 }
 
 impl<'a> Links<'a> {
     fn of_block(chains: usize) -> Self {
-        Self { facts: Memo::of_block(chains), states: HashMap::new() }
+        Self { recent: Memo::of_block(chains), all: HashMap::new() }
     }
 
-    fn fact(&mut self, job: &SignatureJob<'a>) -> Fact {
-        match self.facts.value(job.message, || Ok::<_, Infallible>((*job, Fact::of(job)))) {
-            Ok((known, fact)) if known == *job => fact,
-            // The same octets, signed by another key or otherwise.
-            _ => Fact::of(job),
-        }
+    /// What is known of a signature; it is checked if that is nothing.
+    fn meet(&mut self, job: &SignatureJob<'a>, facts: &Facts) -> (Fact, Link) {
+        let Self { recent, all } = self;
+        let is_same = |(known, ..): &(SignatureJob<'a>, Fact, Link)| {
+            (known.algorithm, known.key_algorithm) == (job.algorithm, job.key_algorithm)
+                && same(known.public_key, job.public_key)
+                && same(known.signature, job.signature)
+        };
+        let make = || {
+            let fact = Fact::of(job);
+            let check = || if facts.knows(fact) { Link::Known } else { Link::Checked(backend::verify(job)) };
+            Ok::<_, Infallible>((*job, fact, *all.entry(fact).or_insert_with(check)))
+        };
+        let (_, fact, link) = recent.value_if(job.message, is_same, make).unwrap_or_else(|never| match never {});
+        (fact, link)
     }
 }
 
@@ -160,34 +177,16 @@ fn check<'a>(
             }
             holds
         }
-        Signed::Certificate(_) => {
-            let fact = links.fact(job);
-            let met = || if memory.facts.knows(fact) { Link::Known } else { Link::Checked(backend::verify(job)) };
-            match *links.states.entry(fact).or_insert_with(met) {
-                Link::Known => true,
-                Link::Checked(holds) => {
-                    if holds {
-                        chain.links.push((fact, job.public_key));
-                    }
-                    holds
+        // One chain alone, and nothing that could be known of it.
+        Signed::Certificate(_) if links.recent.is_off() && memory.facts.have_no_room() => backend::verify(job),
+        Signed::Certificate(_) => match links.meet(job, memory.facts) {
+            (_, Link::Known) => true,
+            (fact, Link::Checked(holds)) => {
+                if holds {
+                    chain.links.push((fact, job.public_key));
                 }
+                holds
             }
-        }
+        },
     }
-}
-
-/// Parses a chain, no larger than the limits allow. Certificates above the end entity are read once for all chains that present them.
-pub(crate) fn parse<'a, D: AsRef<[u8]>>(
-    chain: &'a [D],
-    limits: &Limits,
-    read: &mut Memo<'a, Certificate<'a>>,
-) -> Result<Vec<Certificate<'a>>, Refusal> {
-    let bytes = chain.iter().map(|der| der.as_ref().len()).sum();
-    check_size(chain.len(), bytes, limits).map_err(Refusal::whole)?;
-    let one = |(position, der): (usize, &'a D)| {
-        let parse = || Certificate::parse(der.as_ref());
-        let certificate = if position == 0 { parse() } else { read.value(der.as_ref(), parse) };
-        certificate.map_err(|error| Refusal::at(position, error))
-    };
-    chain.iter().enumerate().map(one).collect()
 }

@@ -7,7 +7,7 @@ use holdfast_x509::{Anchors, Certificate, Closed, Closures};
 use crate::backend::sha256;
 
 /// What is closed of each certificate; nothing, at no cost, while nothing is closed at all.
-pub(crate) fn of_chain(chain: &[Certificate<'_>], closures: &Closures) -> Vec<Option<Closed>> {
+pub(crate) fn of_chain(chain: &[&Certificate<'_>], closures: &Closures) -> Vec<Option<Closed>> {
     if closures.is_empty() {
         return Vec::new();
     }

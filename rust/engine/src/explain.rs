@@ -5,9 +5,8 @@ use holdfast_x509::{
     follow,
 };
 
-use crate::batch::parse;
-use crate::memo::Memo;
-use crate::verified::{Fingerprints, VerifiedPath};
+use crate::read::Read;
+use crate::verified::{Above, VerifiedPath};
 use crate::{Verifier, backend, closures};
 
 /// What came of a chain, and why.
@@ -38,10 +37,11 @@ impl Verifier {
     /// Cost: that of the verdict, and once more all rules and signatures of one path.
     pub fn explain(&self, chain: &[&[u8]], at: UnixSeconds) -> Explanation {
         let presented = Tried { presented: (0..chain.len()).collect(), anchor: None };
-        let certificates = match parse(chain, &self.policy.limits, &mut Memo::of_block(1)) {
-            Ok(certificates) => certificates,
-            Err(refusal) => return Explanation { verdict: Err(refusal), path: presented, findings: Vec::new() },
-        };
+        let mut read = Read::of_block(1);
+        if let Err(refusal) = read.chain(chain, &self.policy.limits) {
+            return Explanation { verdict: Err(refusal), path: presented, findings: Vec::new() };
+        }
+        let certificates = read.chains();
         let context = Context::new(&self.anchors, &self.policy, at).with_closed_anchors(&self.closed_anchors);
         let closed = closures::of_chain(&certificates, &self.policy.closures);
         let mut search = Search::new(&certificates, &context).with_closed(closed);
@@ -54,10 +54,8 @@ impl Verifier {
                 }
                 Step::Accepted(path) => {
                     let tried = Tried { presented: path.presented().to_vec(), anchor: Some(path.anchor()) };
-                    break (
-                        VerifiedPath::new(&certificates, &self.anchors, &path, None, &mut Fingerprints::of_block(1)),
-                        tried,
-                    );
+                    let above = Above::new(&certificates, &context, &path);
+                    break (above.and_then(|above| VerifiedPath::new(&certificates, above.into(), None)), tried);
                 }
                 Step::Refused(refusal) => break (Err(refusal), search.tried()),
             }
@@ -77,9 +75,9 @@ impl Verifier {
     }
 
     /// What each signature of a path is worth: all of them, for the search stops at the first that is bad.
-    fn signatures(&self, chain: &[Certificate<'_>], path: &Tried) -> Vec<Finding> {
+    fn signatures(&self, chain: &[&Certificate<'_>], path: &Tried) -> Vec<Finding> {
         let anchor = path.anchor.and_then(|index| self.anchors.get(index)?.certificate().ok());
-        let presented = path.presented.iter().filter_map(|&index| chain.get(index));
+        let presented = path.presented.iter().filter_map(|&index| chain.get(index).copied());
         let issuers = presented.clone().skip(1).chain(&anchor);
         let check = |(position, (child, issuer))| {
             let job = SignatureJob::of(child, issuer);

@@ -66,6 +66,11 @@ impl Facts {
         self.len() == 0
     }
 
+    /// Whether nothing is ever remembered.
+    pub(crate) fn have_no_room(&self) -> bool {
+        self.generation_count_max == 0
+    }
+
     /// Forgets everything.
     pub fn clear(&self) {
         *self.lock() = State::default();

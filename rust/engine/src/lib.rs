@@ -7,9 +7,11 @@ mod bulk;
 mod closures;
 mod explain;
 mod facts;
+mod family;
 mod lists;
 mod memo;
 mod possession;
+mod read;
 mod tables;
 mod verified;
 

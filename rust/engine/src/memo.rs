@@ -1,5 +1,7 @@
 //! What was computed of octets that come again, within one block: the certificates that its chains share.
 
+use std::ptr;
+
 /// As many as a block has issuers, when a fleet has a few.
 const SLOTS_COUNT: usize = 64;
 
@@ -8,24 +10,44 @@ const SLOTS_COUNT: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Memo<'a, T>(Vec<Option<(&'a [u8], T)>>);
 
-impl<'a, T: Copy> Memo<'a, T> {
+impl<'a, T: Clone> Memo<'a, T> {
     /// For a block of `chains`: one alone shares nothing with others, and pays for no slots.
     pub(crate) fn of_block(chains: usize) -> Self {
         Self(if chains > 1 { vec![None; SLOTS_COUNT] } else { Vec::new() })
     }
 
+    /// Whether nothing is kept.
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What `make` gives for `octets`, or gave for the same ones before. It must depend on nothing else.
     pub(crate) fn value<E>(&mut self, octets: &'a [u8], make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        self.value_if(octets, |_| true, make)
+    }
+
+    /// The same, where what was kept must also fit: `make` may depend on what `fits` compares.
+    pub(crate) fn value_if<E>(
+        &mut self,
+        octets: &'a [u8],
+        fits: impl FnOnce(&T) -> bool,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let Some(slot) = self.0.get_mut(slot(octets)) else { return make() };
         match slot {
-            Some((known, value)) if *known == octets => Ok(*value),
+            Some((known, value)) if same(known, octets) && fits(value) => Ok(value.clone()),
             _ => {
                 let value = make()?;
-                *slot = Some((octets, value));
+                *slot = Some((octets, value.clone()));
                 Ok(value)
             }
         }
     }
+}
+
+/// Whether two octet strings are equal; most that are asked about here are one and the same.
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    ptr::eq(one, other) || one == other
 }
 
 /// By the last octets: of a certificate they are its signature's, of a key its coordinate's, of hashes they are as good as random.

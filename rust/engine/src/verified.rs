@@ -1,69 +1,74 @@
 //! What is known of a chain once its path was accepted.
 
-use std::convert::Infallible;
+use std::sync::Arc;
 
-use holdfast_x509::{AcceptedPath, Anchors, Certificate, Error, Refusal, UnixSeconds};
+use holdfast_x509::{AcceptedPath, Certificate, Context, Error, Refusal, UnixSeconds};
 
 use crate::backend::sha256;
 use crate::facts::Fact;
-use crate::memo::Memo;
 
 /// A judged path, signatures included. Only this crate makes one, and only from a path that the search accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedPath {
     common_name: Option<Box<str>>,
     fingerprints: Box<[[u8; 32]]>,
-    presented: Box<[usize]>,
-    anchor: usize,
-    anchor_fingerprint: [u8; 32],
+    /// Hashed when that is asked for: whoever judges in bulk does not ask.
+    leaf_spki: Box<[u8]>,
     not_after: UnixSeconds,
-    leaf_spki_sha256: [u8; 32],
-    issuer_spki_sha256: [u8; 32],
+    above: Arc<Above>,
     /// The signature on the end entity and the key that made it, where it may be remembered.
     pub(crate) leaf_fact: Option<(Fact, Box<[u8]>)>,
 }
 
-/// Hashes of the certificates and keys that a block's chains share.
-pub(crate) struct Fingerprints<'a>(Memo<'a, [u8; 32]>);
+/// What stands above the end entity of a path: the same for all that this issuer signed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Above {
+    /// Indices of the whole path in the presented chain.
+    presented: Box<[usize]>,
+    anchor: usize,
+    fingerprints: Box<[[u8; 32]]>,
+    anchor_fingerprint: [u8; 32],
+    not_after: UnixSeconds,
+    issuer_spki: Box<[u8]>,
+}
 
-impl<'a> Fingerprints<'a> {
-    pub(crate) fn of_block(chains: usize) -> Self {
-        Self(Memo::of_block(chains))
+impl Above {
+    pub(crate) fn new(chain: &[&Certificate<'_>], context: &Context<'_>, path: &AcceptedPath) -> Result<Self, Refusal> {
+        let anchor = context.anchor(path.anchor()).map_err(Refusal::whole)?;
+        let above: Vec<_> = path.presented().iter().skip(1).filter_map(|&index| chain.get(index).copied()).collect();
+        let ends = above.iter().map(|certificate| certificate.validity.not_after);
+        Ok(Self {
+            presented: path.presented().into(),
+            anchor: path.anchor(),
+            fingerprints: above.iter().map(|certificate| sha256(certificate.der)).collect(),
+            anchor_fingerprint: sha256(anchor.der),
+            not_after: ends.fold(anchor.validity.not_after, Ord::min),
+            issuer_spki: above.first().map_or(&*anchor, |issuer| issuer).spki.der.into(),
+        })
     }
 
-    fn of(&mut self, octets: &'a [u8]) -> [u8; 32] {
-        self.0.value(octets, || Ok::<_, Infallible>(sha256(octets))).unwrap_or_else(|never| match never {})
+    pub(crate) fn is_of(&self, path: &AcceptedPath) -> bool {
+        *self.presented == *path.presented() && self.anchor == path.anchor()
     }
 }
 
 impl VerifiedPath {
-    pub(crate) fn new<'a>(
-        chain: &[Certificate<'a>],
-        anchors: &'a Anchors,
-        path: &AcceptedPath,
+    /// `above` is what stands above `chain`'s end entity.
+    pub(crate) fn new(
+        chain: &[&Certificate<'_>],
+        above: Arc<Above>,
         leaf_fact: Option<(Fact, &[u8])>,
-        shared: &mut Fingerprints<'a>,
     ) -> Result<Self, Refusal> {
-        let lost = || Refusal::whole(Error::EmptyChain);
-        let anchor = anchors.get(path.anchor()).ok_or_else(lost)?;
-        let anchor_certificate = anchor.certificate().map_err(Refusal::whole)?;
-        let certificates: Vec<&Certificate<'_>> =
-            path.presented().iter().filter_map(|&index| chain.get(index)).collect();
-        let (leaf, above) = certificates.split_first().ok_or_else(lost)?;
-        let issuer = above.first().map_or(&anchor_certificate, |issuer| issuer);
-        let ends = certificates.iter().map(|certificate| certificate.validity.not_after);
+        let leaf = chain.first().ok_or_else(|| Refusal::whole(Error::EmptyChain))?;
         Ok(Self {
             common_name: match leaf.subject.common_names().as_slice() {
                 [only] => Some((*only).into()),
                 _ => None,
             },
-            fingerprints: [sha256(leaf.der)].into_iter().chain(above.iter().map(|one| shared.of(one.der))).collect(),
-            presented: path.presented().into(),
-            anchor: path.anchor(),
-            anchor_fingerprint: shared.of(anchor.der()),
-            not_after: ends.fold(anchor_certificate.validity.not_after, Ord::min),
-            leaf_spki_sha256: sha256(leaf.spki.der),
-            issuer_spki_sha256: shared.of(issuer.spki.der),
+            fingerprints: [sha256(leaf.der)].into_iter().chain(above.fingerprints.iter().copied()).collect(),
+            leaf_spki: leaf.spki.der.into(),
+            not_after: above.not_after.min(leaf.validity.not_after),
+            above,
             leaf_fact: leaf_fact.map(|(fact, issuer)| (fact, issuer.into())),
         })
     }
@@ -80,17 +85,17 @@ impl VerifiedPath {
 
     /// Which of the presented certificates the path is of, end entity first.
     pub fn presented(&self) -> &[usize] {
-        &self.presented
+        &self.above.presented
     }
 
     /// The anchor's index in the set judged under.
     pub fn anchor(&self) -> usize {
-        self.anchor
+        self.above.anchor
     }
 
     /// SHA-256 of the anchor.
     pub fn anchor_fingerprint(&self) -> [u8; 32] {
-        self.anchor_fingerprint
+        self.above.anchor_fingerprint
     }
 
     /// The earliest end of validity in the path, anchor included.
@@ -98,14 +103,14 @@ impl VerifiedPath {
         self.not_after
     }
 
-    /// SHA-256 of the end entity's key.
+    /// SHA-256 of the end entity's key. Cost: that hash.
     pub fn leaf_spki_sha256(&self) -> [u8; 32] {
-        self.leaf_spki_sha256
+        sha256(&self.leaf_spki)
     }
 
-    /// SHA-256 of the key that signed the end entity.
+    /// SHA-256 of the key that signed the end entity. Cost: that hash.
     pub fn issuer_spki_sha256(&self) -> [u8; 32] {
-        self.issuer_spki_sha256
+        sha256(&self.above.issuer_spki)
     }
 }
 

@@ -21,7 +21,8 @@ pub fn search(
     mut good: impl FnMut(&[u8], &[u8]) -> bool,
 ) -> Ended {
     let context = Context::new(anchors, policy, NOW);
-    let mut search = Search::new(chain, &context);
+    let chain: Vec<&Certificate<'_>> = chain.iter().collect();
+    let mut search = Search::new(&chain, &context);
     let (mut units, mut found_good) = (0, Vec::new());
     let verdict = loop {
         match search.next() {

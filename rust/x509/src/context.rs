@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use crate::anchors::{Anchor, Anchors};
 use crate::certificate::Certificate;
@@ -17,7 +18,7 @@ pub struct Context<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) time: UnixSeconds,
     closed_anchors: Option<&'a HashMap<usize, Closed>>,
-    opened: RefCell<HashMap<usize, Result<Certificate<'a>, Error>>>,
+    opened: RefCell<HashMap<usize, Result<Rc<Certificate<'a>>, Error>>>,
 }
 
 impl<'a> Context<'a> {
@@ -47,8 +48,11 @@ impl<'a> Context<'a> {
         self.time
     }
 
-    /// An anchor that is fit to be one, or the first reason why it is not.
-    pub(crate) fn anchor(&self, index: usize) -> Result<Certificate<'a>, Error> {
+    /// An anchor that is fit to be one.
+    ///
+    /// # Errors
+    /// The first reason why it is not.
+    pub fn anchor(&self, index: usize) -> Result<Rc<Certificate<'a>>, Error> {
         let mut opened = self.opened.borrow_mut();
         opened
             .entry(index)
@@ -58,7 +62,7 @@ impl<'a> Context<'a> {
                 }
                 let certificate = self.anchors.get(index).map_or(Err(Error::EmptyChain), Anchor::certificate)?;
                 check_anchor_in_path(&certificate, 0, self.policy, self.time, &mut First)?;
-                Ok(certificate)
+                Ok(Rc::new(certificate))
             })
             .clone()
     }

@@ -39,13 +39,13 @@ impl Sink for All {
 }
 
 /// `tried`, and from its top on by names alone as far as they lead: what the search had no need to look at.
-pub fn follow(chain: &[Certificate<'_>], mut tried: Tried, context: &Context<'_>) -> Tried {
+pub fn follow(chain: &[&Certificate<'_>], mut tried: Tried, context: &Context<'_>) -> Tried {
     while tried.anchor.is_none() {
         let Some(top) = tried.presented.last().and_then(|&index| chain.get(index)) else { break };
         let issued_by = |other: &Certificate<'_>| top.issuer.matches(&other.subject);
         tried.anchor =
             context.anchors().iter().position(|anchor| anchor.certificate().is_ok_and(|one| issued_by(&one)));
-        let above = |(index, other): (usize, &Certificate<'_>)| {
+        let above = |(index, other): (usize, &&Certificate<'_>)| {
             let fits = issued_by(other) && !tried.presented.contains(&index);
             fits.then_some(index)
         };
@@ -61,9 +61,9 @@ pub fn follow(chain: &[Certificate<'_>], mut tried: Tried, context: &Context<'_>
 /// are not this crate's to check. A rule that is broken once is broken, whatever it says elsewhere of the same certificate.
 ///
 /// Cost: that of judging one path, whatever was found.
-pub fn examine(chain: &[Certificate<'_>], tried: &Tried, context: &Context<'_>) -> Vec<Finding> {
+pub fn examine(chain: &[&Certificate<'_>], tried: &Tried, context: &Context<'_>) -> Vec<Finding> {
     let (policy, time) = (context.policy(), context.time());
-    let path: Vec<&Certificate<'_>> = tried.presented.iter().filter_map(|&index| chain.get(index)).collect();
+    let path: Vec<&Certificate<'_>> = tried.presented.iter().filter_map(|&index| chain.get(index).copied()).collect();
     let mut all = All(Vec::new());
     for (position, certificate) in path.iter().enumerate() {
         let judged = match position {

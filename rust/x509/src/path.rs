@@ -7,17 +7,18 @@
 //! can be reached by name are never visited; checks of one certificate are made once; a signature is asked for once; every step and
 //! every signature is paid from the budget.
 
-use std::ops::Range;
+use std::rc::Rc;
 
 use crate::budget::{Budget, Counter, Spent};
 use crate::certificate::Certificate;
 use crate::context::Context;
 use crate::error::{Error, Refusal};
-use crate::name::{Name, brief};
+use crate::issuers::Issuers;
+use crate::name::brief;
 use crate::policy::Closed;
 use crate::signature::SignatureJob;
 use crate::status::{Inquiry, Placed, Status};
-use crate::validate::{First, check_ca, check_end_entity, check_path};
+use crate::validate::{First, check_end_entity, check_path};
 
 /// A certificate in the search: an index in the presented chain, or in the anchors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -115,13 +116,12 @@ pub struct Tried {
 /// One chain's search for a path.
 #[derive(Debug)]
 pub struct Search<'a, 'c> {
-    chain: &'a [Certificate<'a>],
+    chain: &'a [&'a Certificate<'a>],
     context: &'a Context<'c>,
-    issuers: Issuers<'a>,
+    /// Made when the search begins, unless they were given.
+    issuers: Option<Rc<Issuers<'a, 'c>>>,
     /// What is closed of each presented certificate, as far as the caller has said.
     closed: Vec<Option<Closed>>,
-    /// The verdict of `check_ca` on each presented certificate, once it was asked for.
-    ca_checks: Vec<Option<Result<(), Error>>>,
     /// Edges whose signature was asked for, and what was reported.
     edges: Vec<(Edge, EdgeState)>,
     /// The path being built, each certificate with the next of its possible issuers to try.
@@ -147,13 +147,12 @@ pub(crate) enum EdgeState {
 
 impl<'a, 'c> Search<'a, 'c> {
     /// A search over `chain` (end entity first, the rest in any order) for a path under `context`.
-    pub fn new(chain: &'a [Certificate<'a>], context: &'a Context<'c>) -> Self {
+    pub fn new(chain: &'a [&'a Certificate<'a>], context: &'a Context<'c>) -> Self {
         Self {
             chain,
             context,
-            issuers: Issuers::default(),
+            issuers: None,
             closed: Vec::new(),
-            ca_checks: Vec::new(),
             edges: Vec::new(),
             frames: Vec::new(),
             pending: None,
@@ -168,6 +167,13 @@ impl<'a, 'c> Search<'a, 'c> {
         if let Some((_, state)) = self.edges.iter_mut().find(|(known, _)| *known == edge) {
             *state = if good { EdgeState::Good } else { EdgeState::Bad };
         }
+    }
+
+    /// Uses issuers that are known of another chain; of no avail unless they are those of this chain too.
+    #[must_use]
+    pub fn with_issuers(mut self, issuers: &Rc<Issuers<'a, 'c>>) -> Self {
+        self.issuers = issuers.are_of(self.chain, self.context).then(|| Rc::clone(issuers));
+        self
     }
 
     /// Counts `units` as spent before the search begins: the peer's own handshake signature (`trust.md` §1.8).
@@ -216,7 +222,7 @@ impl<'a, 'c> Search<'a, 'c> {
             let (child, option) = (frame.certificate, frame.next_option);
             frame.next_option = option.saturating_add(1);
             self.budget.spend(Counter::Steps, 1).map_err(Refusal::whole)?;
-            match self.issuers.option(child, option) {
+            match self.issuers.as_ref().and_then(|issuers| issuers.option(child, option)) {
                 Some(issuer)
                     if self.edge_state(Edge { signed: Signed::Certificate(child), issuer }) == Some(EdgeState::Bad) => {
                 }
@@ -244,23 +250,23 @@ impl<'a, 'c> Search<'a, 'c> {
         check_size(self.chain.len(), self.chain.iter().map(|one| one.der.len()).sum(), limits)
             .map_err(Refusal::whole)?;
         let end_entity = self.chain.first().ok_or_else(|| Refusal::whole(Error::EmptyChain))?;
-        self.issuers = Issuers::of(self.chain, self.context);
-        if !self.issuers.reach_anchor(0) {
+        let issuers = self.issuers.get_or_insert_with(|| Rc::new(Issuers::of(self.chain, self.context)));
+        if !issuers.reach_anchor(0) {
             return Err(self.unknown_issuer());
         }
+        self.frames.reserve(self.chain.len());
         self.frames.push(Frame { certificate: 0, next_option: 0 });
         let (policy, time) = (self.context.policy, self.context.time);
         let checked = self.check_open(0).and_then(|()| check_end_entity(end_entity, policy, time, &mut First));
         if let Err(error) = checked {
             return Err(self.note(Refusal::at(0, error), None));
         }
-        self.ca_checks = vec![None; self.chain.len()];
         Ok(())
     }
 
     /// Puts a presented certificate on top of the path, unless it stands there already, is no CA, or there is no room.
     fn extend(&mut self, issuer: usize) {
-        let Some(certificate) = self.chain.get(issuer) else { return };
+        let Some(&certificate) = self.chain.get(issuer) else { return };
         // RFC 4158 §5.2: the same name with the same key twice is a loop, whatever else differs.
         let on_path = |frame: &Frame| {
             let below = self.chain.get(frame.certificate);
@@ -269,12 +275,11 @@ impl<'a, 'c> Search<'a, 'c> {
         if self.frames.iter().any(on_path) {
             return;
         }
-        let (policy, time, open) = (self.context.policy, self.context.time, self.check_open(issuer));
-        let Some(slot) = self.ca_checks.get_mut(issuer) else { return };
+        let check = |issuers: &Rc<Issuers<'a, 'c>>| issuers.check_ca(issuer);
         let checked =
-            slot.get_or_insert_with(|| open.and_then(|()| check_ca(certificate, 0, policy, time, &mut First)));
+            self.check_open(issuer).and_then(|()| self.issuers.as_ref().map_or(Err(Error::EmptyChain), check));
         let position = self.frames.len();
-        let refusal = match checked.clone() {
+        let refusal = match checked {
             Err(error) => Some(Refusal::at(position, error)),
             // Counted from the anchor, as §6.1.4 (l) counts, the one too many is the one nearest to the end entity.
             Ok(()) => self.check_depth(certificate).err().map(|error| Refusal::at(1, error)),
@@ -307,8 +312,9 @@ impl<'a, 'c> Search<'a, 'c> {
     fn complete(&mut self, anchor: usize) -> Result<Option<Candidate<'a>>, Refusal> {
         self.budget.spend(Counter::Candidates, 1).map_err(Refusal::whole)?;
         let presented: Vec<usize> = self.frames.iter().map(|frame| frame.certificate).collect();
-        let path: Vec<&Certificate<'a>> = presented.iter().filter_map(|&index| self.chain.get(index)).collect();
-        let anchor_certificate: Certificate<'a> = match self.context.anchor(anchor) {
+        let path: Vec<&Certificate<'a>> =
+            presented.iter().filter_map(|&index| self.chain.get(index).copied()).collect();
+        let anchor_certificate: Rc<Certificate<'a>> = match self.context.anchor(anchor) {
             Ok(certificate) => certificate,
             Err(error) => {
                 self.note(Refusal::at(path.len(), error), Some(anchor));
@@ -322,7 +328,7 @@ impl<'a, 'c> Search<'a, 'c> {
             return if ends { Err(refusal) } else { Ok(None) };
         }
         let mut jobs = Vec::with_capacity(path.len());
-        let issuers = path.iter().skip(1).copied().chain(std::iter::once(&anchor_certificate));
+        let issuers = path.iter().skip(1).copied().chain(std::iter::once(&*anchor_certificate));
         let accepted = AcceptedPath { presented, anchor };
         for (position, (edge, (child, issuer))) in accepted.edges().zip(path.iter().zip(issuers)).enumerate() {
             match self.edge_state(edge) {
@@ -371,10 +377,10 @@ impl<'a, 'c> Search<'a, 'c> {
         let presented = path
             .presented
             .iter()
-            .filter_map(|&index| Some(Placed { node: Node::Presented(index), certificate: *self.chain.get(index)? }));
+            .filter_map(|&index| Some(Placed { node: Node::Presented(index), certificate: **self.chain.get(index)? }));
         let anchor = self.context.anchor(path.anchor).map_err(Refusal::whole)?;
         let placed: Vec<Placed<'a>> =
-            presented.chain([Placed { node: Node::Anchor(path.anchor), certificate: anchor }]).collect();
+            presented.chain([Placed { node: Node::Anchor(path.anchor), certificate: *anchor }]).collect();
         let inquiry = Inquiry {
             policy: self.context.policy,
             time: self.context.time,
@@ -421,7 +427,8 @@ impl<'a, 'c> Search<'a, 'c> {
             let above = path
                 .last()
                 .filter(|_| !last.self_issued())
-                .and_then(|&index| self.issuers.presented(index).find(|above| !path.contains(above)));
+                .zip(self.issuers.as_ref())
+                .and_then(|(&index, issuers)| issuers.presented(index).find(|above| !path.contains(above)));
             if let Some(index) = above {
                 path.push(index);
             } else {
@@ -446,115 +453,4 @@ pub fn check_size(certificates: usize, bytes: usize, limits: &crate::policy::Lim
         return Err(Error::ChainTooLarge { found: bytes, limit: limits.chain_bytes_max });
     }
     Ok(())
-}
-
-/// Who could have issued whom, by name.
-///
-/// An issuer is looked for by the very bytes of its name; only where nobody bears it so, by the folded name (RFC 5280 §7.1).
-#[derive(Debug, Default)]
-struct Issuers<'a> {
-    /// Presented certificates but the end entity, in the order of their subjects' bytes.
-    by_subject: Vec<usize>,
-    /// The same in the order of their folded subjects; made when first needed.
-    by_folded: Vec<usize>,
-    links: Vec<Link<'a>>,
-}
-
-/// The possible issuers of one certificate.
-#[derive(Debug, Default)]
-struct Link<'a> {
-    anchors: &'a [usize],
-    presented: Range<usize>,
-    /// Whether `presented` is a range of `by_folded`.
-    folded: bool,
-    reaches_anchor: bool,
-}
-
-impl<'a> Issuers<'a> {
-    fn of(chain: &[Certificate<'_>], context: &'a Context<'_>) -> Self {
-        let subject = |index: &usize| chain.get(*index).map_or(&[][..], |one| one.subject.der());
-        let mut by_subject: Vec<usize> = (1..chain.len()).collect();
-        by_subject.sort_by(|left, right| subject(left).cmp(subject(right)));
-        let mut issuers = Self { by_subject, by_folded: Vec::new(), links: Vec::with_capacity(chain.len()) };
-        let mut folded_subjects: Vec<Option<Vec<u8>>> = Vec::new();
-        for certificate in chain {
-            let name = certificate.issuer.der();
-            let anchors = context.anchors.named(&certificate.issuer);
-            let presented = equal_range(&issuers.by_subject, |index| subject(index).cmp(name));
-            let mut link = Link { anchors, presented, ..Link::default() };
-            if link.anchors.is_empty() && link.presented.is_empty() && certificate.issuer.is_foldable() {
-                if folded_subjects.is_empty() {
-                    let fold = |name: &Name<'_>| name.is_foldable().then(|| name.folded());
-                    folded_subjects = chain.iter().map(|one| fold(&one.subject)).collect();
-                    issuers.by_folded.clone_from(&issuers.by_subject);
-                    issuers.by_folded.sort_by_key(|index| folded_subjects.get(*index));
-                }
-                let folded = Some(certificate.issuer.folded());
-                link.anchors = folded.as_deref().map_or(&[], |folded| context.anchors.matching(folded));
-                link.presented =
-                    equal_range(&issuers.by_folded, |index| folded_subjects.get(*index).cmp(&Some(&folded)));
-                link.folded = true;
-            }
-            issuers.links.push(link);
-        }
-        issuers.mark_reachable();
-        issuers
-    }
-
-    /// From the anchors down: each certificate is taken once, and looked for among the possible issuers of every other.
-    fn mark_reachable(&mut self) {
-        let mut places = vec![(usize::MAX, usize::MAX); self.links.len()];
-        for (place, &index) in self.by_subject.iter().enumerate() {
-            if let Some(places) = places.get_mut(index) {
-                places.0 = place;
-            }
-        }
-        for (place, &index) in self.by_folded.iter().enumerate() {
-            if let Some(places) = places.get_mut(index) {
-                places.1 = place;
-            }
-        }
-        let mut queue: Vec<usize> = Vec::with_capacity(self.links.len());
-        for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| !link.anchors.is_empty()) {
-            link.reaches_anchor = true;
-            queue.push(index);
-        }
-        while let Some(&(plain, folded)) = queue.pop().and_then(|index| places.get(index)) {
-            for (index, link) in self.links.iter_mut().enumerate().filter(|(_, link)| !link.reaches_anchor) {
-                if link.presented.contains(if link.folded { &folded } else { &plain }) {
-                    link.reaches_anchor = true;
-                    queue.push(index);
-                }
-            }
-        }
-    }
-
-    /// Whether names lead from a presented certificate to an anchor.
-    fn reach_anchor(&self, index: usize) -> bool {
-        self.links.get(index).is_some_and(|link| link.reaches_anchor)
-    }
-
-    /// The presented certificates that bear the name of `child`'s issuer.
-    fn presented(&self, child: usize) -> impl Iterator<Item = usize> {
-        let indices = self.links.get(child).and_then(|link| {
-            let all = if link.folded { &self.by_folded } else { &self.by_subject };
-            all.get(link.presented.clone())
-        });
-        indices.unwrap_or_default().iter().copied()
-    }
-
-    /// The `option`th possible issuer of `child` from which an anchor can be reached: anchors first.
-    fn option(&self, child: usize, option: usize) -> Option<Node> {
-        let anchors = self.links.get(child)?.anchors;
-        if let Some(&anchor) = anchors.get(option) {
-            return Some(Node::Anchor(anchor));
-        }
-        let option = option.saturating_sub(anchors.len());
-        self.presented(child).filter(|index| self.reach_anchor(*index)).nth(option).map(Node::Presented)
-    }
-}
-
-/// The range of a sorted slice in which `compare` says equal.
-fn equal_range(sorted: &[usize], compare: impl Fn(&usize) -> std::cmp::Ordering) -> Range<usize> {
-    sorted.partition_point(|index| compare(index).is_lt())..sorted.partition_point(|index| compare(index).is_le())
 }

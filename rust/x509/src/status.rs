@@ -28,7 +28,7 @@ pub(crate) struct Inquiry<'s, 'a> {
     /// The path, end entity first, anchor last.
     pub(crate) path: &'s [Placed<'a>],
     /// Everything presented: a separate key for revocation lists may be among it.
-    pub(crate) chain: &'a [Certificate<'a>],
+    pub(crate) chain: &'a [&'a Certificate<'a>],
     /// The signatures already asked for.
     pub(crate) edges: &'s [(Edge, EdgeState)],
 }
@@ -181,7 +181,7 @@ impl<'a> Inquiry<'_, 'a> {
             if !separate {
                 continue;
             }
-            let placed = Placed { node, certificate: *signer };
+            let placed = Placed { node, certificate: **signer };
             for (offset, over) in above.iter().enumerate() {
                 if !signer.issuer.matches(&over.certificate.subject) {
                     continue;

@@ -4,8 +4,10 @@
 
 mod forge;
 
+use std::rc::Rc;
+
 use forge::{NOW, certificate, roomy, run};
-use holdfast_x509::{Anchors, Certificate, Context, Policy, Search, Step};
+use holdfast_x509::{Anchors, Certificate, Context, Issuers, Policy, Search, Step, UnixSeconds};
 
 #[test]
 fn p16_finds_the_path_among_reordered_duplicate_and_unrelated_certificates() {
@@ -127,7 +129,8 @@ fn t03_path_len_counts_intermediates_that_are_not_self_issued() {
 #[test]
 fn i08_silence_about_a_signature_is_a_refusal() {
     let chain = [certificate("widget", "root", 1, false, None)];
-    let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let certificates: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let chain: Vec<&Certificate<'_>> = certificates.iter().collect();
     let anchors = Anchors::new([certificate("root", "root", 2, true, None)]).unwrap();
     let policy = Policy::client_auth();
     let context = Context::new(&anchors, &policy, NOW);
@@ -142,7 +145,8 @@ fn i08_silence_about_a_signature_is_a_refusal() {
 #[test]
 fn the_handshake_signature_is_paid_from_the_same_budget() {
     let chain = [certificate("widget", "root", 1, false, None)];
-    let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let certificates: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let chain: Vec<&Certificate<'_>> = certificates.iter().collect();
     let anchors = Anchors::new([certificate("root", "root", 2, true, None)]).unwrap();
     let policy = Policy::client_auth();
     let context = Context::new(&anchors, &policy, NOW);
@@ -152,6 +156,40 @@ fn the_handshake_signature_is_paid_from_the_same_budget() {
     match search.next() {
         Step::Refused(refusal) => assert_eq!(refusal.code(), "budget_exceeded"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// widget-1, widget-2 ← tech ← root share issuers. widget-1 beside a tech that is no CA, widget-1 alone, another issuer's widget, and the
+/// same chain at another time do not, whatever they are given.
+#[test]
+fn issuers_serve_chains_that_present_the_same_certificates_under_the_same_context_and_no_others() {
+    let ders = [
+        certificate("widget-1", "tech", 1, false, None),
+        certificate("widget-2", "tech", 2, false, None),
+        certificate("tech", "root", 3, true, None),
+        certificate("tech", "root", 4, false, None),
+        certificate("widget-3", "root", 5, false, None),
+    ];
+    let all: Vec<Certificate<'_>> = ders.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let chains = [&[0, 2][..], &[1, 2], &[0, 3], &[0], &[4, 2]];
+    let chains = chains.map(|places| places.iter().map(|&place| &all[place]).collect::<Vec<_>>());
+    let anchors = Anchors::new([certificate("root", "root", 9, true, None)]).unwrap();
+    let policy = Policy::client_auth();
+    let contexts = [NOW, UnixSeconds(NOW.0 + 200 * 365 * 86_400)].map(|at| Context::new(&anchors, &policy, at));
+    let issuers = Rc::new(Issuers::of(&chains[0], &contexts[0]));
+    let outcome = |mut search: Search<'_, '_>| match search.next() {
+        Step::Candidate(candidate) => Ok(candidate.jobs.len()),
+        Step::Refused(refusal) => Err((refusal.code(), refusal.position)),
+        Step::Accepted(_) => panic!("no signature was checked"),
+    };
+    for context in &contexts {
+        for (number, chain) in chains.iter().enumerate() {
+            let fits = number < 2 && std::ptr::eq(context, &raw const contexts[0]);
+            assert_eq!(issuers.are_of(chain, context), fits, "chain {number}");
+            let alone = outcome(Search::new(chain, context));
+            assert_eq!(outcome(Search::new(chain, context).with_issuers(&issuers)), alone, "chain {number}");
+            assert_eq!(alone.is_ok(), [0, 1, 4].contains(&number) && std::ptr::eq(context, &raw const contexts[0]));
+        }
     }
 }
 

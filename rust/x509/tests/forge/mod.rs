@@ -129,7 +129,8 @@ pub struct End {
 /// Runs a search to its end; `good` decides each signature by the child's and issuer's key bytes.
 pub fn run(chain: &[Vec<u8>], anchors: &[Vec<u8>], policy: &Policy, good: impl Fn(u8, u8) -> bool) -> End {
     let anchors = Anchors::new(anchors.iter().cloned()).unwrap();
-    let chain: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let certificates: Vec<Certificate<'_>> = chain.iter().map(|der| Certificate::parse(der).unwrap()).collect();
+    let chain: Vec<&Certificate<'_>> = certificates.iter().collect();
     let context = Context::new(&anchors, policy, NOW);
     let mut search = Search::new(&chain, &context);
     let mut signatures_count = 0;
