@@ -1,7 +1,7 @@
 //! The kernel in service: which signatures it decides, whether it is still to be believed, and what it did. `trust.md` §6.2.
 //!
-//! It decides signatures of end entities on P-256, in batches; every other signature, and a batch too small to pay for its sample, is
-//! aws-lc-rs's. What it accepts never becomes a fact. At the first disagreement it is off in the whole process.
+//! It decides signatures of end entities on P-256, one or many at a time, where that is faster; every other signature is aws-lc-rs's.
+//! What it accepts never becomes a fact. At the first disagreement it is off in the whole process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -13,7 +13,7 @@ use holdfast_x509::{PublicKeyAlgorithm, SignatureJob};
 use crate::backend;
 use crate::tables::Tables;
 
-/// In a smaller batch the sample, which is one verification by aws-lc-rs, costs what the others save. Measured: benches/.
+/// A smaller batch does not have the kernel made, whose own tables take some 40 ms: it is used once a key has earned a table.
 const BATCH_MIN: usize = 8;
 
 /// Rejects of a batch that are verified again: one in so many, and this many at least.
@@ -77,9 +77,16 @@ impl Bulk {
 
     /// Keys whose signature was in an accepted path, one entry for each time: how tables are earned.
     pub(crate) fn met(&self, keys: Vec<&[u8]>) {
-        let Some(service) = self.service.get().filter(|service| service.guard.is_on()) else { return };
-        let Some(kernel) = &service.kernel else { return };
-        for key in self.tables.meet(keys) {
+        if keys.is_empty() || self.is_off() {
+            return;
+        }
+        let earned = self.tables.meet(keys);
+        if earned.is_empty() {
+            return;
+        }
+        let service = self.service();
+        let Some(kernel) = service.kernel.as_ref().filter(|_| service.guard.is_on()) else { return };
+        for key in earned {
             // A table that fails its test says that this machine computes wrongly.
             match kernel.table(&key) {
                 Ok(table) => self.tables.keep(table),
@@ -90,14 +97,15 @@ impl Bulk {
 
     /// Whether each signature holds. `takes` was true of all.
     pub(crate) fn verify(&self, jobs: &[SignatureJob<'_>]) -> Vec<bool> {
-        if jobs.len() < BATCH_MIN {
-            return jobs.iter().map(backend::verify).collect();
-        }
-        let service = self.service.get_or_init(|| Arc::clone(process()));
-        match &service.kernel {
-            Some(kernel) if service.guard.is_on() => self.through(service, kernel, jobs),
+        let service = if jobs.len() < BATCH_MIN { self.service.get() } else { Some(self.service()) };
+        match service.and_then(|service| Some((service, service.kernel.as_ref()?))) {
+            Some((service, kernel)) if service.guard.is_on() => self.through(service, kernel, jobs),
             _ => jobs.iter().map(backend::verify).collect(),
         }
+    }
+
+    fn service(&self) -> &Arc<Service> {
+        self.service.get_or_init(|| Arc::clone(process()))
     }
 
     fn through(&self, service: &Service, kernel: &Kernel, jobs: &[SignatureJob<'_>]) -> Vec<bool> {
@@ -106,18 +114,22 @@ impl Bulk {
         order.sort_by_key(|&place| jobs.get(place).map(|job| job.public_key));
         let in_order: Vec<&SignatureJob<'_>> = order.iter().filter_map(|&place| jobs.get(place)).collect();
         let runs: Vec<_> = in_order.chunk_by(|one, next| one.public_key == next.public_key).collect();
-        let keys: Vec<Option<PublicKey>> = runs.iter().map(|run| parse_key(run)).collect();
-        let tables = self.tables.find(&keys);
+        let tables = self.tables.find(runs.iter().filter_map(|run| run.first()).map(|job| job.public_key));
         let unknown =
             runs.iter().zip(&tables).filter(|(_, table)| table.is_none()).map(|(run, _)| run.len()).sum::<usize>();
         let windows_pay = kernel.pays(false, unknown);
+        let key = |(run, table): (&&[&SignatureJob<'_>], &Option<Arc<KeyTable>>)| {
+            let wanted = table.is_none() && windows_pay;
+            run.first().filter(|_| wanted).and_then(|job| PublicKey::from_sec1(job.public_key).ok())
+        };
+        let keys: Vec<Option<PublicKey>> = runs.iter().zip(&tables).map(key).collect();
 
         let mut places = Vec::with_capacity(jobs.len());
         let mut equations = Vec::with_capacity(jobs.len());
         let mut decisions = vec![None; jobs.len()];
         for ((run, key), (table, from)) in runs.iter().zip(&keys).zip(tables.iter().zip(starts(&runs))) {
             for (job, place) in run.iter().zip(order.iter().skip(from)) {
-                match equation(job, key.as_ref(), table.as_deref(), windows_pay) {
+                match equation(job, key.as_ref(), table.as_deref()) {
                     Some(equation) => {
                         places.push(*place);
                         equations.push(equation);
@@ -132,11 +144,8 @@ impl Bulk {
             }
         }
         let plain = |index: usize| places.get(index).and_then(|&place| jobs.get(place)).is_some_and(backend::verify);
-        let held = if equations.len() < BATCH_MIN {
-            (0..equations.len()).map(plain).collect()
-        } else {
-            service.decide(kernel, &equations, self.recheck, plain)
-        };
+        let held =
+            if equations.is_empty() { Vec::new() } else { service.decide(kernel, &equations, self.recheck, plain) };
         for (place, held) in places.iter().zip(held) {
             if let Some(decision) = decisions.get_mut(*place) {
                 *decision = Some(held);
@@ -156,21 +165,9 @@ fn starts<'a, T>(runs: &'a [&'a [T]]) -> impl Iterator<Item = usize> + 'a {
     })
 }
 
-fn parse_key(run: &[&SignatureJob<'_>]) -> Option<PublicKey> {
-    run.first().and_then(|job| PublicKey::from_sec1(job.public_key).ok())
-}
-
-fn equation<'a>(
-    job: &SignatureJob<'_>,
-    key: Option<&'a PublicKey>,
-    table: Option<&'a KeyTable>,
-    windows_pay: bool,
-) -> Option<Job<'a>> {
-    let key = match (table, key) {
-        (Some(table), _) => Key::Known(table),
-        (None, Some(key)) if windows_pay => Key::Unknown(key),
-        (None, _) => return None,
-    };
+/// The job in numbers, if its key has a table or was read.
+fn equation<'a>(job: &SignatureJob<'_>, key: Option<&'a PublicKey>, table: Option<&'a KeyTable>) -> Option<Job<'a>> {
+    let key = table.map(Key::Known).or(key.map(Key::Unknown))?;
     Some(Job { key, digest: backend::p256_digest(job)?(job.message), signature: Signature::from_der(job.signature)? })
 }
 
@@ -374,9 +371,33 @@ mod tests {
         }
         assert!(report(&bulk).counts.sampled >= 4 && report(&bulk).on);
         assert_eq!(report(&bulk).batches[8], report(&bulk).batches.iter().sum::<u64>(), "129 to 256 signatures each");
-        let before = report(&bulk).counts;
-        assert_eq!(bulk.verify(&jobs(&signed[..BATCH_MIN - 1])), [true; BATCH_MIN - 1]);
-        assert_eq!(report(&bulk).counts, before, "a few are aws-lc-rs's");
+    }
+
+    #[test]
+    fn a_lone_signature_is_the_kernels_once_its_key_has_a_table() {
+        let (bulk, mut signed) = (Bulk::of(Service::new()), signed(128, 1));
+        let alone = |signed: &Signed| bulk.verify(&[signed.job()]) == [true];
+        assert!(alone(&signed[0]));
+        assert_eq!(report(&bulk).counts.decided, 0, "no table");
+        bulk.met(signed.iter().map(|signed| signed.key.as_slice()).collect());
+        assert!(signed.iter().all(alone));
+        let counts = report(&bulk).counts;
+        assert_eq!(counts.decided, 128);
+        assert!((2..=64).contains(&counts.sampled), "one in 64, and the first: {}", counts.sampled);
+        signed[7].message.push(0);
+        assert!(!alone(&signed[7]));
+        assert_eq!(report(&bulk).counts.rejects_rechecked, 1);
+    }
+
+    #[test]
+    fn a_verifier_that_is_asked_for_one_at_a_time_gets_its_kernel_when_a_key_has_earned_a_table() {
+        let (bulk, signed) = (Bulk::new(Recheck::Sample), signed(128, 1));
+        for signed in &signed {
+            assert!(bulk.service.get().is_none());
+            assert_eq!(bulk.verify(&[signed.job()]), [true]);
+            bulk.met(vec![&signed.key]);
+        }
+        assert!(bulk.service.get().is_some());
     }
 
     #[test]
@@ -450,6 +471,27 @@ mod tests {
         };
         // Of four samples a batch, each in another lane: one lane in eight shows within two batches or so; portable has one lane.
         is_found(fault, |_, signed| signed.message.push(0), 64);
+    }
+
+    /// As the test above, with the signatures of a batch brought eight at a time, and one at a time: samples are shared, and find it too.
+    #[test]
+    fn a_kernel_that_accepts_everything_is_found_within_sixty_four_accepts_however_they_come() {
+        for size in [1, 8] {
+            let accept_all: fn(&mut [Finding]) =
+                |findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Valid);
+            let bulk = Bulk::of(Service { fault: Some(accept_all), ..Service::new() });
+            let mut signed = signed(128, 1);
+            earn(&bulk, &signed);
+            // The first sample is at once, and finds nothing wrong.
+            assert!(bulk.verify(&jobs(&signed[..size])).iter().all(|held| *held));
+            signed.iter_mut().for_each(|signed| signed.message.push(0));
+            let accepts = signed.chunks(size).take_while(|signed| {
+                let held = bulk.verify(&jobs(signed));
+                assert_eq!(held, vec![!bulk.is_off(); size]);
+                !bulk.is_off()
+            });
+            assert!(accepts.count() * size < 64);
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Whether the kernel is still to be believed: samples, re-checks, and the switch. `trust.md` §6.2.
 //!
 //! A wrong accept of the kernel would be silent. So of what it accepts a part is verified again by a plain verifier, chosen after the
-//! batch and unpredictably, so that nobody can place a forgery beside the sample: at least one a batch, at least one in 64, over all lanes
-//! by turns. What it rejects is verified again while the budget lasts, and what it leaves open always. At the first disagreement the
+//! batch and unpredictably, so that nobody can place a forgery beside the sample: one in each run of at most 64 accepts, over all lanes by
+//! turns. A batch with 64 accepts or more is cut into runs of its own; smaller ones share theirs, so that of any 64 accepts one after
+//! another, in however many batches, at least one was verified again. What it rejects is verified again while the budget lasts, and what it leaves open always. At the first disagreement the
 //! switch is off for good, and the plain verifier decides the whole batch.
 //! This finds a machine that computes wrongly. It is a health check, not security: single forgeries pass between samples.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crate::kernel::{Finding, Verdict};
 use crate::lanes::LANES_MAX;
@@ -50,6 +51,10 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Guard {
     on: AtomicBool,
+    /// Accepts in small batches since the last sample.
+    unsampled: AtomicUsize,
+    /// Samples taken in small batches.
+    turn: AtomicU64,
     decided: AtomicU64,
     sampled: AtomicU64,
     rejects_rechecked: AtomicU64,
@@ -68,6 +73,9 @@ impl Guard {
     pub fn new() -> Self {
         Self {
             on: AtomicBool::new(true),
+            // The first batch is sampled, whatever its size.
+            unsampled: AtomicUsize::new(SAMPLE_EVERY - 1),
+            turn: AtomicU64::new(0),
             decided: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
             rejects_rechecked: AtomicU64::new(0),
@@ -112,7 +120,7 @@ impl Guard {
             return (self.all_plain(findings.len(), &mut plain), Health::Off);
         }
         let mut decisions: Vec<bool> = findings.iter().map(|finding| finding.verdict == Verdict::Valid).collect();
-        let samples = sample(findings, &mut random);
+        let samples = self.sample(findings, &mut random);
         let rejects = rejects(findings, rejects_max, &mut random);
         for &job in samples.iter().chain(&rejects) {
             if plain(job) != decisions[job] {
@@ -132,27 +140,52 @@ impl Guard {
         (decisions, Health::Sound)
     }
 
+    /// One job of each run of accepts.
+    fn sample(&self, findings: &[Finding], random: &mut impl FnMut() -> u64) -> Vec<usize> {
+        let accepts = findings.iter().enumerate().filter(|(_, finding)| finding.verdict == Verdict::Valid);
+        let accepts: Vec<Accept> = accepts.map(|(job, finding)| (job, finding.lane)).collect();
+        if accepts.is_empty() {
+            return Vec::new();
+        }
+        if accepts.len() < SAMPLE_EVERY {
+            let sampled = self.ends_run(accepts.len(), random());
+            let turn = || self.turn.fetch_add(1, Relaxed);
+            return sampled.then(|| one_of(&accepts, turn(), random)).flatten().into_iter().collect();
+        }
+        self.unsampled.store(0, Relaxed);
+        // Runs all about as long, none longer than `SAMPLE_EVERY`.
+        let run = accepts.len().div_ceil(accepts.len().div_ceil(SAMPLE_EVERY));
+        let first_lane = random();
+        let lanes = (0..).map(|turn| first_lane.wrapping_add(turn));
+        accepts.chunks(run).zip(lanes).filter_map(|(accepts, lane)| one_of(accepts, lane, random)).collect()
+    }
+
+    /// Whether the run that small batches share ends with a sample in this one, of `count` accepts: each accept of the run is as likely to
+    /// be it, and the run has at most `SAMPLE_EVERY`.
+    fn ends_run(&self, count: usize, random: u64) -> bool {
+        let ends = |unsampled: usize| {
+            let left = SAMPLE_EVERY.saturating_sub(unsampled);
+            left <= count || below(left, random) < count
+        };
+        let next = |unsampled| Some(if ends(unsampled) { 0 } else { unsampled + count });
+        self.unsampled.fetch_update(Relaxed, Relaxed, next).is_ok_and(ends)
+    }
+
     fn all_plain(&self, count: usize, plain: &mut impl FnMut(usize) -> bool) -> Vec<bool> {
         self.plain.fetch_add(count as u64, Relaxed);
         (0..count).map(plain).collect()
     }
 }
 
-/// One job of each run of accepts, all about as long, none longer than `SAMPLE_EVERY`: by turns from another lane, starting anywhere.
-fn sample(findings: &[Finding], random: &mut impl FnMut() -> u64) -> Vec<usize> {
-    let accepts = findings.iter().enumerate().filter(|(_, finding)| finding.verdict == Verdict::Valid);
-    let accepts: Vec<_> = accepts.map(|(job, finding)| (job, finding.lane)).collect();
-    let Some(first_lane) = (!accepts.is_empty()).then(&mut *random) else { return Vec::new() };
-    let one_of = |(turn, accepts): (usize, &[(usize, u8)])| {
-        // The first lane from `wanted` on, cyclically, that has an accept; and of those in it, any.
-        let wanted = first_lane.wrapping_add(turn as u64);
-        let distance = |lane: u8| u64::from(lane).wrapping_sub(wanted) % LANES_MAX as u64;
-        let nearest = accepts.iter().map(|(_, lane)| distance(*lane)).min();
-        let in_lane = accepts.iter().filter(|(_, lane)| Some(distance(*lane)) == nearest);
-        in_lane.clone().nth(below(in_lane.count(), random())).map(|(job, _)| *job)
-    };
-    let run = accepts.len().div_ceil(accepts.len().div_ceil(SAMPLE_EVERY));
-    accepts.chunks(run).enumerate().filter_map(one_of).collect()
+/// An accept: its position among the jobs, and its lane.
+type Accept = (usize, u8);
+
+/// One of the accepts in the first lane from `wanted` on, cyclically, that has any.
+fn one_of(accepts: &[Accept], wanted: u64, random: &mut impl FnMut() -> u64) -> Option<usize> {
+    let distance = |lane: u8| u64::from(lane).wrapping_sub(wanted) % LANES_MAX as u64;
+    let nearest = accepts.iter().map(|(_, lane)| distance(*lane)).min();
+    let in_lane = accepts.iter().filter(|(_, lane)| Some(distance(*lane)) == nearest);
+    in_lane.clone().nth(below(in_lane.count().max(1), random())).map(|(job, _)| *job)
 }
 
 /// All rejected jobs, or `max` of them from a random one on.
