@@ -5,8 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use holdfast_x509::UnixSeconds;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
 
 use crate::errors;
 
@@ -41,6 +42,56 @@ pub(crate) fn datetime(py: Python<'_>, at: UnixSeconds) -> PyResult<Bound<'_, Py
     let utc =
         UTC.get_or_try_init(py, || py.import("datetime")?.getattr("timezone")?.getattr("utc").map(Bound::unbind))?;
     DATETIME.import(py, "datetime", "datetime")?.call_method1("fromtimestamp", (at.0, utc))
+}
+
+/// A sequence of sequences of `bytes`, in two allocations: a hundred thousand small ones take as long as judging a tenth of the chains.
+pub(crate) struct Chains {
+    certificates: Vec<PyBackedBytes>,
+    /// Where each chain ends.
+    ends: Vec<usize>,
+}
+
+impl Chains {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn slices(&self) -> Vec<&[PyBackedBytes]> {
+        let starts = [0].into_iter().chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| self.certificates.get(start..end).unwrap_or_default()).collect()
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Chains {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let mut chains = Self { certificates: Vec::new(), ends: Vec::new() };
+        let Self { certificates, ends } = &mut chains;
+        for_each(&given, |chain| {
+            for_each(&chain, |certificate| {
+                certificates.push(match certificate.cast_into::<PyBytes>() {
+                    Ok(bytes) => bytes.into(),
+                    Err(other) => other.into_inner().extract()?,
+                });
+                Ok(())
+            })?;
+            ends.push(certificates.len());
+            Ok(())
+        })?;
+        Ok(chains)
+    }
+}
+
+/// Each item of a sequence. Lists and tuples, which is what callers have, are read without a detour through iterators of Python's.
+fn for_each<'py>(given: &Bound<'py, PyAny>, each: impl FnMut(Bound<'py, PyAny>) -> PyResult<()>) -> PyResult<()> {
+    if let Ok(list) = given.cast_exact::<PyList>() {
+        list.iter().try_for_each(each)
+    } else if let Ok(tuple) = given.cast_exact::<PyTuple>() {
+        tuple.iter().try_for_each(each)
+    } else {
+        given.extract::<Vec<Bound<'py, PyAny>>>()?.into_iter().try_for_each(each)
+    }
 }
 
 /// Properties as a JSON object; the last of several values of one name counts.

@@ -9,7 +9,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use rustls_pki_types::pem::{PemObject, SectionKind};
 
-use crate::convert::{datetime, seconds};
+use crate::convert::{Chains, datetime, seconds};
 use crate::errors;
 use crate::packed::{Columns, octets, offsets};
 use crate::policy::{read_policy, read_recheck};
@@ -118,18 +118,13 @@ impl Verifier {
     }
 
     #[pyo3(signature = (chains, at = None))]
-    fn verify_many(
-        &self,
-        py: Python<'_>,
-        chains: Vec<Vec<PyBackedBytes>>,
-        at: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Vec<Outcome>> {
+    fn verify_many(&self, py: Python<'_>, chains: Chains, at: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<Outcome>> {
         let at = seconds(at)?;
         if chains.len() > BATCH_CHAINS_COUNT_MAX {
             let message = format!("{} chains in one call, {BATCH_CHAINS_COUNT_MAX} are allowed", chains.len());
             return Err(errors::limit_exceeded(py, "batch_too_large", &message));
         }
-        let outcomes = py.detach(|| self.verifier.verify_many(&chains, at, self.threads));
+        let outcomes = py.detach(|| self.verifier.verify_many(&chains.slices(), at, self.threads));
         tell_if_the_kernel_went_off(py)?;
         Ok(outcomes.into_iter().map(|outcome| Outcome { outcome }).collect())
     }
