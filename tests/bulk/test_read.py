@@ -62,17 +62,37 @@ def test_lines_have_their_ids_or_their_numbers() -> None:
         (PEM[:-100], "bad_pem"),
         (DEVICES[0].pem.replace(b"MII", b"=MII"), "bad_pem"),
         (b"-----BEGIN PRIVATE KEY-----\nMII=\n-----END PRIVATE KEY-----\n", "unexpected_pem_block"),
-        (LINES + b'\n{"chain": 7}', "bad_chain_line"),
-        (LINES + b'\n["!"]', "bad_chain_line"),
-        (LINES + b'\n{"chain": "-----BEGIN X-----\\n-----END X-----"}', "bad_chain_line"),
-        (b"[" * 100_000, "bad_chain_line"),
-        (b"{not json", "bad_chain_line"),
     ],
 )
 def test_what_is_no_stream_of_chains_is_refused(source: bytes, code: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         list(read_chains(io.BytesIO(source)))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"chain": 7, "id": "seven"}',
+        b'["!"]',
+        b'{"chain": "-----BEGIN X-----\\n-----END X-----"}',
+        b'{"chain": "\\ud800"}',
+        b"[" * 100_000,
+        b"{not json",
+        b"7",
+        b"\xff",
+    ],
+)
+@pytest.mark.parametrize("piece_bytes", [7, 1 << 20])
+def test_a_line_that_holds_no_chain_is_told_and_its_neighbours_are_read(line: bytes, piece_bytes: int) -> None:
+    source = b"\n".join([LINES, line, LINES])
+    found = list(read_chains(io.BytesIO(source), piece_bytes=piece_bytes))
+    told = [text for piece in found for text in piece.unreadable.values()]
+    assert len(told) == 1
+    assert told[0].startswith("line 6 holds no chain: ")
+    assert chains(source, piece_bytes) == [*CHAINS, b"", *CHAINS]
+    ids = [one for piece in found for one in piece.ids]
+    assert ids == [1, "two", 4, 5, "seven" if b"seven" in line else 6, 7, "two", 10, 11]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,6 @@ def encoded(chain: list[bytes]) -> list[str]:
     ("arguments", "given", "status", "code"),
     [
         (["-"], b"", 3, "no_chains"),
-        (["-"], LINES + b"\n7", 3, "bad_chain_line"),
         (["/nowhere/at/all"], b"", 3, "unreadable_file"),
         (["--output", "out.csv", "-"], DER, 3, "unknown_output_format"),
         (["--output", "/nowhere/out.jsonl", "-"], DER, 3, "unwritable_output"),
@@ -102,9 +101,31 @@ def test_bad_input_is_one_line_and_a_status(
 
 def test_what_fails_in_the_middle_leaves_no_half_file(anchors: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
-    shown = bulk("--anchors", anchors, "--output", output, "-", given=LINES + b"\n7")
+    shown = bulk("--anchors", anchors, "--output", output, "-", given=PEM[:-100])
     assert shown.returncode == 3
+    assert b"bad_pem" in shown.stderr
     assert sorted(tmp_path.iterdir()) == [anchors]
+
+
+def test_a_line_that_holds_no_chain_is_a_row_and_the_others_are_judged(anchors: Path, tmp_path: Path) -> None:
+    source = LINES + b'\n{"id": "broken"}\n' + LINES
+    wanted = [*[None] * 4, "bad_chain_line", *[None] * 4]
+    for name in ("out.jsonl", "out.arrow", "out.parquet"):
+        shown = bulk("--anchors", anchors, "--json", "--output", tmp_path / name, "-", given=source)
+        assert shown.returncode == 3, shown.stderr
+        rows = [json.loads(line) for line in shown.stdout.splitlines()]
+        assert [row.get("code") for row in rows] == wanted
+        assert rows[4]["id"] == "broken"
+        assert rows[4]["message"].startswith("line 6 holds no chain: ")
+        counts = {"chains": 9, "accepted": 8, "refused": 1, "codes": {"bad_chain_line": 1}}
+        assert json.loads(shown.stderr) == counts
+    assert (tmp_path / "out.jsonl").read_bytes() == shown.stdout
+    with pa.OSFile(str(tmp_path / "out.arrow")) as stream:
+        arrow = pa.ipc.open_file(stream).read_all()
+    assert arrow.to_pylist() == parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert arrow["code"].to_pylist() == wanted
+    assert arrow["message"].to_pylist() == [row.get("message") for row in rows]
+    assert arrow["position"].null_count == 9
 
 
 def test_a_time_may_be_asked_for(anchors: Path) -> None:

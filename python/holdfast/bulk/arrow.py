@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from holdfast._holdfast import Columns, codes
+from holdfast.bulk.read import BAD_CHAIN_LINE
 from holdfast.errors import ConfigurationError
 
 try:
@@ -18,7 +19,7 @@ except ModuleNotFoundError as error:  # pragma: no cover (every environment of o
     raise ConfigurationError("arrow_missing", "pyarrow is not installed", hint=_hint) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from holdfast._holdfast import Verifier
@@ -38,9 +39,12 @@ SCHEMA: Final = pa.schema(
 """One row a chain: what came of it, and of a path that holds, what it is; null where that does not apply."""
 
 
-def outcomes(columns: Columns) -> Any:  # noqa: ANN401 (pyarrow has no types of its own)
-    """The columns of `verify_packed` as a `pyarrow.RecordBatch` of `SCHEMA`."""
-    count = len(columns)
+def outcomes(columns: Columns, unreadable: Mapping[int, str] | None = None) -> Any:  # noqa: ANN401 (pyarrow is untyped)
+    """The columns of `verify_packed` as a `pyarrow.RecordBatch` of `SCHEMA`.
+
+    `unreadable` is that of the piece that was judged: such a row is `bad_chain_line`, with what it says as message.
+    """
+    count, unreadable = len(columns), unreadable or {}
 
     def fixed(kind: Any, octets: bytes) -> Any:  # noqa: ANN401
         return pa.Array.from_buffers(kind, count, [None, pa.py_buffer(octets)])
@@ -57,12 +61,18 @@ def outcomes(columns: Columns) -> Any:  # noqa: ANN401 (pyarrow has no types of 
     numbers = fixed(pa.uint16(), columns.codes)
     numbers = where(pc.invert(ok), numbers).cast(pa.int16())
     positions = fixed(pa.int16(), columns.positions)
+    messages = text(columns.message_offsets, columns.messages)
+    names = [*codes(), BAD_CHAIN_LINE]
+    if unreadable:
+        lines = pa.array([index in unreadable for index in range(count)])
+        numbers = pc.replace_with_mask(numbers, lines, pa.scalar(len(names) - 1, pa.int16()))
+        messages = pc.replace_with_mask(messages, lines, pa.array(unreadable.values(), pa.large_string()))
     return pa.record_batch(
         [
             ok,
-            pa.DictionaryArray.from_arrays(numbers, pa.array(codes(), pa.string())),
+            pa.DictionaryArray.from_arrays(numbers, pa.array(names, pa.string())),
             where(pc.greater_equal(positions, 0), positions),
-            text(columns.message_offsets, columns.messages),
+            messages,
             text(columns.common_name_offsets, columns.common_names),
             where(ok, fixed(pa.binary(32), columns.fingerprints)),
             where(ok, fixed(pa.binary(32), columns.anchor_fingerprints)),

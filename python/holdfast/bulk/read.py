@@ -6,7 +6,7 @@ import array
 import binascii
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -14,12 +14,14 @@ from holdfast._holdfast import chain_offsets
 from holdfast.errors import ConfigurationError, LimitExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
 PIECE_BYTES: Final = 2 * 1024 * 1024
 """What is read at once: more than a thousand chains, enough to keep the kernel's lanes full."""
 UNFINISHED_BYTES_MAX: Final = 1024 * 1024
 """How long a certificate, a chain or a line may be: thirty times what a chain may have."""
+BAD_CHAIN_LINE: Final = "bad_chain_line"
+"""The code of a line that holds no chain."""
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END ([A-Z0-9 ]+)-----")
 _DER_SEQUENCE: Final = 0x30
@@ -33,11 +35,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Chains as `verify_packed` takes them; `ids` is what JSON Lines called them, one each, or empty."""
+    """Chains as `verify_packed` takes them; `ids` is what JSON Lines called them, one each, or empty.
+
+    `unreadable` says of a line that holds no chain why, by its place among these. In `buffer` its chain has no
+    certificate, and so is refused whoever judges it.
+    """
 
     buffer: bytes
     offsets: array.array[int]
     ids: list[object]
+    unreadable: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -48,12 +55,13 @@ def read_chains(source: Source, *, certificates: int | None = None, piece_bytes:
 
     DER: certificates one after another. PEM: blocks; what stands between them is ignored. In both a chain goes on while
     a certificate bears the name of the issuer of the one before it, or has `certificates` of them. JSON Lines: a line
-    is a chain, as a list of base64 DER or as PEM text; or an object with it as `chain` and, if you like, an `id`.
+    is a chain, as a list of base64 DER or as PEM text; or an object with it as `chain` and, if you like, an `id`. A
+    line that is none of these is `unreadable` in its piece, and reading goes on.
 
     Memory: a few times `piece_bytes`, however long the stream.
 
     Raises:
-        ConfigurationError: `no_chains`, `bad_pem`, `unexpected_pem_block`, `bad_chain_line`.
+        ConfigurationError: `no_chains`, `bad_pem`, `unexpected_pem_block`.
         LimitExceededError: `chain_unfinished`: a certificate, chain or line of more than 1 MiB.
     """
     pieces = iter(lambda: source.read(piece_bytes), b"")
@@ -127,18 +135,13 @@ def _blocks(text: bytes) -> tuple[bytes, int]:
         if label != b"CERTIFICATE" or closing != label:
             message = f"a PEM block {label.decode()!r} … {closing.decode()!r}, certificates alone are wanted"
             raise ConfigurationError("unexpected_pem_block", message)
-        ders.append(_base64(encoded, lambda error: ConfigurationError("bad_pem", f"not base64: {error}")))
+        try:
+            ders.append(binascii.a2b_base64(b"".join(encoded.split()), strict_mode=True))
+        except ValueError as error:
+            message = f"not base64: {error}"
+            raise ConfigurationError("bad_pem", message) from None
         end = block.end()
     return b"".join(ders), end
-
-
-def _base64(encoded: bytes | str, wrong: Callable[[Exception], Exception]) -> bytes:
-    try:
-        return binascii.a2b_base64(
-            b"".join(encoded.split()) if isinstance(encoded, bytes) else encoded, strict_mode=True
-        )
-    except ValueError as error:
-        raise wrong(error) from None
 
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[Piece]:
@@ -152,32 +155,31 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[Piece]:
 
 
 def _packed(lines: list[bytes], before: int) -> Iterator[Piece]:
-    chains, ids = [], []
+    chains: list[bytes] = []
+    ids: list[object] = []
+    unreadable: dict[int, str] = {}
     for number, line in enumerate(lines, before + 1):
-        if line.strip():
-            chain, its_id = _line(line, number)
-            chains.append(chain)
-            ids.append(its_id)
-    if chains:
-        yield Piece(b"".join(chains), array.array("q", accumulate(map(len, chains), initial=0)), ids)
-
-
-def _line(line: bytes, number: int) -> tuple[bytes, object]:
-    """One line's chain, as DER one after another, and its id."""
-
-    def wrong(error: object) -> ConfigurationError:
-        return ConfigurationError("bad_chain_line", f"line {number} holds no chain: {error}")
-
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise wrong(error) from None
-    chain, its_id = (value.get("chain"), value.get("id", number)) if isinstance(value, dict) else (value, number)
-    if isinstance(chain, str):
+        if not line.strip():
+            continue
+        its_id: object = number
         try:
-            return _blocks(chain.encode())[0], its_id
-        except (ConfigurationError, UnicodeEncodeError) as error:
-            raise wrong(error) from None
-    if isinstance(chain, list) and all(isinstance(one, str) for one in chain):
-        return b"".join(_base64(one, wrong) for one in chain), its_id
-    raise wrong("neither a list of base64 texts nor PEM")
+            value = json.loads(line)
+            if isinstance(value, dict):
+                its_id = value.get("id", number)
+            chain = _line(value.get("chain") if isinstance(value, dict) else value)
+        except (ValueError, RecursionError, ConfigurationError) as error:
+            chain, unreadable[len(chains)] = b"", f"line {number} holds no chain: {error}"
+        chains.append(chain)
+        ids.append(its_id)
+    if chains:
+        yield Piece(b"".join(chains), array.array("q", accumulate(map(len, chains), initial=0)), ids, unreadable)
+
+
+def _line(value: object) -> bytes:
+    """The chain in one line, as DER one after another."""
+    if isinstance(value, str):
+        return _blocks(value.encode())[0]
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return b"".join(binascii.a2b_base64(one, strict_mode=True) for one in value)
+    message = "neither a list of base64 texts nor PEM"
+    raise ValueError(message)

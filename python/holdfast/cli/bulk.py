@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import click
 
 from holdfast._holdfast import Columns, TrustStore, Verifier, codes
-from holdfast.bulk.read import Piece, read_chains
+from holdfast.bulk.read import BAD_CHAIN_LINE, Piece, read_chains
 from holdfast.cli.output import emit_record, json_option
 from holdfast.errors import ConfigurationError, ConflictError
 from holdfast.files import read_file
@@ -53,7 +53,8 @@ def bulk(
 
     End entities first. A JSON line is a list of base64 DER, or an object with it as `chain` and an `id`. With `--json`
     each chain is a line on stdout, and the count goes to stderr; without, the first refusals and the count are shown.
-    Exit status 1 if a chain was refused.
+    A line that holds no chain is told like a chain that was refused, as `bad_chain_line`. Exit status 1 if a chain was
+    refused, 3 if there was such a line.
     """
     store = TrustStore.from_pem(read_file(anchors, bytes_max=ANCHORS_BYTES_MAX))
     verifier = Verifier(store, Policy(), threads=threads)
@@ -73,7 +74,7 @@ def bulk(
                         sink.write(str(file), piece, columns)
     tally.show(as_json=as_json)
     if tally.refused:
-        sys.exit(1)
+        sys.exit(3 if BAD_CHAIN_LINE in tally.by_code else 1)
 
 
 class _Sink(Protocol):
@@ -103,6 +104,9 @@ def _rows(file: str, piece: Piece, columns: Columns) -> Iterator[dict[str, Any]]
             row["not_after"] = datetime.fromtimestamp(not_after[index], UTC).isoformat()
         else:
             row["ok"] = False
+            if index in piece.unreadable:
+                yield {**row, "code": BAD_CHAIN_LINE, "message": piece.unreadable[index]}
+                continue
             row["code"] = names[numbers[index]]
             if positions[index] >= 0:
                 row["position"] = positions[index]
@@ -127,7 +131,11 @@ class _Tally:
         accepted = sum(columns.ok)
         if accepted < len(columns):
             names, numbers = codes(), memoryview(columns.codes).cast("H")
-            self.by_code.update(names[number] for number, ok in zip(numbers, columns.ok, strict=True) if not ok)
+            self.by_code.update(
+                BAD_CHAIN_LINE if index in piece.unreadable else names[numbers[index]]
+                for index, ok in enumerate(columns.ok)
+                if not ok
+            )
             if len(self.first) < SHOWN_MAX:
                 refused = ({"chain": self.total + at, **row} for at, row in enumerate(_rows(file, piece, columns), 1))
                 self.first += [row for row in refused if not row["ok"]][: SHOWN_MAX - len(self.first)]
@@ -180,7 +188,9 @@ class _ArrowFile:
         pa, count = self._pa, len(columns)
         ids = pa.array(map(json.dumps, piece.ids), pa.string()) if piece.ids else pa.nulls(count, pa.string())
         files = pa.repeat(pa.scalar(file), count)
-        self._writer.write_batch(pa.record_batch([files, ids, *outcomes(columns).columns], schema=self._schema))
+        self._writer.write_batch(
+            pa.record_batch([files, ids, *outcomes(columns, piece.unreadable).columns], schema=self._schema)
+        )
 
     def close(self) -> None:
         self._writer.close()
