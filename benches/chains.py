@@ -14,16 +14,24 @@ DEVICE_USAGE = x509.KeyUsage(True, False, False, False, False, False, False, Fal
 Extensions = list[tuple[x509.ExtensionType, bool]]
 
 
-def fleet(count: int) -> tuple[bytes, list[list[bytes]]]:
-    """The root, and the chains of `count` distinct devices, DER, end entity first, the root left out."""
-    keys = [p256() for _ in range(3)]
+def fleet(count: int, *, technicians: int = 1) -> tuple[bytes, list[list[bytes]]]:
+    """The root, and the chains of `count` distinct devices, DER, end entity first, the root left out.
+
+    Several `technicians` have signed them in turn.
+    """
+    keys = [p256() for _ in range(2)]
     root = Ca.root("Company-X Root", key=keys[0], extensions=_ca(keys[0], keys[0]))
     factory = root.intermediate("Factory-Y", key=keys[1], extensions=_ca(keys[1], keys[0]))
-    technician = factory.intermediate("Technician-Z", key=keys[2], extensions=_ca(keys[2], keys[1]))
-    return root.der, [
-        technician.device(f"widget-{number}", extensions=_device(f"widget-{number}", keys[2])).der
-        for number in range(count)
-    ]
+    issuers = []
+    for number in range(technicians):
+        key = p256()
+        issuers.append((factory.intermediate(f"Technician-{number}", key=key, extensions=_ca(key, keys[1])), key))
+
+    def chain(number: int) -> list[bytes]:
+        technician, key = issuers[number % technicians]
+        return technician.device(f"widget-{number}", extensions=_device(f"widget-{number}", key)).der
+
+    return root.der, [chain(number) for number in range(count)]
 
 
 def _ca(key: Key, issuer: Key) -> Extensions:
