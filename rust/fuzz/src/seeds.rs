@@ -19,7 +19,7 @@ fn main() -> io::Result<()> {
 type Seed = (&'static str, &'static str, Vec<u8>);
 
 fn seeds() -> Vec<Seed> {
-    [certificates(), lists(), keys(), packets(), streams(), texts()].concat()
+    [certificates(), lists(), keys(), curve(), packets(), streams(), texts()].concat()
 }
 
 fn certificates() -> Vec<Seed> {
@@ -63,6 +63,9 @@ fn certificates() -> Vec<Seed> {
         ("chain", "full", chain(&[16, 0], &[&full, &bound])),
         ("chain", "server", chain(&[9, 0], &[&full, &ca, &ca])),
         ("chain", "bad-first", chain(&[0, 1], &[&leaf, &ca, &bound])),
+        ("split", "two", [leaf.as_slice(), &ca].concat()),
+        ("split", "cut", [full.as_slice(), &bound[..bound.len() / 2]].concat()),
+        ("split", "small", vec![0x30, 0, 0x30, 3, 2, 1, 5, 0x30, 0x81, 0]),
         ("pem", "certificate", pem("CERTIFICATE", &leaf)),
         ("pem", "two", [pem("CERTIFICATE", &ca), b"text between\n".to_vec(), pem("CERTIFICATE", &bound)].concat()),
         ("pem", "list", pem("X509 CRL", &list("ca", &[1, 2], &[]))),
@@ -129,6 +132,37 @@ fn keys() -> Vec<Seed> {
                 vec![1; 64],
             ]),
         ),
+    ]
+}
+
+/// Signatures and points of P-256: the example of RFC 6979 §A.2.5, the generator, numbers at the ends of their ranges.
+fn curve() -> Vec<Seed> {
+    let number = |text: &str| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());
+        digits.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect()
+    };
+    let point = |x: &str, y: &str| [vec![4], number(x), number(y)].concat();
+    let r = number("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716");
+    let s = number("f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8");
+    let n = number("ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551");
+    let integer = |octets: &[u8]| element(2, &[&[0], octets]);
+    let key = point(
+        "60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6",
+        "7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299",
+    );
+    let generator = point(
+        "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+    );
+    vec![
+        ("signature", "example", sequence(&[integer(&r), integer(&s)])),
+        ("signature", "small", sequence(&[vec![2, 1, 1], vec![2, 1, 0x7f]])),
+        ("signature", "order", sequence(&[integer(&n), integer(&n)])),
+        ("signature", "scalars", [r, s].concat()),
+        ("signature", "order-scalars", [n.clone(), n].concat()),
+        ("point", "example", key.clone()),
+        ("point", "generator", generator),
+        ("point", "compressed", [&[3][..], &key[1..33]].concat()),
     ]
 }
 
