@@ -484,7 +484,9 @@ mod tests {
             earn(&bulk, &signed);
             // The first sample is at once, and finds nothing wrong.
             assert!(bulk.verify(&jobs(&signed[..size])).iter().all(|held| *held));
-            signed.iter_mut().for_each(|signed| signed.message.push(0));
+            for signed in &mut signed {
+                signed.message.push(0);
+            }
             let accepts = signed.chunks(size).take_while(|signed| {
                 let held = bulk.verify(&jobs(signed));
                 assert_eq!(held, vec![!bulk.is_off(); size]);

@@ -94,7 +94,7 @@ fn of_sixty_four_accepts_in_small_batches_one_is_verified_again() {
     let (guard, mut unsampled, mut gaps) = (Guard::new(), 63, vec![0; 64]);
     let (mut hits, mut lane_hits) = (vec![vec![0; 63]; batches.len()], [0; 8]);
     for number in 1..=40_000 {
-        let which = random.word() as usize % if number < 20_000 { 6 } else { batches.len() };
+        let which = random.below(if number < 20_000 { 6 } else { batches.len() });
         let batch = &batches[which];
         let (decisions, health, asked) = settle(&guard, batch, &mut random, 8);
         assert_eq!((decisions, health), (batch.plain.clone(), Health::Sound));
@@ -144,7 +144,9 @@ fn rejects_are_verified_again_within_the_budget() {
         assert_eq!((decisions, health), (batch.plain.clone(), Health::Sound));
         let rejects: Vec<_> = asked.iter().filter(|job| *job % 4 == 0).collect();
         assert_eq!(rejects.len(), 5);
-        rejects.into_iter().for_each(|job| hits[*job] += 1);
+        for job in rejects {
+            hits[*job] += 1;
+        }
     }
     assert!(hits.iter().enumerate().all(|(job, hits)| (*hits > 0) == (job % 4 == 0)), "{hits:?}");
     assert_eq!(guard.counts().rejects_rechecked, 1000);
