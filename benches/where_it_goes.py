@@ -1,8 +1,7 @@
 """Where the hub's CPU for a connect goes, and its memory for an idle connection: `make profile`.
 
 CPU: `perf` samples worker and supervisor while new devices connect (first contact) and while known ones do; what was
-running is sorted by library and symbol. Memory: the session's heap as an allocator counts it, and the loop's share as a
-plain server on the same loop shows it.
+running is sorted by library and symbol. Memory: the session's heap as an allocator counts it.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ from tests.support.hub import now
 from holdfast.fleet import papers
 
 from . import results
-from .accounting import Memory, cpu_seconds
+from .accounting import cpu_seconds
 
 DEVICES = 3_000
-IDLE = 3_000
 FREQUENCY = 4_999
 LEAST_SHARE = 0.4
 """Percent below which a symbol is not listed by itself."""
@@ -41,7 +39,7 @@ PARTS = [
     ("hashes and AEAD", r"_holdfast", SYMMETRIC),
     ("rustls", r"_holdfast", r"rustls"),
     ("x509, engine, roster", r"_holdfast", r"holdfast_(x509|engine|roster)"),
-    ("gate, session", r"_holdfast", r"holdfast_(gate|session)"),
+    ("front, gate, session", r"_holdfast", r"holdfast_(front|gate|session)"),
     ("crossing: bindings, PyO3", r"_holdfast", r"pyo3|_holdfast|bindings"),
     ("random numbers", r"_holdfast", r"(?i:rand|ctr_drbg|entropy)"),
     ("allocation", r".", ALLOCATION),
@@ -150,8 +148,6 @@ def _memory(directory: Path, fleet: papers.Fleet) -> tuple[str, dict[str, float]
         check=True,
     )
     rows: list[list[object]] = [line.rsplit(" ", 1) for line in heap.stdout.splitlines()]
-    loop = _loop_share()
-    rows.append(["uvloop: transport and the hub's protocol, resident", f"{loop:.0f}"])
     sizes = {str(what): float(str(size)) for what, size in rows}
     return (
         f"""
@@ -163,25 +159,6 @@ What an allocator counts is what was asked for; resident memory also holds what 
 """,
         sizes,
     )
-
-
-def _loop_share() -> float:
-    """Resident bytes of one plain connection on the hub's loop, with the hub's own protocol and nothing behind it."""
-    program = Path(__file__).with_name("plain_server.py")
-    with subprocess.Popen(
-        [sys.executable, program, str(IDLE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        said = server.stdout.readline()
-        before = Memory.of([server.pid]).resident
-        server.stdin.write("connect\n")
-        server.stdin.flush()
-        said = server.stdout.readline()
-        after = Memory.of([server.pid]).resident
-        server.stdin.close()
-    assert int(said) == IDLE
-    return (after - before) / IDLE
 
 
 if __name__ == "__main__":

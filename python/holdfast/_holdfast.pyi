@@ -311,14 +311,22 @@ class Gate:
         """What is kept of the sessions of these (pinned) devices."""
     def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:
         """Wills of devices whose connection ended with the process that had it: publish them when they are due."""
-    def open(self, source: str) -> tuple[int, list[Request]]:
-        """A connection was accepted from `source` (address, for limits and the log). 0 as handle: no room, close it at once."""
-    def receive(self, handle: int, data: bytes) -> list[Request]: ...
-    def end_of_stream(self, handle: int) -> list[Request]: ...
-    def lost(self, handle: int) -> list[Request]:
-        """The transport is gone; the handle ends."""
-    def set_writable(self, handle: int, writable: bool) -> list[Request]:
-        """The peer has stopped to read what it is sent, or reads again: nothing is delivered to it meanwhile."""
+    def listen(self) -> None:
+        """Accept connections from the socket that is this process's standard input, of which it takes a copy.
+
+        What is accepted inherits the listening socket's options. Connections are accepted, read, written and closed in
+        here, in `turn`; what the other methods have for them is sent before they return.
+        """
+    def stop_listening(self) -> None: ...
+    def abort(self) -> None:
+        """Let go of every connection at once, whatever was still to be said."""
+    def fileno(self) -> int:
+        """Readable when `turn` has something to do."""
+    def turn(self) -> list[Request]:
+        """Serve whoever is ready: connected devices first, then strangers, as many as `handshakes_a_turn`.
+
+        Cost: at most 256 reads, 16 accepted connections and those strangers; the interpreter is released throughout.
+        """
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""
     def kept(self, handle: int, code: str | None) -> list[Request]:
@@ -334,8 +342,6 @@ class Gate:
     def judged_fileno(self) -> int: ...
     def tick(self) -> list[Request]:
         """What deadlines ask for; call a few times a second."""
-    def turn(self) -> list[Request]:
-        """Work for strangers, the first to come first, as many as `handshakes_a_turn`."""
     def drain(self, count_max: int) -> list[Request]:
         """Admit nobody any more and end sessions that are idle, so many at the most; repeat until `connections` is 0."""
     @property
@@ -444,56 +450,6 @@ class Request:
     """Something the loop must do now, in the order given."""
 
     @final
-    class Send(Request):
-        """Write `data` to the connection's transport."""
-
-        __match_args__: Final = (
-            "handle",
-            "data",
-        )
-        def __new__(cls, handle: int, data: bytes) -> Request.Send: ...
-        @property
-        def handle(self) -> int: ...
-        @property
-        def data(self) -> bytes: ...
-
-    @final
-    class Pause(Request):
-        """Stop reading from the connection until `Resume`."""
-
-        __match_args__: Final = ("handle",)
-        def __new__(cls, handle: int) -> Request.Pause: ...
-        @property
-        def handle(self) -> int: ...
-
-    @final
-    class Resume(Request):
-        """Read again."""
-
-        __match_args__: Final = ("handle",)
-        def __new__(cls, handle: int) -> Request.Resume: ...
-        @property
-        def handle(self) -> int: ...
-
-    @final
-    class Finish(Request):
-        """After what was sent: shut down writing and keep reading into `receive` until `Close` is asked for."""
-
-        __match_args__: Final = ("handle",)
-        def __new__(cls, handle: int) -> Request.Finish: ...
-        @property
-        def handle(self) -> int: ...
-
-    @final
-    class Close(Request):
-        """Close the transport; the handle is gone."""
-
-        __match_args__: Final = ("handle",)
-        def __new__(cls, handle: int) -> Request.Close: ...
-        @property
-        def handle(self) -> int: ...
-
-    @final
     class Tick(Request):
         """Call `Gate.tick` after so many milliseconds: chains wait for company, but not for long."""
 
@@ -504,7 +460,7 @@ class Request:
 
     @final
     class Turn(Request):
-        """Strangers wait to be worked for: call `Gate.turn` in the loop's next turn, behind all else that has come."""
+        """Somebody waits of whom `Gate.fileno` says nothing: call `Gate.turn` in the loop's next turn, behind all else."""
 
         __match_args__: Final = ()
         def __new__(cls) -> Request.Turn: ...

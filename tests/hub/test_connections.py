@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import select
 import socket
 import ssl
@@ -230,6 +231,17 @@ def test_m10_a_device_that_never_reads_holds_up_itself_alone_and_gets_its_own_by
         assert read_exactly(deaf, len(wanted)) == wanted
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_refusal_is_kept_for_a_peer_that_reads_it_late(hub: RunningHub, refusals: list[str], version: str) -> None:
+    """It sends for as long as it may and reads nothing until the hub has long let go: CONNACK 5 and a clean end."""
+    stranger = files(hub, Ca.root("Elsewhere").device("widget-1"))
+    with dialled(hub, stranger, VERSIONS[version], buffer_bytes=4_096) as secured:
+        secured.sendall(connect("widget-1") + publish("widget-1", 1, b"x" * 1_000) * 20)
+        time.sleep(1.5)
+        assert read_to_end(secured) == CONNACK_NOT_AUTHORIZED
+    assert refusals == ["unknown_issuer"]
+
+
 def test_m12_a_packet_that_is_too_large_ends_the_connection_before_it_is_read(hub: RunningHub) -> None:
     with dialled(hub, files(hub, TECHNICIAN.device("large"))) as secured:
         secured.sendall(connect("large"))
@@ -249,6 +261,31 @@ def test_r06_a_session_ends_with_its_certificate(hub: RunningHub) -> None:
         assert read_to_end(secured) == b""
     assert now() > ends
     assert reasons(hub, "short-lived") == ["expired"]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process are Linux's")
+def test_g04_a_worker_without_descriptors_serves_whom_it_has_and_then_those_who_wait(hub: RunningHub) -> None:
+    device, pid = files(hub, TECHNICIAN.device("early")), hub.worker_pid()
+    kept = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    with dialled(hub, device) as early:
+        early.sendall(connect("early"))
+        assert read_exactly(early, 4) == CONNACK_YES
+        used = max(int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()) + 1
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, kept[1]))
+        waiting = [socket.create_connection((hub.address, 8883), 20) for _ in range(16)]
+        assert "Too many open files" in hub.wait_for_events("accept_failed")[0]["reason"]
+        time.sleep(1)
+        # One line, and about ten tries: it neither spins nor ends.
+        assert len(hub.events("accept_failed")) == 1
+        early.sendall(publish("early", 1))
+        assert read_exactly(early, 4) == puback(1)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, kept)
+        with dialled(hub, files(hub, TECHNICIAN.device("late"))) as late:
+            late.sendall(connect("late"))
+            assert read_exactly(late, 4) == CONNACK_YES
+        for one in waiting:
+            one.close()
+    assert hub.worker_pid() == pid
 
 
 def test_descriptors_of_the_worker_return_to_where_they_were(hub: RunningHub) -> None:

@@ -100,7 +100,8 @@ def test_a_will_has_an_anchor_and_properties() -> None:
 def test_calls_with_a_handle_of_nobody_do_nothing(telemetry: TelemetryWriter) -> None:
     empty = Gate(certificate_chain=[CA.der], private_key=KEY, limits={}, telemetry=telemetry)
     for handle in (0, 1, 2**63, 2**64 - 1):
-        assert empty.receive(handle, b"x") == []
-        assert empty.end_of_stream(handle) == empty.lost(handle) == empty.claimed(handle, None) == []
-    assert empty.stored() == empty.judged() == empty.tick() == empty.drain(1) == []
+        assert empty.claimed(handle, None) == empty.kept(handle, None) == empty.deliver_messages(handle, [], True) == []
+    assert empty.turn() == empty.stored() == empty.judged() == empty.tick() == empty.drain(1) == []
+    empty.stop_listening()
+    empty.abort()
     assert (empty.connections, empty.sessions, sum(empty.batches)) == (0, 0, 0)

@@ -24,6 +24,7 @@ SECONDS = 1.0
 # What the gate calls it, and what it is; a test compares it with what the gate counts.
 COUNTERS = {
     "connections_opened": "Connections that were accepted.",
+    "accepts_failed": "Times that nobody could be accepted, for want of a descriptor or of memory.",
     "bytes_received": "Bytes that peers sent, TLS included.",
     "bytes_sent": "Bytes that peers were sent, TLS included.",
     "handshakes_completed": "TLS handshakes in which a peer proved the key of its certificate.",

@@ -1,4 +1,4 @@
-"""The MQTT door of one worker: does what the gate asks for, with its sockets, its store and the supervisor."""
+"""The MQTT door of one worker: does what the gate asks for beyond sockets, with inbox, log and supervisor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._holdfast import InboxMessage, KeptSession, KeptWill, Request
 from holdfast.hub import messages
-from holdfast.hub.connection import Connection
 from holdfast.inbox.sessions import Session
 from holdfast.inbox.wills import Will
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from holdfast._holdfast import Device, Gate
 
-READ_BUFFER_BYTES = 64 * 1024
 CLAIMS_WAITING_MAX = 4_096
 """Newcomers that wait for the registry; beyond it they are told to come back later (trust.md §3.3)."""
 
@@ -34,23 +32,16 @@ class Door:
         claim: Callable[[list[list[bytes]], list[messages.Claim]], None],
         admitted: Callable[[list[tuple[int, str]]], None],
     ) -> None:
-        self.read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
         self._gate = gate
         self._write = write
         self._claim = claim
         self._post = post
         self._admitted = admitted
-        self._connections: dict[int, Connection] = {}
         self._chains: list[list[bytes]] = []
         self._claims: list[messages.Claim] = []
         self._claims_waiting = 0
         self._work: messages.InboxWork | None = None
         self._actions: Mapping[type[Request], Callable[[Any], None]] = {
-            Request.Send: self._on_send,
-            Request.Pause: lambda request: self._hold(request.handle, held=True),
-            Request.Resume: lambda request: self._hold(request.handle, held=False),
-            Request.Finish: self._on_finish,
-            Request.Close: self._on_close,
             Request.Tick: self._on_tick,
             Request.Turn: self._on_turn,
             Request.Path: self._on_path,
@@ -64,36 +55,9 @@ class Door:
 
     # ── what happens ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def accept(self) -> Connection:
-        """A protocol for a connection that is being accepted."""
-        return Connection(self)
-
-    def opened(self, connection: Connection, source: str) -> None:
-        """A connection was accepted from `source`."""
-        handle, requests = self._gate.open(source)
-        if handle:
-            connection.handle = handle
-            self._connections[handle] = connection
-        self._perform(requests)
-        if not handle:
-            connection.abort()
-
-    def received(self, connection: Connection, data: bytes) -> None:
-        """Bytes came."""
-        self._perform(self._gate.receive(connection.handle, data))
-
-    def ended(self, connection: Connection) -> None:
-        """The peer says nothing more."""
-        self._perform(self._gate.end_of_stream(connection.handle))
-
-    def lost(self, connection: Connection) -> None:
-        """The socket is gone."""
-        if self._connections.pop(connection.handle, None):
-            self._perform(self._gate.lost(connection.handle))
-
-    def writable(self, connection: Connection, *, writable: bool) -> None:
-        """The peer reads what it is sent, or does not."""
-        self._perform(self._gate.set_writable(connection.handle, writable))
+    def turn(self) -> None:
+        """Somebody connects, says something, or reads what was sent."""
+        self._perform(self._gate.turn())
 
     def claimed(self, answers: Iterable[tuple[int, str | None]]) -> None:
         """The registry has answered claims."""
@@ -193,8 +157,7 @@ class Door:
 
     def abort(self) -> None:
         """Let go of every connection that is left, and say what there still is to say."""
-        for connection in list(self._connections.values()):
-            connection.abort()
+        self._gate.abort()
         self._write_lines()
 
     def flush(self) -> None:
@@ -209,28 +172,9 @@ class Door:
         for request in requests:
             self._actions[type(request)](request)
 
-    def _on_send(self, request: Request.Send) -> None:
-        if connection := self._connections.get(request.handle):
-            connection.send(request.data)
-
-    def _hold(self, handle: int, *, held: bool) -> None:
-        if connection := self._connections.get(handle):
-            connection.hold_for_gate(held=held)
-
-    def _on_finish(self, request: Request.Finish) -> None:
-        if connection := self._connections.get(request.handle):
-            connection.finish()
-
-    def _on_close(self, request: Request.Close) -> None:
-        if connection := self._connections.pop(request.handle, None):
-            connection.close()
-
     def _on_turn(self, _: Request.Turn) -> None:
-        # Whatever has come for connected devices by then is served first.
-        asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._perform(self._gate.turn())
+        # Whatever else the loop has to do comes first.
+        asyncio.get_running_loop().call_soon(self.turn)
 
     def _on_path(self, request: Request.Path) -> None:
         self._claim_soon()

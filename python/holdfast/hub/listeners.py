@@ -9,8 +9,8 @@ import socket
 from holdfast.errors import ConfigurationError, ConflictError
 
 BACKLOG_COUNT = 1_024
-"""Connections that the kernel keeps for one listener. The loop takes one a turn; whoever came behind so many would have
-gone before it was served, and is better told to try again: by the kernel, at no cost."""
+"""Connections that the kernel keeps for one listener. A worker takes a few a turn; whoever came behind so many would
+have gone before it was served, and is better told to try again: by the kernel, at no cost."""
 SEND_BUFFER_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """What the kernel keeps for one connection at the most (it doubles both): left to itself it goes to megabytes for every
@@ -40,6 +40,8 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted inherits these.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         if shared:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import signal
 import socket
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -20,7 +22,6 @@ from holdfast._holdfast import Device, Gate, TelemetryWriter
 from holdfast.errors import HoldfastError
 from holdfast.hub import counts, messages
 from holdfast.hub.door import Door
-from holdfast.hub.listeners import BACKLOG_COUNT
 from holdfast.hub.log import configure, lines_to, report_unhandled
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class Worker:
         self._end = end
         self._loop = asyncio.get_running_loop()
         self._drain_seconds = start.drain_seconds
-        self._listeners = [socket.socket(fileno=descriptor) for descriptor in start.listeners]
-        self._servers: list[asyncio.Server] = []
+        self._listeners = start.listeners
         self._task: asyncio.Task[None] | None = None
         self._epoch = 0
         self._store = TelemetryWriter(start.telemetry_file)
@@ -78,7 +78,7 @@ class Worker:
         """Do what the supervisor says."""
         match message:
             case messages.Serve():
-                self._task = self._loop.create_task(self._serve())
+                self._serve()
             case messages.Reload():
                 self._reload(message)
             case messages.Drain():
@@ -137,17 +137,19 @@ class Worker:
         self._door.flush()
         self._send(counts.counted(self._gate, self._store))
 
-    async def _serve(self) -> None:
-        for listener in self._listeners:
-            self._servers.append(
-                await self._loop.create_server(self._door.accept, sock=listener, backlog=BACKLOG_COUNT)
-            )
+    def _serve(self) -> None:
+        for descriptor in self._listeners:
+            os.dup2(descriptor, sys.stdin.fileno())
+            os.close(descriptor)
+            self._gate.listen()
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), sys.stdin.fileno())
+        self._loop.add_reader(self._gate.fileno(), self._door.turn)
         self._send(messages.Ready())
 
     async def _drain(self) -> None:
         """Accept nobody, let what is in hand be finished, then let go."""
-        for server in self._servers:
-            server.close()
+        self._gate.stop_listening()
         began = self._loop.time()
         rate = max(self._gate.sessions / max(DRAIN_SHARE * self._drain_seconds, 1), DRAINED_PER_SECOND_MIN)
         at_once = math.ceil(rate * DRAIN_POLL_SECONDS)

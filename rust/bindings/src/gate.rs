@@ -1,9 +1,12 @@
 //! A worker's connections, and what the loop must do for them.
 
 use std::collections::HashMap;
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use holdfast_front::Front;
 use holdfast_gate::{self as gate, Judges, Limits, Now, TlsConfig};
 use holdfast_roster::Trust;
 use holdfast_x509::{Anchors, Closures, Error};
@@ -37,8 +40,8 @@ impl Gate {
     ) -> PyResult<Self> {
         let (tls, limits) = read_configuration(py, &certificate_chain, &private_key, &limits)?;
         let gate = gate::Gate::new(tls, limits);
-        let judges = Judges::start()?;
-        let plane = Mutex::new(Plane::new(gate, judges, telemetry.writer()));
+        let (front, judges) = (Front::new()?, Judges::start()?);
+        let plane = Mutex::new(Plane::new(gate, front, judges, telemetry.writer()));
         Ok(Self { plane, started: Instant::now() })
     }
 
@@ -98,26 +101,28 @@ impl Gate {
         })
     }
 
-    fn open(&self, py: Python<'_>, source: &str) -> (u64, Vec<Request>) {
-        let now = self.now();
-        let (handle, requests) = py.detach(|| self.lock().open(source.parse().ok(), now, now_ms()));
-        (handle.unwrap_or(0), requests.into_iter().filter_map(Request::of).collect())
+    /// The only descriptor that can be taken over by its number without `unsafe` is one of the standard three.
+    #[cfg(unix)]
+    fn listen(&self) -> PyResult<()> {
+        let listener = std::io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(self.lock().front.listen(listener.into())?)
     }
 
-    fn receive(&self, py: Python<'_>, handle: u64, data: PyBackedBytes) -> Vec<Request> {
-        self.step(py, |gate, now| gate.receive(handle, &data, now))
+    fn stop_listening(&self) {
+        self.lock().front.stop_listening();
     }
 
-    fn end_of_stream(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, now| gate.end_of_stream(handle, now))
+    fn abort(&self) {
+        self.lock().front.abort();
     }
 
-    fn lost(&self, py: Python<'_>, handle: u64) -> Vec<Request> {
-        self.step(py, |gate, now| gate.lost(handle, now))
+    #[cfg(unix)]
+    fn fileno(&self) -> i32 {
+        self.lock().front.descriptor()
     }
 
-    fn set_writable(&self, py: Python<'_>, handle: u64, writable: bool) -> Vec<Request> {
-        self.step(py, |gate, _| gate.set_writable(handle, writable))
+    fn turn(&self, py: Python<'_>) -> Vec<Request> {
+        self.on_plane(py, Plane::turn)
     }
 
     fn claimed(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
@@ -158,10 +163,6 @@ impl Gate {
 
     fn tick(&self, py: Python<'_>) -> Vec<Request> {
         self.step(py, gate::Gate::tick)
-    }
-
-    fn turn(&self, py: Python<'_>) -> Vec<Request> {
-        self.step(py, gate::Gate::turn)
     }
 
     fn drain(&self, py: Python<'_>, count_max: usize) -> Vec<Request> {
@@ -230,7 +231,9 @@ impl Gate {
 
     #[getter]
     fn counters(&self) -> HashMap<&'static str, u64> {
-        self.lock().gate.counters().iter().map(|(name, count)| (*name, *count)).collect()
+        let plane = self.lock();
+        let counters = plane.gate.counters().iter().map(|(name, count)| (*name, *count));
+        counters.chain([("accepts_failed", plane.front.accepts_failed())]).collect()
     }
 
     #[getter]

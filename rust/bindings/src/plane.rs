@@ -1,10 +1,10 @@
-//! The gate with the two threads that serve it: one judges large batches, one stores messages. Here they meet, outside of
-//! the interpreter; what is left for Python is sockets, claims and the log.
+//! The gate with its sockets and the two threads that serve it: one judges large batches, one stores messages. Here they meet,
+//! outside of the interpreter; what is left for Python is claims, the inbox and the log.
 
 use std::collections::{HashSet, VecDeque};
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use holdfast_front::Front;
 use holdfast_gate::{Gate, Judges, Now, Request};
 use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
@@ -14,6 +14,7 @@ use crate::lines::Lines;
 
 pub(crate) struct Plane {
     pub(crate) gate: Gate,
+    pub(crate) front: Front,
     judges: Judges,
     store: Arc<Writer>,
     /// Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
@@ -23,8 +24,8 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    pub(crate) fn new(gate: Gate, judges: Judges, store: Arc<Writer>) -> Self {
-        Self { gate, judges, store, backlog: VecDeque::new(), held: HashSet::new(), lines: Lines::default() }
+    pub(crate) fn new(gate: Gate, front: Front, judges: Judges, store: Arc<Writer>) -> Self {
+        Self { gate, front, judges, store, backlog: VecDeque::new(), held: HashSet::new(), lines: Lines::default() }
     }
 
     pub(crate) fn judges(&self) -> &Judges {
@@ -42,42 +43,53 @@ impl Plane {
         self.follow(requests, now, received_at_ms)
     }
 
-    /// A connection was accepted.
-    pub(crate) fn open(
-        &mut self,
-        source: Option<IpAddr>,
-        now: Now,
-        received_at_ms: i64,
-    ) -> (Option<u64>, Vec<Request>) {
-        let (handle, requests) = self.gate.open(source, now);
-        (handle, self.follow(requests, now, received_at_ms))
+    /// Whoever is ready is served.
+    pub(crate) fn turn(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let requests = self.front.turn(&mut self.gate, now);
+        self.follow(requests, now, received_at_ms)
     }
 
-    fn follow(&mut self, mut requests: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
+    /// Does what is asked for, and what comes of it; answers what is for Python.
+    fn follow(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         if self.judges.is_idle() {
             let (batch, more) = self.gate.take_batch(now);
-            requests.extend(more);
+            asked.extend(more);
             if let Some(batch) = batch {
                 self.judges.judge(batch);
             }
         }
-        let mut left = Vec::with_capacity(requests.len());
-        for request in requests {
-            if let Request::Store { handle, device_id, telemetry } = request {
-                self.backlog.push_back(message(handle, device_id, telemetry, received_at_ms));
-            } else if let Request::Note(note) = &request {
-                // The first line since they were taken asks for them to be taken again.
-                let first = self.lines.is_empty();
-                self.lines.push(note, received_at_ms);
-                if first {
-                    left.push(request);
-                }
-            } else {
-                left.push(request);
+        let mut left = Vec::new();
+        loop {
+            let mut others = Vec::new();
+            self.front.perform(asked, &mut others);
+            self.front.settle(&mut self.gate, now, &mut others);
+            for other in others {
+                self.do_or_leave(other, received_at_ms, &mut left);
+            }
+            asked = self.store_backlog();
+            if asked.is_empty() {
+                break;
             }
         }
-        left.extend(self.store_backlog());
+        if self.front.wants_turn(now) {
+            left.push(Request::Turn);
+        }
         left
+    }
+
+    fn do_or_leave(&mut self, request: Request, received_at_ms: i64, left: &mut Vec<Request>) {
+        if let Request::Store { handle, device_id, telemetry } = request {
+            self.backlog.push_back(message(handle, device_id, telemetry, received_at_ms));
+        } else if let Request::Note(note) = &request {
+            // The first line since they were taken asks for them to be taken again.
+            let first = self.lines.is_empty();
+            self.lines.push(note, received_at_ms);
+            if first {
+                left.push(request);
+            }
+        } else {
+            left.push(request);
+        }
     }
 
     /// What the gate has had to say since the last time.

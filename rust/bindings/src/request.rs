@@ -46,11 +46,6 @@ impl Device {
 /// Something the loop must do now, in the order given.
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) enum Request {
-    Send { handle: u64, data: Vec<u8> },
-    Pause { handle: u64 },
-    Resume { handle: u64 },
-    Finish { handle: u64 },
-    Close { handle: u64 },
     Tick { after_ms: u64 },
     Keep { handle: u64, device_id: String, session: Option<KeptSession> },
     KeepWill { device_id: String, will: Option<KeptWill> },
@@ -63,14 +58,9 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// `None` for what the compiled half does by itself: messages go to the log without Python.
+    /// `None` for what the compiled half does by itself: sockets, and messages, which go to the log without Python.
     pub(crate) fn of(request: gate::Request) -> Option<Self> {
         Some(match request {
-            gate::Request::Send { handle, data } => Self::Send { handle, data },
-            gate::Request::Pause { handle } => Self::Pause { handle },
-            gate::Request::Resume { handle } => Self::Resume { handle },
-            gate::Request::Finish { handle } => Self::Finish { handle },
-            gate::Request::Close { handle } => Self::Close { handle },
             gate::Request::Tick { after_ms } => Self::Tick { after_ms },
             gate::Request::Turn => Self::Turn {},
             gate::Request::Path { chain } => Self::Path { chain },

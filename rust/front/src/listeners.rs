@@ -1,0 +1,92 @@
+//! Sockets that listen: whom they have for us, and what happens when there is no room for them.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, TcpListener as StdListener};
+
+use holdfast_gate::{Level, Note, Now, Value};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+
+/// Handles begin above it.
+pub(crate) const LISTENING: Token = Token(0);
+/// How long nobody is accepted after the system had no descriptor or no memory for one: it has them no sooner for being asked again.
+const PAUSE_MS: u64 = 100;
+/// A line about that is written so often at the most.
+const LINE_MS: u64 = 10_000;
+
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    listening: Vec<Listener>,
+    resume_at_ms: u64,
+    /// Connections that could not be accepted, and since which of them nothing was written.
+    failed: u64,
+    told: u64,
+    tell_at_ms: u64,
+}
+
+#[derive(Debug)]
+struct Listener {
+    listener: TcpListener,
+    /// Somebody may wait there. The system says so once.
+    ready: bool,
+}
+
+impl Listeners {
+    pub(crate) fn add(&mut self, listener: StdListener, registry: &Registry) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        registry.register(&mut listener, LISTENING, Interest::READABLE)?;
+        self.listening.push(Listener { listener, ready: true });
+        Ok(())
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.listening = Vec::new();
+    }
+
+    /// Somebody waits at one of them.
+    pub(crate) fn wake(&mut self) {
+        for one in &mut self.listening {
+            one.ready = true;
+        }
+    }
+
+    /// Whether somebody may wait who may be accepted now.
+    pub(crate) fn is_ready(&self, now: Now) -> bool {
+        now.monotonic_ms >= self.resume_at_ms && self.listening.iter().any(|one| one.ready)
+    }
+
+    /// How many could not be accepted for want of a descriptor or of memory.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// The next who waits, with their address; a line for the log where that fails.
+    pub(crate) fn accept(&mut self, now: Now) -> Result<Option<(TcpStream, IpAddr)>, Option<Note>> {
+        while self.is_ready(now) {
+            let Some(one) = self.listening.iter_mut().find(|one| one.ready) else { break };
+            match one.listener.accept() {
+                Ok((stream, address)) => return Ok(Some((stream, address.ip()))),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => one.ready = false,
+                // Whoever it was has gone again.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) => return Err(self.fail(&error, now)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nobody can be taken on, for now. Whoever waits goes on waiting in the system's queue.
+    pub(crate) fn fail(&mut self, error: &io::Error, now: Now) -> Option<Note> {
+        self.failed = self.failed.saturating_add(1);
+        self.resume_at_ms = now.monotonic_ms.saturating_add(PAUSE_MS);
+        if now.monotonic_ms < self.tell_at_ms {
+            return None;
+        }
+        self.tell_at_ms = now.monotonic_ms.saturating_add(LINE_MS);
+        let times = usize::try_from(self.failed.saturating_sub(self.told)).unwrap_or(usize::MAX);
+        self.told = self.failed;
+        let fields = vec![("reason", Value::Text(error.to_string())), ("times", times.into())];
+        Some(Note::new(Level::Warning, "accept_failed", fields))
+    }
+}

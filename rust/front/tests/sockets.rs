@@ -1,0 +1,375 @@
+//! Real sockets, and behind them a script instead of the gate.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use holdfast_front::{Behind, Front};
+use holdfast_gate::{Now, Request};
+use holdfast_x509::UnixSeconds;
+
+/// What the front has told, in order.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Opened(u64),
+    Received(u64, usize),
+    Ended(u64),
+    Lost(u64),
+    Writable(u64, bool),
+    Turn,
+}
+
+/// Answers as it is told to.
+#[derive(Default)]
+struct Script {
+    told: Vec<Told>,
+    /// Answers to what is received, the first to the first.
+    answers: VecDeque<fn(u64) -> Vec<Request>>,
+    /// Handles to give out; 1, 2, 3 … when there are none left.
+    handles: VecDeque<u64>,
+    opened: u64,
+    full: bool,
+}
+
+impl Behind for Script {
+    fn open(&mut self, source: Option<IpAddr>, _: Now) -> (Option<u64>, Vec<Request>) {
+        assert!(source.unwrap().is_loopback());
+        if self.full {
+            return (None, Vec::new());
+        }
+        self.opened += 1;
+        let handle = self.handles.pop_front().unwrap_or(self.opened);
+        self.told.push(Told::Opened(handle));
+        (Some(handle), Vec::new())
+    }
+
+    fn receive(&mut self, handle: u64, bytes: &[u8], _: Now) -> Vec<Request> {
+        self.told.push(Told::Received(handle, bytes.len()));
+        self.answers.pop_front().map_or_else(Vec::new, |answer| answer(handle))
+    }
+
+    fn end_of_stream(&mut self, handle: u64, _: Now) -> Vec<Request> {
+        self.told.push(Told::Ended(handle));
+        vec![Request::Close { handle }]
+    }
+
+    fn lost(&mut self, handle: u64, _: Now) -> Vec<Request> {
+        self.told.push(Told::Lost(handle));
+        Vec::new()
+    }
+
+    fn set_writable(&mut self, handle: u64, writable: bool, _: Now) -> Vec<Request> {
+        self.told.push(Told::Writable(handle, writable));
+        Vec::new()
+    }
+
+    fn turn(&mut self, _: Now) -> Vec<Request> {
+        self.told.push(Told::Turn);
+        Vec::new()
+    }
+}
+
+struct World {
+    front: Front,
+    script: Script,
+    address: SocketAddr,
+    now: Now,
+}
+
+impl World {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let buffers = socket2::SockRef::from(&listener);
+        buffers.set_send_buffer_size(8 * 1024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut front = Front::new().unwrap();
+        front.listen(listener).unwrap();
+        let now = Now { monotonic_ms: 0, unix: UnixSeconds(0) };
+        Self { front, script: Script::default(), address, now }
+    }
+
+    fn turn(&mut self) -> Vec<Request> {
+        let mut left = self.front.turn(&mut self.script, self.now);
+        self.front.settle(&mut self.script, self.now, &mut left);
+        left
+    }
+
+    /// Takes turns until `told` is what has come; a little time passes between them, for loopback is not at once.
+    fn until(&mut self, enough: impl Fn(&[Told]) -> bool) {
+        for _ in 0..20_000 {
+            self.turn();
+            if enough(&self.script.told) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("{:?}", self.script.told);
+    }
+
+    /// Takes turns for a while.
+    fn rest(&mut self) {
+        for _ in 0..20 {
+            self.turn();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn does(&mut self, requests: Vec<Request>) {
+        let mut left = Vec::new();
+        self.front.perform(requests, &mut left);
+        self.front.settle(&mut self.script, self.now, &mut left);
+        assert_eq!(left, []);
+    }
+
+    /// A peer, accepted.
+    fn peer(&mut self) -> TcpStream {
+        let (peer, opened) = (TcpStream::connect(self.address).unwrap(), self.script.opened);
+        peer.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        while self.script.opened == opened {
+            self.turn();
+        }
+        peer
+    }
+}
+
+fn send(handle: u64, length: usize) -> Request {
+    Request::Send { handle, data: vec![b'x'; length] }
+}
+
+#[test]
+fn what_is_said_in_one_turn_leaves_together_and_an_end_with_it() {
+    let mut world = World::new();
+    let mut peer = world.peer();
+    world.script.answers.push_back(|handle| {
+        vec![send(handle, 1), send(handle, 2), Request::Finish { handle }, Request::Tick { after_ms: 7 }]
+    });
+    peer.write_all(b"hello").unwrap();
+    let mut left = Vec::new();
+    while left.is_empty() {
+        left = world.turn();
+    }
+    // What is no affair of sockets is handed on.
+    assert_eq!(left, [Request::Tick { after_ms: 7 }]);
+    let mut read = Vec::new();
+    peer.read_to_end(&mut read).unwrap();
+    assert_eq!(read, b"xxx");
+    // It is still read from.
+    peer.write_all(b"more").unwrap();
+    drop(peer);
+    world.until(|told| told.ends_with(&[Told::Received(1, 4), Told::Ended(1)]));
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5), Told::Received(1, 4), Told::Ended(1)]);
+}
+
+#[test]
+fn bytes_and_the_end_behind_them_are_told_in_order_and_once() {
+    let mut world = World::new();
+    for length in [1, 1_000, 64 * 1024, 64 * 1024 + 1] {
+        let mut peer = world.peer();
+        let handle = world.script.opened;
+        world.script.told.clear();
+        peer.write_all(&vec![0; length]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        world.until(|told| told.contains(&Told::Ended(handle)));
+        world.rest();
+        let bytes = |told: &Told| if let Told::Received(_, length) = told { *length } else { 0 };
+        assert_eq!(world.script.told.iter().map(bytes).sum::<usize>(), length);
+        assert_eq!(world.script.told.last(), Some(&Told::Ended(handle)));
+        assert_eq!(world.script.told.iter().filter(|told| **told == Told::Ended(handle)).count(), 1);
+    }
+}
+
+#[test]
+fn what_comes_while_reading_is_held_is_there_when_it_is_resumed() {
+    let mut world = World::new();
+    let mut peer = world.peer();
+    world.does(vec![Request::Pause { handle: 1 }]);
+    peer.write_all(b"hello").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    world.rest();
+    assert_eq!(world.script.told, [Told::Opened(1)]);
+    world.does(vec![Request::Resume { handle: 1 }]);
+    assert!(world.front.wants_turn(world.now) && !world.front.wants_turn(world.now), "asked for once");
+    world.until(|told| told == [Told::Opened(1), Told::Received(1, 5), Told::Ended(1)]);
+}
+
+#[test]
+fn an_end_that_comes_with_bytes_that_hold_it_waits_for_them() {
+    let mut world = World::new();
+    let mut peer = world.peer();
+    world.script.answers.push_back(|handle| vec![Request::Pause { handle }]);
+    world.does(vec![Request::Pause { handle: 1 }]);
+    peer.write_all(b"hello").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    world.rest();
+    world.does(vec![Request::Resume { handle: 1 }]);
+    world.rest();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5)]);
+    world.does(vec![Request::Resume { handle: 1 }]);
+    world.until(|told| told.ends_with(&[Told::Ended(1)]));
+}
+
+#[test]
+fn m10_a_peer_that_does_not_read_is_not_read_from_until_it_does() {
+    const LENGTH: usize = 1 << 20;
+    let mut world = World::new();
+    let mut peer = world.peer();
+    world.does(vec![send(1, LENGTH)]);
+    peer.write_all(b"hello").unwrap();
+    world.rest();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Writable(1, false)]);
+    let reader = std::thread::spawn(move || {
+        let mut read = vec![0; LENGTH];
+        peer.read_exact(&mut read).unwrap();
+        assert!(read.iter().all(|octet| *octet == b'x'));
+        peer
+    });
+    world.until(|told| told.contains(&Told::Received(1, 5)));
+    assert_eq!(world.script.told[2..], [Told::Writable(1, true), Told::Received(1, 5)]);
+    drop(reader.join().unwrap());
+}
+
+#[test]
+fn last_words_reach_a_peer_that_reads_them_late_and_the_handle_is_free_meanwhile() {
+    const LENGTH: usize = 1 << 20;
+    let again = 1 | (1 << 32);
+    let mut world = World::new();
+    world.script.handles = VecDeque::from([1, again]);
+    let mut deaf = world.peer();
+    world.does(vec![send(1, LENGTH), Request::Finish { handle: 1 }, Request::Close { handle: 1 }]);
+    let mut other = world.peer();
+    world.does(vec![send(again, 3), send(1, 5)]);
+    let mut read = [0; 3];
+    other.read_exact(&mut read).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut read = Vec::new();
+        deaf.read_to_end(&mut read).unwrap();
+        read.len()
+    });
+    while !reader.is_finished() {
+        world.rest();
+    }
+    assert_eq!(reader.join().unwrap(), LENGTH);
+    other.write_all(b"hello").unwrap();
+    world.until(|told| told.ends_with(&[Told::Received(again, 5)]));
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Opened(again), Told::Received(again, 5)]);
+}
+
+#[test]
+fn whoever_never_reads_its_last_words_is_let_go() {
+    let mut world = World::new();
+    let mut deaf = world.peer();
+    world.does(vec![send(1, 8 << 20), Request::Finish { handle: 1 }, Request::Close { handle: 1 }]);
+    world.now.monotonic_ms = 9_999;
+    world.rest();
+    deaf.write_all(b"still there").unwrap();
+    world.now.monotonic_ms = 10_000;
+    world.rest();
+    let mut read = Vec::new();
+    // Cut off: what it was told before may have arrived or not.
+    let _reset = deaf.read_to_end(&mut read);
+    assert!(read.len() < 8 << 20);
+}
+
+#[test]
+fn after_its_last_words_a_deaf_peer_is_read_from_so_that_no_reset_destroys_them() {
+    let mut world = World::new();
+    let mut peer = world.peer();
+    world.does(vec![send(1, 1 << 20)]);
+    assert_eq!(world.script.told[1..], [Told::Writable(1, false)]);
+    world.does(vec![Request::Finish { handle: 1 }]);
+    peer.write_all(b"hello").unwrap();
+    world.until(|told| told.ends_with(&[Told::Received(1, 5)]));
+}
+
+#[test]
+fn everybody_is_heard_once_before_anybody_twice() {
+    let mut world = World::new();
+    let mut flood = world.peer();
+    let writer = std::thread::spawn(move || {
+        // Until the front lets go of it.
+        let bytes = vec![0; 256 * 1024];
+        while flood.write_all(&bytes).is_ok() {}
+    });
+    world.until(|told| told.contains(&Told::Received(1, 64 * 1024)));
+    let mut quiet: Vec<_> = (0..20).map(|_| world.peer()).collect();
+    for peer in &mut quiet {
+        peer.write_all(b"!").unwrap();
+    }
+    let (mut floods, mut others) = (0, 0);
+    for _ in 0..2_000 {
+        world.script.told.clear();
+        world.turn();
+        let heard = |wanted: fn(&Told) -> bool| world.script.told.iter().filter(|told| wanted(told)).count();
+        let flood = heard(|told| matches!(told, Told::Received(1, _)));
+        assert!(flood <= 1, "{:?}", world.script.told);
+        floods += flood;
+        others += heard(|told| matches!(told, Told::Received(_, 1)));
+        if floods > 50 && others == 20 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(floods > 50 && others == 20, "{floods} {others}");
+    world.front.abort();
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_turn_hears_256_and_the_others_are_next() {
+    let mut world = World::new();
+    let mut peers: Vec<_> = (0..300).map(|_| world.peer()).collect();
+    for peer in &mut peers {
+        peer.write_all(b"!").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    world.script.told.clear();
+    world.turn();
+    assert_eq!(world.script.told.len(), 256);
+    world.turn();
+    assert_eq!(world.script.told.len(), 300);
+}
+
+#[test]
+fn strangers_have_their_turn_after_whoever_was_ready_and_only_when_asked_for() {
+    let mut world = World::new();
+    let (mut one, mut other) = (world.peer(), world.peer());
+    world.script.told.clear();
+    world.script.answers.push_back(|_| vec![Request::Turn]);
+    one.write_all(b"!").unwrap();
+    other.write_all(b"!").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    world.turn();
+    world.turn();
+    assert_eq!(world.script.told, [Told::Received(1, 1), Told::Received(2, 1), Told::Turn]);
+}
+
+#[test]
+fn a_reset_is_told_once_and_ends_the_handle() {
+    let mut world = World::new();
+    let peer = world.peer();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    world.until(|told| told == [Told::Opened(1), Told::Lost(1)]);
+    world.does(vec![send(1, 5), Request::Close { handle: 1 }, Request::Resume { handle: 1 }]);
+    world.rest();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Lost(1)]);
+}
+
+#[test]
+fn whoever_finds_no_room_is_closed_and_after_the_last_accept_nobody_is_taken_on() {
+    let mut world = World::new();
+    world.script.full = true;
+    let mut late = TcpStream::connect(world.address).unwrap();
+    world.rest();
+    assert_eq!(late.read(&mut [0]).unwrap(), 0);
+    world.script.full = false;
+    let mut peer = world.peer();
+    world.front.stop_listening();
+    assert_eq!(TcpStream::connect(world.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    world.does(vec![send(1, 1)]);
+    peer.read_exact(&mut [0]).unwrap();
+    world.front.abort();
+    assert!(matches!(peer.read(&mut [0]), Ok(0) | Err(_)));
+}
