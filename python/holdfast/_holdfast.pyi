@@ -318,14 +318,14 @@ class Gate:
         here, in `turn`; what the other methods have for them is sent before they return.
         """
     def stop_listening(self) -> None: ...
-    def abort(self) -> None:
+    def abort(self) -> list[Request]:
         """Let go of every connection at once, whatever was still to be said."""
     def fileno(self) -> int:
         """Readable when `turn` has something to do."""
     def turn(self) -> list[Request]:
         """Serve whoever is ready: connected devices first, then strangers, as many as `handshakes_a_turn`.
 
-        Cost: at most 256 reads, 16 accepted connections and those strangers; the interpreter is released throughout.
+        Cost: at most 256 reads, 4 accepted connections and those strangers; the interpreter is released throughout.
         """
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""

@@ -103,5 +103,5 @@ def test_calls_with_a_handle_of_nobody_do_nothing(telemetry: TelemetryWriter) ->
         assert empty.claimed(handle, None) == empty.kept(handle, None) == empty.deliver_messages(handle, [], True) == []
     assert empty.turn() == empty.stored() == empty.judged() == empty.tick() == empty.drain(1) == []
     empty.stop_listening()
-    empty.abort()
+    assert empty.abort() == []
     assert (empty.connections, empty.sessions, sum(empty.batches)) == (0, 0, 0)

@@ -26,10 +26,12 @@ from ..support.mqtt import (
     CONNACK_YES,
     connect,
     dialled,
+    packet,
     puback,
     publish,
     read_exactly,
     read_to_end,
+    text,
 )
 from ..support.pki import Ca, Device, key_pem, p256
 
@@ -240,6 +242,24 @@ COMPLAINTS: dict[str, tuple[Callable[[RunningHub], None], int, str]] = {
     "registry of another deployment": (make_registry_of_another_hub, 3, "other_deployment"),
     "state that is no directory": (make_state_a_file, 3, "state_dir_unusable"),
 }
+
+
+def test_m06_a_device_that_does_not_finish_in_time_is_said_to_be_gone_and_its_will_is_published(tmp_path: Path) -> None:
+    """Half of a PUBLISH is in hand when the hub is stopped; one second later it still is."""
+    for hub in running(tmp_path, drain_seconds=1):
+        hub.trust(company=ROOT)
+        hub.start()
+        events = text("devices/widget-1/messages/events/")
+        will = packet(0x10, text("MQTT") + bytes([4, 0x0E, 0, 60]) + text("widget-1") + events + text("gone"))
+        with dialled(hub, files(hub, ROOT.intermediate("Factory-Y").device("widget-1"))) as live:
+            live.sendall(will)
+            assert read_exactly(live, 4) == CONNACK_YES
+            live.sendall(publish("widget-1", 1)[:10])
+            assert hub.stop() == 0
+        assert [(event["device"], event["reason"]) for event in hub.events("closed")] == [
+            ("widget-1", "connection_lost")
+        ]
+        assert [message["payload_text"] for message in hub.messages()] == ["gone"]
 
 
 @pytest.mark.parametrize("case", COMPLAINTS)

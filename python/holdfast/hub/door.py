@@ -40,6 +40,7 @@ class Door:
         self._chains: list[list[bytes]] = []
         self._claims: list[messages.Claim] = []
         self._claims_waiting = 0
+        self._turn_pending = False
         self._work: messages.InboxWork | None = None
         self._actions: Mapping[type[Request], Callable[[Any], None]] = {
             Request.Tick: self._on_tick,
@@ -157,7 +158,7 @@ class Door:
 
     def abort(self) -> None:
         """Let go of every connection that is left, and say what there still is to say."""
-        self._gate.abort()
+        self._perform(self._gate.abort())
         self._write_lines()
 
     def flush(self) -> None:
@@ -173,8 +174,14 @@ class Door:
             self._actions[type(request)](request)
 
     def _on_turn(self, _: Request.Turn) -> None:
-        # Whatever else the loop has to do comes first.
-        asyncio.get_running_loop().call_soon(self.turn)
+        # Whatever else the loop has to do comes first. One is enough, however many turns are taken meanwhile.
+        if not self._turn_pending:
+            self._turn_pending = True
+            asyncio.get_running_loop().call_soon(self._pending_turn)
+
+    def _pending_turn(self) -> None:
+        self._turn_pending = False
+        self.turn()
 
     def _on_path(self, request: Request.Path) -> None:
         self._claim_soon()

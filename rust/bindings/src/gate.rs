@@ -112,8 +112,8 @@ impl Gate {
         self.lock().front.stop_listening();
     }
 
-    fn abort(&self) {
-        self.lock().front.abort();
+    fn abort(&self, py: Python<'_>) -> Vec<Request> {
+        self.on_plane(py, Plane::abort)
     }
 
     #[cfg(unix)]

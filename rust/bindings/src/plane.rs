@@ -49,6 +49,12 @@ impl Plane {
         self.follow(requests, now, received_at_ms)
     }
 
+    /// Every connection that is left is lost.
+    pub(crate) fn abort(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let requests = self.front.abort(&mut self.gate, now);
+        self.follow(requests, now, received_at_ms)
+    }
+
     /// Does what is asked for, and what comes of it; answers what is for Python.
     fn follow(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         if self.judges.is_idle() {

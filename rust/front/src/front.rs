@@ -3,9 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use holdfast_gate::{Now, Request};
+use holdfast_gate::{Level, Note, Now, Request, Value};
 use mio::net::TcpStream;
 use mio::{Events, Poll};
 
@@ -23,7 +24,9 @@ const ACCEPTS_A_TURN: usize = 4;
 const READ_BYTES: usize = 64 * 1024;
 /// How long a closed connection may take to read what it was told before, and how many there may be of them.
 const LINGER_MS: u64 = 10_000;
-const LINGERING_COUNT_MAX: usize = 1_000;
+const LINGERING_COUNT_MAX: usize = 256;
+/// How often it is looked at whether that time is up.
+const LINGER_LOOK_MS: u64 = 100;
 
 /// All sockets of one worker.
 #[derive(Debug)]
@@ -40,8 +43,9 @@ pub struct Front {
     unsettled: Vec<u64>,
     /// Whether strangers wait for their turn.
     strangers: bool,
-    /// Whether `Request::Turn` was handed out, and no turn was taken since.
-    turn_asked: bool,
+    /// The latest time that was told, and when to look at those that linger.
+    at_ms: u64,
+    look_at_ms: u64,
     buffer: Box<[u8]>,
 }
 
@@ -58,7 +62,8 @@ impl Front {
             queue: VecDeque::new(),
             unsettled: Vec::new(),
             strangers: false,
-            turn_asked: false,
+            at_ms: 0,
+            look_at_ms: 0,
             buffer: vec![0; READ_BYTES].into(),
         })
     }
@@ -79,13 +84,18 @@ impl Front {
 
     /// Accepts nobody any more.
     pub fn stop_listening(&mut self) {
-        self.listeners.close();
+        self.listeners.close(self.poll.registry());
     }
 
-    /// Lets go of all connections, whatever was still to be said.
-    pub fn abort(&mut self) {
-        self.sockets.clear();
+    /// Lets go of all connections, whatever was still to be said to them.
+    pub fn abort(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
+        let mut left = Vec::new();
+        for handle in self.sockets.handles() {
+            self.lose(handle, behind, now, &mut left);
+        }
         self.lingering = HashMap::new();
+        (self.queue, self.unsettled, self.strangers) = (VecDeque::new(), Vec::new(), false);
+        left
     }
 
     /// How often nobody could be accepted for want of a descriptor or of memory.
@@ -95,7 +105,7 @@ impl Front {
 
     /// Serves whoever is ready: connected devices before strangers, and all of them once before anybody twice. `settle` afterwards.
     pub fn turn(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
-        self.turn_asked = false;
+        self.at_ms = now.monotonic_ms;
         self.look();
         let mut left = Vec::new();
         for _ in 0..self.queue.len().min(READS_A_TURN) {
@@ -113,8 +123,11 @@ impl Front {
             }
         }
         if std::mem::take(&mut self.strangers) {
-            let asked = behind.turn(now);
-            self.perform(asked, &mut left);
+            match guarded(|| behind.turn(now), 0, &mut left) {
+                Some(asked) => self.perform(asked, &mut left),
+                // Whoever it was has had a turn; the others still wait for theirs.
+                None => self.strangers = true,
+            }
         }
         left
     }
@@ -164,22 +177,23 @@ impl Front {
                     Ok(None) => {}
                     Ok(Some(writable)) => {
                         enqueue(socket, &mut self.queue);
-                        let asked = behind.set_writable(handle, writable, now);
-                        self.perform(asked, left);
+                        let asked = guarded(|| behind.set_writable(handle, writable, now), handle, left);
+                        self.perform_or_lose(asked, handle, behind, now, left);
                     }
                     Err(_) => self.lose(handle, behind, now, left),
                 }
             }
         }
-        if !self.lingering.is_empty() {
-            self.let_go(now);
+        self.at_ms = now.monotonic_ms;
+        if now.monotonic_ms >= self.look_at_ms {
+            self.look_at_ms = now.monotonic_ms.saturating_add(LINGER_LOOK_MS);
+            self.lingering.retain(|_, (_, until_ms)| *until_ms > now.monotonic_ms);
         }
     }
 
-    /// Whether somebody waits for the next turn of whom the descriptor says nothing: said once, until that turn is taken.
-    pub fn wants_turn(&mut self, now: Now) -> bool {
-        let waits = self.strangers || !self.queue.is_empty() || self.listeners.is_ready(now);
-        waits && !std::mem::replace(&mut self.turn_asked, waits)
+    /// Whether somebody waits for the next turn of whom the descriptor says nothing.
+    pub fn wants_turn(&self, now: Now) -> bool {
+        self.strangers || !self.queue.is_empty() || self.listeners.is_ready(now)
     }
 
     /// Asks the system who is ready.
@@ -195,14 +209,15 @@ impl Front {
             }
             let Ok(handle) = u64::try_from(event.token().0) else { continue };
             let Some(socket) = sockets.get_mut(handle) else {
-                if let Some((socket, until_ms)) = lingering.get_mut(&handle)
-                    && (socket.write().is_err() || !socket.has_unsent())
-                {
-                    *until_ms = 0;
+                let told = |(socket, _): &mut (Socket, u64)| socket.write().is_err() || !socket.has_unsent();
+                if lingering.get_mut(&handle).is_some_and(told) {
+                    lingering.remove(&handle);
                 }
                 continue;
             };
-            if event.is_read_closed() {
+            if event.is_error() {
+                socket.mark(Mark::Failed);
+            } else if event.is_read_closed() {
                 socket.mark(Mark::Closing);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -224,62 +239,87 @@ impl Front {
         match socket.read(&mut self.buffer) {
             Ok(Got::Bytes(length)) => {
                 let bytes = self.buffer.get(..length).unwrap_or_default();
-                let asked = behind.receive(handle, bytes, now);
-                self.perform(asked, left);
+                let asked = guarded(|| behind.receive(handle, bytes, now), handle, left);
+                self.perform_or_lose(asked, handle, behind, now, left);
             }
             Ok(Got::Nothing) => {}
             Err(_) => return self.lose(handle, behind, now, left),
         }
         let Some(socket) = self.sockets.get_mut(handle) else { return };
         if socket.has_ended() {
-            let asked = behind.end_of_stream(handle, now);
-            self.perform(asked, left);
+            let asked = guarded(|| behind.end_of_stream(handle, now), handle, left);
+            self.perform_or_lose(asked, handle, behind, now, left);
         } else {
             enqueue(socket, &mut self.queue);
         }
     }
 
     fn open(&mut self, stream: TcpStream, source: IpAddr, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
-        let (handle, asked) = behind.open(Some(source), now);
-        if let Some(handle) = handle {
-            match Socket::new(handle, stream, self.poll.registry()) {
-                Ok(socket) => self.sockets.insert(socket),
-                Err(error) => {
-                    left.extend(self.listeners.fail(&error, now).map(Request::Note));
-                    self.lose(handle, behind, now, left);
-                }
+        let mut handle = None;
+        let opens = || {
+            let (given, asked) = behind.open(Some(source), now);
+            handle = given;
+            asked
+        };
+        let asked = guarded(opens, 0, left).unwrap_or_default();
+        // Whoever had to make room may have had the same place.
+        self.perform(asked, left);
+        let Some(handle) = handle else { return };
+        match Socket::new(handle, stream, self.poll.registry()) {
+            Ok(socket) => self.sockets.insert(socket),
+            Err(error) => {
+                left.extend(self.listeners.fail(&error, now).map(Request::Note));
+                self.lose(handle, behind, now, left);
             }
         }
-        self.perform(asked, left);
     }
 
     /// The connection is over: what is still to be said is said first.
     fn close(&mut self, handle: u64) {
         let Some(mut socket) = self.sockets.remove(handle) else { return };
         socket.mark(Mark::Finishing);
-        if socket.write().is_ok() && socket.has_unsent() && socket.settle(self.poll.registry()).is_ok() {
-            self.lingering.insert(handle, (socket, u64::MAX));
+        if socket.write().is_err() || !socket.has_unsent() || socket.settle(self.poll.registry()).is_err() {
+            return;
+        }
+        if self.lingering.len() >= LINGERING_COUNT_MAX {
+            let oldest = self.lingering.iter().min_by_key(|(_, (_, until_ms))| *until_ms).map(|(handle, _)| *handle);
+            self.lingering.retain(|handle, _| Some(*handle) != oldest);
+        }
+        self.lingering.insert(handle, (socket, self.at_ms.saturating_add(LINGER_MS)));
+    }
+
+    /// What a connection asks for; one that has failed in our hands is lost.
+    fn perform_or_lose(
+        &mut self,
+        asked: Option<Vec<Request>>,
+        handle: u64,
+        behind: &mut impl Behind,
+        now: Now,
+        left: &mut Vec<Request>,
+    ) {
+        match asked {
+            Some(asked) => self.perform(asked, left),
+            None => self.lose(handle, behind, now, left),
         }
     }
 
     /// Nobody can be told anything any more.
     fn lose(&mut self, handle: u64, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
         self.sockets.remove(handle);
-        let asked = behind.lost(handle, now);
+        let asked = guarded(|| behind.lost(handle, now), handle, left).unwrap_or_default();
         self.perform(asked, left);
     }
+}
 
-    /// Gives up on those that have read their last words, or have not for too long.
-    fn let_go(&mut self, now: Now) {
-        let until_ms = now.monotonic_ms.saturating_add(LINGER_MS);
-        let mut room = LINGERING_COUNT_MAX;
-        self.lingering.retain(|_, (_, at_ms)| {
-            *at_ms = until_ms.min(*at_ms);
-            let stays = *at_ms > now.monotonic_ms && room > 0;
-            room = room.saturating_sub(usize::from(stays));
-            stays
-        });
+/// One step for one connection. A panic costs that one, and what the others ask for is not lost with it.
+fn guarded(step: impl FnOnce() -> Vec<Request>, handle: u64, left: &mut Vec<Request>) -> Option<Vec<Request>> {
+    let asked = catch_unwind(AssertUnwindSafe(step)).ok();
+    if asked.is_none() {
+        // The panic has written its own message; this says to whom it happened.
+        let fields = vec![("where", "connection".into()), ("connection", Value::Text(format!("{handle:x}")))];
+        left.push(Request::Note(Note::new(Level::Warning, "unhandled_exception", fields)));
     }
+    asked
 }
 
 /// Has a socket read from, if there is something to read that may be read.

@@ -40,8 +40,12 @@ impl Listeners {
         Ok(())
     }
 
-    pub(crate) fn close(&mut self) {
-        self.listening = Vec::new();
+    /// Another process may hold the same sockets, so that closing ours would not end the watching.
+    pub(crate) fn close(&mut self, registry: &Registry) {
+        for mut one in std::mem::take(&mut self.listening) {
+            // What cannot be unwatched was not watched.
+            let _unwatched = registry.deregister(&mut one.listener);
+        }
     }
 
     /// Somebody waits at one of them.
@@ -66,10 +70,14 @@ impl Listeners {
         while self.is_ready(now) {
             let Some(one) = self.listening.iter_mut().find(|one| one.ready) else { break };
             match one.listener.accept() {
-                Ok((stream, address)) => return Ok(Some((stream, address.ip()))),
+                Ok((stream, address)) => {
+                    self.listening.rotate_left(1);
+                    return Ok(Some((stream, address.ip())));
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => one.ready = false,
-                // Whoever it was has gone again.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                // Whoever it was has gone again, or the way to them has.
+                Err(error) if is_of_peer(error.kind()) => {}
+                // For want of something; or for a reason that does not pass by asking again at once.
                 Err(error) => return Err(self.fail(&error, now)),
             }
         }
@@ -89,4 +97,17 @@ impl Listeners {
         let fields = vec![("reason", Value::Text(error.to_string())), ("times", times.into())];
         Some(Note::new(Level::Warning, "accept_failed", fields))
     }
+}
+
+/// accept(2): what is wrong with the connection that waits, which is not in the queue any more, or nothing at all.
+fn is_of_peer(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::Interrupted
+            | ErrorKind::NetworkDown
+            | ErrorKind::NetworkUnreachable
+    )
 }

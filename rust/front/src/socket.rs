@@ -51,6 +51,8 @@ pub(crate) enum Mark {
     Finished = 1 << 9,
     /// The system says when there is room to write: asked for once there was none.
     WatchesWriting = 1 << 10,
+    /// Something is wrong with it: reading on tells what.
+    Failed = 1 << 11,
 }
 
 /// What a read has brought.
@@ -92,8 +94,8 @@ impl Socket {
     /// Whether there may be something to read that may be read. Of a peer that was told everything what still comes is read
     /// and dropped whether it reads or not: unread it would make closing a reset, which destroys what it was told.
     pub(crate) fn is_to_be_read(&self) -> bool {
-        let deaf = self.is(Mark::Deaf) && !self.is(Mark::Finishing);
-        self.is(Mark::Readable) && !self.is(Mark::Ended) && !self.is(Mark::Held) && !deaf
+        let held = (self.is(Mark::Deaf) || self.is(Mark::Held)) && !self.is(Mark::Finishing);
+        self.is(Mark::Readable) && !self.is(Mark::Ended) && !held
     }
 
     pub(crate) fn has_unsent(&self) -> bool {
@@ -106,7 +108,8 @@ impl Socket {
     }
 
     /// Reads once. Less than the buffer holds is all that there is: the system says when more has come, and says with it when the
-    /// peer has shut down its side.
+    /// peer has shut down its side. The exception is TCP's urgent data, before which a read stops short: neither TLS nor anything
+    /// here has a use for it, and who sends it waits for what it sends next, or ends with what came before.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<Got> {
         match self.stream.read(buffer) {
             Ok(0) => {
@@ -132,7 +135,7 @@ impl Socket {
     fn mark_drained(&mut self) {
         if self.is(Mark::Closing) {
             self.mark(Mark::Drained);
-        } else {
+        } else if !self.is(Mark::Failed) {
             self.unmark(Mark::Readable);
         }
     }

@@ -25,8 +25,8 @@ impl Sockets {
         self.slot(handle)?.take()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0 = Vec::new();
+    pub(crate) fn handles(&self) -> Vec<u64> {
+        self.0.iter().flatten().map(|socket| socket.handle).collect()
     }
 
     fn slot(&mut self, handle: u64) -> Option<&mut Option<Socket>> {

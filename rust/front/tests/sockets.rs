@@ -31,6 +31,8 @@ struct Script {
     handles: VecDeque<u64>,
     opened: u64,
     full: bool,
+    /// Who makes room for the next.
+    sheds: Option<u64>,
 }
 
 impl Behind for Script {
@@ -42,7 +44,7 @@ impl Behind for Script {
         self.opened += 1;
         let handle = self.handles.pop_front().unwrap_or(self.opened);
         self.told.push(Told::Opened(handle));
-        (Some(handle), Vec::new())
+        (Some(handle), self.sheds.take().map(|handle| Request::Close { handle }).into_iter().collect())
     }
 
     fn receive(&mut self, handle: u64, bytes: &[u8], _: Now) -> Vec<Request> {
@@ -135,7 +137,12 @@ impl World {
 }
 
 fn send(handle: u64, length: usize) -> Request {
-    Request::Send { handle, data: vec![b'x'; length] }
+    Request::Send { handle, data: pattern(length) }
+}
+
+/// Octets that tell where they stand.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..=250).cycle().take(length).collect()
 }
 
 #[test]
@@ -154,7 +161,7 @@ fn what_is_said_in_one_turn_leaves_together_and_an_end_with_it() {
     assert_eq!(left, [Request::Tick { after_ms: 7 }]);
     let mut read = Vec::new();
     peer.read_to_end(&mut read).unwrap();
-    assert_eq!(read, b"xxx");
+    assert_eq!(read, [0, 0, 1]);
     // It is still read from.
     peer.write_all(b"more").unwrap();
     drop(peer);
@@ -190,7 +197,7 @@ fn what_comes_while_reading_is_held_is_there_when_it_is_resumed() {
     world.rest();
     assert_eq!(world.script.told, [Told::Opened(1)]);
     world.does(vec![Request::Resume { handle: 1 }]);
-    assert!(world.front.wants_turn(world.now) && !world.front.wants_turn(world.now), "asked for once");
+    assert!(world.front.wants_turn(world.now));
     world.until(|told| told == [Told::Opened(1), Told::Received(1, 5), Told::Ended(1)]);
 }
 
@@ -222,7 +229,7 @@ fn m10_a_peer_that_does_not_read_is_not_read_from_until_it_does() {
     let reader = std::thread::spawn(move || {
         let mut read = vec![0; LENGTH];
         peer.read_exact(&mut read).unwrap();
-        assert!(read.iter().all(|octet| *octet == b'x'));
+        assert!(read == pattern(LENGTH));
         peer
     });
     world.until(|told| told.contains(&Told::Received(1, 5)));
@@ -245,12 +252,12 @@ fn last_words_reach_a_peer_that_reads_them_late_and_the_handle_is_free_meanwhile
     let reader = std::thread::spawn(move || {
         let mut read = Vec::new();
         deaf.read_to_end(&mut read).unwrap();
-        read.len()
+        read
     });
     while !reader.is_finished() {
         world.rest();
     }
-    assert_eq!(reader.join().unwrap(), LENGTH);
+    assert!(reader.join().unwrap() == pattern(LENGTH));
     other.write_all(b"hello").unwrap();
     world.until(|told| told.ends_with(&[Told::Received(again, 5)]));
     assert_eq!(world.script.told, [Told::Opened(1), Told::Opened(again), Told::Received(again, 5)]);
@@ -261,15 +268,35 @@ fn whoever_never_reads_its_last_words_is_let_go() {
     let mut world = World::new();
     let mut deaf = world.peer();
     world.does(vec![send(1, 8 << 20), Request::Finish { handle: 1 }, Request::Close { handle: 1 }]);
+    assert!(!is_over(&mut deaf));
     world.now.monotonic_ms = 9_999;
     world.rest();
-    deaf.write_all(b"still there").unwrap();
-    world.now.monotonic_ms = 10_000;
+    assert!(!is_over(&mut deaf));
+    world.now.monotonic_ms = 10_200;
     world.rest();
-    let mut read = Vec::new();
-    // Cut off: what it was told before may have arrived or not.
-    let _reset = deaf.read_to_end(&mut read);
-    assert!(read.len() < 8 << 20);
+    assert!(is_over(&mut deaf));
+}
+
+/// Reads what there is; whether the other side has ended the connection.
+fn is_over(peer: &mut TcpStream) -> bool {
+    peer.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    match peer.read_to_end(&mut Vec::new()) {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
+}
+
+#[test]
+fn of_those_that_never_read_their_last_words_256_are_kept_and_the_oldest_goes_first() {
+    let mut world = World::new();
+    let mut deaf = Vec::new();
+    for handle in 1..=257 {
+        world.now.monotonic_ms = handle;
+        deaf.push(world.peer());
+        world.does(vec![send(handle, 4 << 20), Request::Close { handle }]);
+    }
+    assert!(is_over(&mut deaf[0]));
+    assert!(!is_over(&mut deaf[1]) && !is_over(&mut deaf[256]));
 }
 
 #[test]
@@ -312,7 +339,7 @@ fn everybody_is_heard_once_before_anybody_twice() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(floods > 50 && others == 20, "{floods} {others}");
-    world.front.abort();
+    let _told = world.front.abort(&mut world.script, world.now);
     writer.join().unwrap();
 }
 
@@ -370,6 +397,83 @@ fn whoever_finds_no_room_is_closed_and_after_the_last_accept_nobody_is_taken_on(
     assert_eq!(TcpStream::connect(world.address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     world.does(vec![send(1, 1)]);
     peer.read_exact(&mut [0]).unwrap();
-    world.front.abort();
-    assert!(matches!(peer.read(&mut [0]), Ok(0) | Err(_)));
+    assert_eq!(world.front.abort(&mut world.script, world.now), []);
+    assert_eq!(world.script.told.last(), Some(&Told::Lost(1)));
+    assert!(is_over(&mut peer));
+}
+
+#[test]
+fn a_turn_takes_on_four_and_the_others_wait_in_the_systems_queue() {
+    let mut world = World::new();
+    let _waiting: Vec<_> = (0..10).map(|_| TcpStream::connect(world.address).unwrap()).collect();
+    std::thread::sleep(Duration::from_millis(50));
+    for opened in [4, 8, 10] {
+        assert!(opened == 4 || world.front.wants_turn(world.now));
+        world.turn();
+        assert_eq!(world.script.opened, opened);
+    }
+    assert!(!world.front.wants_turn(world.now));
+}
+
+#[test]
+fn a_reset_behind_bytes_is_a_reset() {
+    let mut world = World::new();
+    let mut peer = world.peer();
+    peer.write_all(b"hello").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    world.until(|told| told.ends_with(&[Told::Lost(1)]));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_listener_that_others_hold_is_no_longer_watched() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let _supervisors = listener.try_clone().unwrap();
+    let mut front = Front::new().unwrap();
+    let watched = |front: &Front| {
+        std::fs::read_to_string(format!("/proc/self/fdinfo/{}", front.descriptor())).unwrap().contains("tfd:")
+    };
+    front.listen(listener).unwrap();
+    assert!(watched(&front));
+    front.stop_listening();
+    assert!(!watched(&front));
+}
+
+#[test]
+fn whoever_is_shed_for_the_next_in_its_place_is_still_told_its_last_words() {
+    const LENGTH: usize = 1 << 20;
+    let mut world = World::new();
+    world.script.handles = VecDeque::from([1, 1 | (1 << 32)]);
+    let mut first = world.peer();
+    world.does(vec![send(1, LENGTH)]);
+    world.script.sheds = Some(1);
+    let _second = world.peer();
+    let reader = std::thread::spawn(move || {
+        let mut read = Vec::new();
+        first.read_to_end(&mut read).unwrap();
+        read
+    });
+    while !reader.is_finished() {
+        world.rest();
+    }
+    assert!(reader.join().unwrap() == pattern(LENGTH));
+}
+
+#[test]
+fn x03_a_panic_costs_one_connection_and_nothing_that_others_ask_for() {
+    let mut world = World::new();
+    let (mut good, mut bad) = (world.peer(), world.peer());
+    world.script.answers.push_back(|_| vec![Request::Tick { after_ms: 7 }]);
+    world.script.answers.push_back(|_| panic!("a step panics"));
+    good.write_all(b"a").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    bad.write_all(b"b").unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    let left = world.turn();
+    assert_eq!(left.first(), Some(&Request::Tick { after_ms: 7 }));
+    assert!(matches!(&left[1..], [Request::Note(note)] if note.event == "unhandled_exception"), "{left:?}");
+    assert_eq!(world.script.told.last(), Some(&Told::Lost(2)));
+    assert!(is_over(&mut bad) && !is_over(&mut good));
 }
