@@ -307,8 +307,8 @@ class Gate:
         """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:
         """Amend the pins: known devices are admitted without a claim."""
-    def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> None:
-        """What is kept of the sessions of these (pinned) devices."""
+    def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> list[Request]:
+        """What others keep of the sessions of these (pinned) devices; of those that are connected here ours is kept again."""
     def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:
         """Wills of devices whose connection ended with the process that had it: publish them when they are due."""
     def listen(self) -> None:

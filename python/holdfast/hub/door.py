@@ -120,12 +120,12 @@ class Door:
 
     def load_sessions(self, rows: Iterable[tuple[str, int | None, int | None, int | None]]) -> None:
         """Know what is kept of devices' sessions."""
-        self._gate.load_sessions(
-            [
-                (device_id, KeptSession(inbox_qos=qos, expiry_seconds=expiry, ends_at=ends_at))
-                for device_id, qos, expiry, ends_at in rows
-            ]
-        )
+        sessions = [
+            # One that has ended at the beginning of time is none.
+            (device_id, None if ends_at == 0 else KeptSession(inbox_qos=qos, expiry_seconds=expiry, ends_at=ends_at))
+            for device_id, qos, expiry, ends_at in rows
+        ]
+        self._perform(self._gate.load_sessions(sessions))
 
     def waiting(self, devices: Sequence[str]) -> None:
         """Messages are kept for these devices."""
@@ -165,6 +165,8 @@ class Door:
         """Send what waits to be sent to the inbox."""
         work, self._work = self._work, None
         if work is not None:
+            # Others end an older connection of a device before they hear what is kept for it from here on.
+            self._send_admissions()
             self._post(work)
 
     # ── what the gate asks for ─────────────────────────────────────────────────────────────────────────────────────
@@ -262,5 +264,8 @@ class Door:
     def _write_lines(self) -> None:
         self._write(self._gate.take_lines())
         # Whoever is admitted has a line.
+        self._send_admissions()
+
+    def _send_admissions(self) -> None:
         if admitted := self._gate.take_admissions():
             self._admitted(admitted)

@@ -248,6 +248,8 @@ class Supervisor:
                 for claim in message.claims:
                     self._hear_claim(number, claim, message.epoch)
             case messages.InboxWork():
+                # Of whom it speaks the others learn first that they are here.
+                self._spread_placed()
                 self._post.work(number, message)
             case messages.Admitted():
                 self._place(number, message)
@@ -274,6 +276,8 @@ class Supervisor:
 
     def _spread_placed(self) -> None:
         placed, self._placed = self._placed, []
+        if not placed:
+            return
         for worker in self._workers.values():
             worker.send(messages.Placed(rows=placed))
 

@@ -87,11 +87,11 @@ impl Gate {
         }
     }
 
-    fn load_sessions(&self, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) {
-        let mut plane = self.lock();
-        for (device_id, session) in sessions {
-            plane.gate.amend_session(&device_id, session.map(|session| session.0));
-        }
+    fn load_sessions(&self, py: Python<'_>, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) -> Vec<Request> {
+        let sessions: Vec<_> = sessions.into_iter().map(|(device, kept)| (device, kept.map(|kept| kept.0))).collect();
+        self.step(py, |gate, _| {
+            sessions.into_iter().flat_map(|(device_id, session)| gate.amend_session(&device_id, session)).collect()
+        })
     }
 
     fn inherit_wills(&self, py: Python<'_>, wills: Vec<(String, PyRef<'_, KeptWill>)>) -> Vec<Request> {

@@ -100,7 +100,10 @@ impl Gate {
         // A session that ends with its connection is kept only where it has to be taken away then.
         let outlives = asked.expiry_seconds > 0 || resumed.is_some();
         let session = outlives.then_some(KeptSession { inbox_qos, expiry_seconds: asked.expiry_seconds, ends: NEVER });
-        if session != kept {
+        // Whoever has had the connection of a session that goes on may be another worker: then it is said whose it is from here on,
+        // else it would run out with that worker.
+        let had_by_another = kept.is_some_and(|kept| kept.ends == NEVER && kept.expiry_seconds != u32::MAX);
+        if session != kept || had_by_another {
             self.keep(0, device_id, session, requests);
         }
         Admission {
@@ -142,9 +145,20 @@ impl Gate {
         requests
     }
 
-    /// What another process, or a worker that was here before, has kept.
-    pub fn amend_session(&mut self, device_id: &str, session: Option<KeptSession>) {
-        self.roster.keep(device_id, session);
+    /// What another worker has kept. Of a device that is connected here it can only be a late word about an older connection, for a
+    /// newer one would have been placed first, and have ended ours: what is kept is said again (M03).
+    pub fn amend_session(&mut self, device_id: &str, session: Option<KeptSession>) -> Vec<Request> {
+        let mut requests = Vec::new();
+        let Some((device_id, _)) = self.live.get_key_value(device_id) else {
+            self.roster.keep(device_id, session);
+            return requests;
+        };
+        let device_id = Arc::clone(device_id);
+        let ours = self.roster.session(&device_id, UnixSeconds(i64::MIN));
+        if session != ours {
+            self.keep(0, &device_id, ours, &mut requests);
+        }
+        requests
     }
 
     /// Leaves what outlives the connection of a live session as `end` wants it. The session itself goes on until its stage is left.

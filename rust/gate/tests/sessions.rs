@@ -179,13 +179,62 @@ fn a_durable_subscription_is_answered_when_it_is_kept_and_is_there_again() {
     assert_eq!(fetches(&world), [(client.handle, 0, 32)]);
     // As a worker that has just been started knows it.
     lose(&mut world, &client);
-    world.gate.amend_session(ID, None);
+    assert_eq!(world.gate.amend_session(ID, None), []);
     client = enter(&mut world, &device, &connect_v311(DURABLE));
     assert_eq!(client.read, [0x20, 2, 0, 0]);
     lose(&mut world, &client);
-    world.gate.amend_session(ID, Some(session(Some(1), u32::MAX, NEVER)));
+    assert_eq!(world.gate.amend_session(ID, Some(session(Some(1), u32::MAX, NEVER))), []);
     client = enter(&mut world, &device, &connect_v311(DURABLE));
     assert_eq!(client.read, [0x20, 2, 1, 0]);
+}
+
+#[test]
+fn m03_a_late_word_of_another_worker_ends_no_session_whose_device_is_connected_here() {
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    drop(enter(&mut world, &device, &connect_v5(ID, 2, &[0x11, 0, 0, 0, 60])));
+    let mut client = enter(&mut world, &device, &connect_v5(ID, 0, &[0x11, 0, 0, 0, 60]));
+    client.say(&subscribe(5));
+    world.run(&mut client);
+    kept(&mut world, &mut client, None);
+    world.log.clear();
+    let ours = session(Some(1), 60, NEVER);
+    assert_eq!(world.gate.amend_session(ID, Some(ours)), []);
+    for late in [None, Some(session(None, 60, after(60))), Some(session(None, 60, NEVER))] {
+        let requests = world.gate.amend_session(ID, late);
+        world.log.extend(requests);
+        assert_eq!(keeps(&world), [(0, Some(ours))]);
+        world.log.clear();
+    }
+    for _ in 0..2 {
+        pass(&mut world, 60);
+        client.say(&[0xc0, 0]);
+        world.run(&mut client);
+    }
+    assert_eq!(keeps(&world), []);
+    lose(&mut world, &client);
+    assert_eq!(keeps(&world), [(0, Some(session(Some(1), 60, after(180))))]);
+    // Nobody is connected here: now it is the others' word that counts.
+    assert_eq!(world.gate.amend_session(ID, None), []);
+    let client = enter(&mut world, &device, &connect_v5(ID, 0, &[0x11, 0, 0, 0, 60]));
+    assert_eq!(keeps(&world), [(0, Some(session(None, 60, NEVER)))]);
+    drop(client);
+}
+
+#[test]
+fn m03_a_session_that_another_worker_had_is_said_to_be_ours() {
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    let client = enter(&mut world, &device, &connect_v5(ID, 2, &[0x11, 0, 0, 0, 60]));
+    lose(&mut world, &client);
+    for (expiry, said) in [(60, true), (u32::MAX, false)] {
+        let elsewhere = session(Some(1), expiry, NEVER);
+        assert_eq!(world.gate.amend_session(ID, Some(elsewhere)), []);
+        let client = enter(&mut world, &device, &connect_v5(ID, 0, &[&[0x11][..], &expiry.to_be_bytes()].concat()));
+        let expected = if said { vec![(0, Some(elsewhere))] } else { vec![] };
+        assert_eq!(keeps(&world), expected, "a session that nothing ends is nobody's");
+        lose(&mut world, &client);
+    }
 }
 
 #[test]
