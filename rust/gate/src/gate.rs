@@ -963,6 +963,9 @@ impl Gate {
     /// Turns somebody away before their CONNECT, which will be answered.
     fn refuse(&mut self, handle: Handle, no: No, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
+        if matches!(connection.stage, Stage::Handshake { .. }) {
+            self.handshaking = self.handshaking.saturating_sub(1);
+        }
         connection.session.refuse(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();

@@ -133,6 +133,20 @@ fn l08_no_certificate_is_refused_at_connect() {
 }
 
 #[test]
+fn x08_who_showed_no_certificate_is_not_waited_for_afterwards() {
+    let mut world = World::new();
+    let mut client = world.connect(&client_config(None, &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    let device = world.tech.device("widget-1");
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    world.carry(&mut client);
+    // No other handshake is under way: its chain waits for nobody's company.
+    assert!(!world.log.iter().any(|request| matches!(request, Request::Tick { .. })));
+    assert_eq!(world.gate.counters()["chains_judged"], 1);
+}
+
+#[test]
 fn o16_another_devices_chain_without_its_key_fails_the_handshake_and_resumes_nothing() {
     for version in BOTH {
         let mut world = World::new();
