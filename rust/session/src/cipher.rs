@@ -1,4 +1,5 @@
 //! Keys of an established TLS connection, and the one record that each opens or seals. RFC 8446 §5, §7; RFC 5288; RFC 7905.
+//! Tickets are sealed with the same.
 //!
 //! Beside `handshake.rs`, which takes the keys out of the TLS library, this is the only file here that knows a
 //! cryptographic library. A key is expanded when it is used (about 0.1 µs) and kept as its octets: an idle connection
@@ -6,14 +7,22 @@
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, HKDF_SHA384, KeyType, Prk};
+use aws_lc_rs::rand;
 use zeroize::Zeroize;
 
 /// Octets of a tag, whatever the AEAD.
 pub(crate) const TAG_LENGTH: usize = 16;
 /// Octets of a nonce, whatever the AEAD.
-const NONCE_LENGTH: usize = 12;
+pub(crate) const NONCE_LENGTH: usize = 12;
 /// Octets of the longest secret: SHA-384's.
 const SECRET_LENGTH_MAX: usize = 48;
+
+/// Octets that nobody can guess; `None` when the system has none to give.
+pub(crate) fn random<const LENGTH: usize>() -> Option<[u8; LENGTH]> {
+    let mut octets = [0; LENGTH];
+    rand::fill(&mut octets).ok()?;
+    Some(octets)
+}
 
 /// What the suite protects records with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

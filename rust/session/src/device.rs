@@ -19,6 +19,9 @@ use crate::tls::Tls;
 pub enum Event {
     /// A chain was presented and its key proven: judge it, then call `accept` or `refuse`.
     Presented(PresentedChain),
+    /// A live ticket was taken and its secret proven: judge the chain as any other, its verdict of then counts for nothing; then call
+    /// `accept` or `refuse`.
+    Resumed(PresentedChain),
     /// The handshake ended without a certificate: call `refuse`.
     Anonymous,
     /// An accepted peer asks to connect: call `admit` or `answer`.
@@ -216,11 +219,17 @@ impl Session {
     }
 
     /// What is to be sent now. While a peer waits for its verdict there is nothing: in TLS 1.2 our Finished is held back until then.
+    /// TLS 1.3's ticket waits for the answer to the CONNECT, and shares its write.
     ///
     /// # Errors
     /// `tls_error` when nothing more can be protected; what was sealed before is still there to be taken.
     pub fn take_output(&mut self) -> Result<Vec<u8>, Fault> {
-        if self.phase != Phase::Presented {
+        let held = match &self.phase {
+            Phase::Presented => true,
+            Phase::Connecting | Phase::Deciding(_) | Phase::Refusing(_) => self.tls.can_wait(),
+            Phase::Handshaking | Phase::Open(_) | Phase::Answered | Phase::Ended => false,
+        };
+        if !held {
             self.tls.drain(&mut self.output);
             self.flush().or_else(|fault| self.end(fault))?;
         }
@@ -258,6 +267,7 @@ impl Session {
         self.phase = Phase::Presented;
         Ok(Some(match peer? {
             Peer::Presented(chain) => Event::Presented(chain),
+            Peer::Resumed(chain) => Event::Resumed(chain),
             Peer::Anonymous => Event::Anonymous,
         }))
     }

@@ -9,24 +9,29 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use holdfast_x509::Certificate;
+use holdfast_x509::{Certificate, UnixSeconds};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
+use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig, ServerConnection};
 use rustls::{
     CertificateError, CipherSuite, ConnectionTrafficSecrets, DigitallySignedStruct, DistinguishedName, Error,
-    ExtractedSecrets, KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
+    ExtractedSecrets, HandshakeKind, KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
 };
 
 use crate::cipher::{Aead, Key, Secret};
 use crate::error::{ConfigurationFault, Fault};
+use crate::hello::offers_tls13;
 use crate::record::{Direction, Records};
+use crate::tickets::{Reference, Tickets};
 
 /// What the listener shows and how it speaks; one for all its connections.
 #[derive(Clone, Debug)]
-pub struct TlsConfig(Arc<ServerConfig>);
+pub struct TlsConfig {
+    config: Arc<ServerConfig>,
+    tickets: Option<Arc<Tickets>>,
+}
 
 impl TlsConfig {
     /// `certificate_chain`: DER, end entity first. `private_key`: PKCS #8, SEC 1 or PKCS #1 DER.
@@ -47,10 +52,12 @@ impl TlsConfig {
                 .with_single_cert(chain, key)
         };
         let mut config = build(provider).map_err(|error| ConfigurationFault(error.to_string()))?;
-        // trust.md §1.2: nothing given to a peer can be resumed, and nothing is said before its Finished. Most of these are the
-        // library's defaults; they are written down because the design rests on them, and a test reads them back.
+        // trust.md §1.2: nothing given to a peer can be resumed but a ticket that `with_tickets` knows of, and nothing is said
+        // before its Finished. Most of these are the library's defaults; they are written down because the design rests on them,
+        // and a test reads them back.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        config.max_tls13_tickets = 0;
         config.max_early_data_size = 0;
         config.send_half_rtt_data = false;
         config.require_ems = true;
@@ -59,15 +66,33 @@ impl TlsConfig {
         // §1.7: once the device is admitted its records are ours.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(TrafficSecrets);
-        Ok(Self(Arc::new(config)))
+        Ok(Self { config: Arc::new(config), tickets: None })
+    }
+
+    /// The same listener, which gives each peer of TLS 1.3 that proves a key one ticket, void until `tickets` is told otherwise, and
+    /// takes back those that are live (`trust.md` §1.3).
+    #[must_use]
+    pub fn with_tickets(&self, tickets: Arc<Tickets>) -> Self {
+        let mut config = ServerConfig::clone(&self.config);
+        config.ticketer = Arc::new(Ticketer(Arc::clone(&tickets)));
+        config.send_tls13_tickets = 1;
+        Self { config: Arc::new(config), tickets: Some(tickets) }
+    }
+
+    /// What knows which tickets are live, where there are any.
+    pub fn tickets(&self) -> Option<&Arc<Tickets>> {
+        self.tickets.as_ref()
     }
 }
 
-/// The certificates that a peer showed, end entity first, whose key it has proven to hold.
+/// The certificates that a peer showed, end entity first, whose key it has proven to hold: in this handshake, or in the one that its
+/// ticket comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PresentedChain {
     certificates: Vec<Vec<u8>>,
     handshake_units: u32,
+    ticket: Option<Reference>,
+    resumed: Option<Reference>,
 }
 
 impl PresentedChain {
@@ -80,12 +105,26 @@ impl PresentedChain {
     pub fn handshake_units(&self) -> u32 {
         self.handshake_units
     }
+
+    /// The ticket that the peer is given with this handshake: void, until it is put into the list.
+    pub fn ticket(&self) -> Option<Reference> {
+        self.ticket
+    }
+
+    /// The ticket that was taken instead of a proof.
+    pub fn resumed(&self) -> Option<Reference> {
+        self.resumed
+    }
 }
 
-/// Who is at the other end of a finished handshake. Resumption cannot happen: nothing resumable is ever given out.
+/// Who is at the other end of a finished handshake.
 #[derive(Debug)]
 pub(crate) enum Peer {
+    /// It has shown a chain and proven its key.
     Presented(PresentedChain),
+    /// It has proven the secret of a ticket that was live when it was shown; the chain is that of the ticket's handshake.
+    Resumed(PresentedChain),
+    /// It has shown nothing.
     Anonymous,
 }
 
@@ -99,6 +138,14 @@ thread_local! {
 struct Slot {
     presented: Option<Vec<Vec<u8>>>,
     possession: Option<Possession>,
+    /// Whether the ClientHello offers TLS 1.3, which is then taken; tickets are for nothing else.
+    offers_tls13: bool,
+    /// What the ticket of this connection will stand for, if it gets one.
+    reference: Option<Reference>,
+    /// What the ticket stands for that this connection got.
+    minted: Option<Reference>,
+    /// The last ticket that was shown and is live, and when its lineage ends. It says nothing yet of how the handshake goes on.
+    opened: Option<(Reference, UnixSeconds)>,
     /// TLS 1.3's first application secrets.
     client_secret: Option<Secret>,
     server_secret: Option<Secret>,
@@ -157,6 +204,50 @@ impl KeyLog for TrafficSecrets {
 
     fn will_log(&self, label: &str) -> bool {
         matches!(label, "CLIENT_TRAFFIC_SECRET_0" | "SERVER_TRAFFIC_SECRET_0")
+    }
+}
+
+/// Seals and opens tickets for the connection that is being stepped. A ticket that is not taken means a full handshake.
+#[derive(Debug)]
+struct Ticketer(Arc<Tickets>);
+
+impl ProducesTickets for Ticketer {
+    /// Asked at each use. TLS 1.2 hears no: its peers are not even told that there are tickets.
+    fn enabled(&self) -> bool {
+        let offered = SLOT.with_borrow(|slot| slot.as_ref().is_some_and(|slot| slot.offers_tls13));
+        offered && self.0.has_keys()
+    }
+
+    fn lifetime(&self) -> u32 {
+        let opened = SLOT.with_borrow(|slot| slot.as_ref().and_then(|slot| slot.opened));
+        self.0.lifetime(opened.map(|(_, ends)| ends))
+    }
+
+    /// Called while the client's Finished is consumed, before any verdict.
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let sealed = with_slot(|slot| {
+            // TLS 1.3 has made its secrets by then; and whoever has proven nothing is given nothing.
+            let proven = slot.presented.is_some() && matches!(slot.possession, Some(Possession::Proven { .. }));
+            let eligible = slot.offers_tls13 && slot.client_secret.is_some() && (proven || slot.opened.is_some());
+            let Some(reference) = slot.reference.take().filter(|_| eligible) else { return Ok(None) };
+            let sealed = self.0.seal(reference, plain);
+            slot.minted = sealed.is_some().then_some(reference);
+            Ok(sealed)
+        });
+        sealed.ok().flatten()
+    }
+
+    /// Called for each ticket in a ClientHello, until one fits.
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let opened = with_slot(|slot| {
+            slot.opened = None;
+            let Some((reference, ends, plain)) = slot.offers_tls13.then(|| self.0.open(ticket)).flatten() else {
+                return Ok(None);
+            };
+            slot.opened = Some((reference, ends));
+            Ok(Some(plain))
+        });
+        opened.ok().flatten()
     }
 }
 
@@ -316,16 +407,32 @@ impl ClientCertVerifier for SetAside {
 pub(crate) struct Handshake {
     connection: ServerConnection,
     slot: Slot,
+    /// Whether it may deal in tickets, and its first record has not come.
+    awaits_hello: bool,
 }
 
 impl Handshake {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
-        let connection = ServerConnection::new(Arc::clone(&config.0)).map_err(|error| fault(&error))?;
-        Ok(Self { connection, slot: Slot::default() })
+        let connection = ServerConnection::new(Arc::clone(&config.config)).map_err(|error| fault(&error))?;
+        Ok(Self { connection, slot: Slot::default(), awaits_hello: config.tickets.is_some() })
     }
 
-    /// Steps the connection with `input` and appends what it decrypts to `plaintext`.
+    /// Looks at the first record. What the ticket of this connection will stand for is known to the library from here on: the one
+    /// who brings the ticket back is asked for it, by the connection that it resumes.
+    fn look_at_hello(&mut self, record: &[u8]) {
+        if std::mem::take(&mut self.awaits_hello)
+            && offers_tls13(record)
+            && let Some(reference) = Reference::new()
+        {
+            self.slot.offers_tls13 = true;
+            self.slot.reference = Some(reference);
+            self.connection.set_resumption_data(reference.octets());
+        }
+    }
+
+    /// Steps the connection with `input`, whole records, and appends what it decrypts to `plaintext`.
     pub(crate) fn feed(&mut self, mut input: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Fault> {
+        self.look_at_hello(input);
         while !input.is_empty() {
             // `read_tls` reads from memory here: it fails only when the peer's plaintext was not taken, and it always is.
             let read =
@@ -350,17 +457,46 @@ impl Handshake {
         if self.connection.is_handshaking() {
             return None;
         }
-        Some(match (self.slot.presented.take(), self.slot.possession.take()) {
-            (None, None) => Ok(Peer::Anonymous),
-            (Some(certificates), Some(Possession::Proven { units: handshake_units })) => {
-                Ok(Peer::Presented(PresentedChain { certificates, handshake_units }))
-            }
-            // The library ends such handshakes itself; should it ever not, they end here.
-            (_, Some(Possession::Failed(reason))) => Err(Fault::new("possession_failed", reason)),
-            (Some(_), None) | (None, Some(Possession::Proven { .. })) => {
-                Err(Fault::new("possession_failed", "the key was never proven"))
-            }
+        let shown = (self.slot.presented.take(), self.slot.possession.take());
+        let brought = self.connection.received_resumption_data();
+        // What the library says of the handshake, what it says of the ticket, and what the callbacks have left must be one story.
+        Some(match (self.connection.handshake_kind(), shown, brought) {
+            (Some(HandshakeKind::Resumed), (None, None), Some(brought)) => self.resumed(brought).map(Peer::Resumed),
+            (Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), shown, None) => match shown {
+                (None, None) => Ok(Peer::Anonymous),
+                (Some(certificates), Some(Possession::Proven { units: handshake_units })) => {
+                    let ticket = self.slot.minted;
+                    Ok(Peer::Presented(PresentedChain { certificates, handshake_units, ticket, resumed: None }))
+                }
+                // The library ends such handshakes itself; should it ever not, they end here.
+                (_, Some(Possession::Failed(reason))) => Err(Fault::new("possession_failed", reason)),
+                (Some(_), None) | (None, Some(Possession::Proven { .. })) => {
+                    Err(Fault::new("possession_failed", "the key was never proven"))
+                }
+            },
+            _ => Err(Fault::new("possession_failed", "neither a proof nor a resumption")),
         })
+    }
+
+    /// The chain of a ticket that was taken and whose secret the peer has proven with its Finished.
+    fn resumed(&self, brought: &[u8]) -> Result<PresentedChain, Fault> {
+        let opened = self.slot.opened.map(|(reference, _)| reference).filter(|opened| opened.octets() == brought);
+        let chain = self.connection.peer_certificates().filter(|chain| !chain.is_empty());
+        match (opened, chain, self.connection.protocol_version()) {
+            (Some(reference), Some(chain), Some(ProtocolVersion::TLSv1_3)) => Ok(PresentedChain {
+                certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
+                handshake_units: 0,
+                ticket: self.slot.minted,
+                resumed: Some(reference),
+            }),
+            _ => Err(Fault::new("possession_failed", "the ticket is not the one that was opened")),
+        }
+    }
+
+    /// Whether the peer has all that it needs to speak: what is still to be said can go out with the answer.
+    pub(crate) fn can_wait(&self) -> bool {
+        // TLS 1.2's Finished is awaited; TLS 1.3's ticket is not.
+        self.connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) && !self.connection.is_handshaking()
     }
 
     pub(crate) fn send(&mut self, plaintext: &[u8]) -> Result<(), Fault> {
@@ -448,17 +584,118 @@ mod tests {
         TlsConfig::new(vec![own.cert.der().to_vec()], own.signing_key.serialize_der()).unwrap()
     }
 
-    #[test]
-    fn nothing_can_be_resumed_and_nothing_is_said_early() {
-        let TlsConfig(config) = config();
+    /// What `trust.md` §1.2 wants of every listener, whether it knows tickets or not.
+    fn assert_nothing_is_said_early_and_no_session_is_stored(config: &ServerConfig) {
         assert!(!config.session_storage.can_cache());
-        assert!(!config.ticketer.enabled());
-        assert_eq!(config.send_tls13_tickets, 0);
+        assert!(!config.session_storage.put(vec![1], vec![1]) && config.session_storage.get(&[1]).is_none());
         assert_eq!(config.max_early_data_size, 0);
         assert!(!config.send_half_rtt_data);
         assert!(config.require_ems);
         assert!(config.cert_decompressors.is_empty() && config.cert_compressors.is_empty());
         assert!(config.alpn_protocols.is_empty());
+        // Whatever a client asks for (RFC 9149).
+        assert_eq!(config.max_tls13_tickets, 0);
+    }
+
+    #[test]
+    fn nothing_can_be_resumed_and_nothing_is_said_early() {
+        let TlsConfig { config, tickets } = config();
+        assert_nothing_is_said_early_and_no_session_is_stored(&config);
+        assert!(!config.ticketer.enabled());
+        assert_eq!((config.send_tls13_tickets, tickets.is_none()), (0, true));
+    }
+
+    #[test]
+    fn with_tickets_there_is_one_for_tls_13_alone_and_all_else_is_as_before() {
+        let tickets = Arc::new(Tickets::new("t", "l", 10));
+        tickets.set_keys(vec![[1; 32]]);
+        let TlsConfig { config, .. } = config().with_tickets(Arc::clone(&tickets));
+        assert_nothing_is_said_early_and_no_session_is_stored(&config);
+        assert_eq!(config.send_tls13_tickets, 1);
+        // Asked on behalf of nobody, of a peer that does not offer TLS 1.3, and of one that does.
+        assert!(!config.ticketer.enabled());
+        for offers_tls13 in [false, true] {
+            let _guard = SlotGuard::set(Slot { offers_tls13, ..Slot::default() });
+            assert_eq!(config.ticketer.enabled(), offers_tls13);
+        }
+        let _guard = SlotGuard::set(Slot { offers_tls13: true, ..Slot::default() });
+        tickets.set_keys(vec![]);
+        assert!(!config.ticketer.enabled());
+    }
+
+    /// A slot of a peer that has proven a key in TLS 1.3: what a ticket is minted for.
+    fn proven() -> Slot {
+        Slot {
+            offers_tls13: true,
+            presented: Some(vec![vec![0x30, 0]]),
+            possession: Some(Possession::Proven { units: 1 }),
+            reference: Reference::new(),
+            client_secret: Secret::new(&[1; 32]),
+            ..Slot::default()
+        }
+    }
+
+    fn ticketer() -> (Ticketer, Arc<Tickets>) {
+        let tickets = Arc::new(Tickets::new("t", "l", 10));
+        tickets.set_keys(vec![[1; 32]]);
+        (Ticketer(Arc::clone(&tickets)), tickets)
+    }
+
+    #[test]
+    fn l07_a_ticket_is_minted_once_and_only_for_tls_13_and_a_proven_key() {
+        let (ticketer, tickets) = ticketer();
+        assert_eq!(ticketer.encrypt(b"plain"), None, "on behalf of nobody");
+        let slots = [
+            (true, proven()),
+            (false, Slot { offers_tls13: false, ..proven() }),
+            (false, Slot { client_secret: None, ..proven() }),
+            (false, Slot { presented: None, possession: None, ..proven() }),
+            (false, Slot { presented: None, ..proven() }),
+            (false, Slot { possession: None, ..proven() }),
+            (false, Slot { possession: Some(Possession::Failed(String::new())), ..proven() }),
+            (false, Slot { reference: None, ..proven() }),
+        ];
+        for (number, (minted, slot)) in slots.into_iter().enumerate() {
+            let reference = slot.reference;
+            let guard = SlotGuard::set(slot);
+            assert_eq!(ticketer.encrypt(b"plain").is_some(), minted, "{number}");
+            assert_eq!(ticketer.encrypt(b"plain"), None);
+            let slot = SlotGuard::take(guard);
+            assert_eq!(slot.minted, reference.filter(|_| minted), "{number}");
+        }
+        assert_eq!(tickets.count(), 0, "none of them is live");
+    }
+
+    #[test]
+    fn the_slot_knows_the_last_live_ticket_that_was_shown_and_no_other() {
+        let (ticketer, tickets) = ticketer();
+        let mut minted = Vec::new();
+        for _ in 0..2 {
+            let guard = SlotGuard::set(proven());
+            let ticket = ticketer.encrypt(b"plain").unwrap();
+            minted.push((ticket, SlotGuard::take(guard).minted.unwrap()));
+        }
+        let guard = SlotGuard::set(Slot { offers_tls13: true, ..Slot::default() });
+        let opened = |ticketer: &Ticketer, ticket: &[u8]| {
+            let plain = ticketer.decrypt(ticket);
+            (plain, SLOT.with_borrow(|slot| slot.as_ref().unwrap().opened))
+        };
+        assert_eq!(opened(&ticketer, &minted[0].0), (None, None), "void");
+        for (number, (_, reference)) in minted.iter().enumerate() {
+            tickets.admit(&format!("w{number}"), *reference, UnixSeconds(100));
+        }
+        for (ticket, reference) in &minted {
+            let wanted = (Some(b"plain".to_vec()), Some((*reference, UnixSeconds(100))));
+            assert_eq!(opened(&ticketer, ticket), wanted);
+        }
+        assert_eq!(ticketer.lifetime(), 3_600);
+        tickets.pass(UnixSeconds(40), 0);
+        assert_eq!(ticketer.lifetime(), 60, "what is left of the lineage that was resumed");
+        assert_eq!(opened(&ticketer, b"something else"), (None, None));
+        drop(guard);
+        // TLS 1.2 hands whatever it is shown to the same callback.
+        let _guard = SlotGuard::set(Slot::default());
+        assert_eq!(opened(&ticketer, &minted[0].0), (None, None));
     }
 
     #[test]

@@ -118,6 +118,11 @@ impl Tls {
         }
     }
 
+    /// Whether what the library has to say by itself can go out with the next answer.
+    pub(crate) fn can_wait(&self) -> bool {
+        matches!(&self.layer, Layer::Library(handshake) if handshake.can_wait())
+    }
+
     /// Takes the connection over from the library, of which nothing is left. What it had to say goes to `output` first.
     pub(crate) fn take_over(&mut self, output: &mut Vec<u8>) -> Result<(), Fault> {
         self.drain(output);
