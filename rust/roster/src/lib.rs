@@ -103,17 +103,19 @@ impl Roster {
         self.trust = trust;
     }
 
-    /// Pins `device_id`, or replaces its pin.
-    pub fn amend(&mut self, device_id: &str, pin: Pin) {
+    /// Pins `device_id`, or replaces its pin, which is answered.
+    pub fn amend(&mut self, device_id: &str, pin: Pin) -> Option<Pin> {
         let folded = device_id.to_ascii_lowercase();
         let exact = (folded != device_id).then(|| device_id.into());
         match self.devices.entry(folded.into()) {
             Entry::Occupied(mut device) => {
                 let device = device.get_mut();
-                (device.exact, device.pin) = (exact, pin);
+                device.exact = exact;
+                Some(std::mem::replace(&mut device.pin, pin))
             }
             Entry::Vacant(place) => {
                 place.insert(Device { exact, pin, session: None, waiting: false });
+                None
             }
         }
     }
@@ -190,12 +192,12 @@ mod tests {
     fn e04_an_identity_stays_with_the_key_that_first_vouched_for_it() {
         let mut roster = Roster::new();
         assert_eq!(roster.place("Widget-1", PIN), Placement::New);
-        roster.amend("Widget-1", PIN);
+        assert_eq!(roster.amend("Widget-1", PIN), None);
         assert_eq!(roster.place("Widget-1", PIN), Placement::Known);
         assert_eq!(roster.place("Widget-1", Pin { leaf: [3; 32], ..PIN }), Placement::Rekeyed);
         assert_eq!(roster.place("Widget-1", Pin { issuer: [3; 32], ..PIN }), Placement::PinnedElsewhere);
         assert_eq!(roster.place("Widget-1", Pin { issuer: [3; 32], leaf: [3; 32] }), Placement::PinnedElsewhere);
-        roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN });
+        assert_eq!(roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN }), Some(PIN));
         assert_eq!(roster.place("Widget-1", PIN), Placement::Rekeyed);
         assert_eq!(roster.devices_count(), 1);
     }
