@@ -269,8 +269,12 @@ class Gate:
         private_key: bytes,
         limits: Mapping[str, int],
         telemetry: TelemetryWriter,
+        tenant: str = "",
+        listener: str = "",
     ) -> Gate:
         """`certificate_chain` DER, end entity first; `private_key` PKCS #8, SEC 1 or PKCS #1 DER.
+
+        Tickets of one `tenant` and `listener` are taken back by the same alone.
 
         `limits` are those of `Gate.default_limits()` that are to be other than there. What devices publish goes to
         `telemetry` without crossing into Python.
@@ -293,16 +297,18 @@ class Gate:
         When the epoch moves, live sessions are ended whose path no longer leads to an anchor, or by something closed.
         It renews the lease.
         """
+    def set_ticket_keys(self, keys: Sequence[bytes]) -> None:
+        """Seal tickets with the first of these keys of 32 octets, take back those of all; none: no resumption."""
     def renew_lease(self) -> None:
         """What operators decide is known: admissions are good for another `lease_ms`."""
     def reconfigure(self, *, certificate_chain: Sequence[bytes], private_key: bytes, limits: Mapping[str, int]) -> None:
         """Show and apply these to connections that come from here on."""
     def share_identities(self) -> None:
         """Other workers serve the same identities: keep `take_admissions` filled, and let `fence` decide."""
-    def take_admissions(self) -> list[tuple[int, str]]:
-        """Whom it has admitted since the last call, in order: connection, device."""
-    def fence(self, placed: Sequence[tuple[bool, int, str]]) -> list[Request]:
-        """Admissions of all workers in the order that counts, each (ours, connection, device): the later session stays."""
+    def take_admissions(self) -> list[tuple[int, str, bytes]]:
+        """Whom it has admitted since the last call, in order: connection, device, what others must know of its ticket."""
+    def fence(self, placed: Sequence[tuple[bool, int, str, bytes]]) -> list[Request]:
+        """Admissions of all workers in the order that counts, each (ours, connection, device, ticket): the later stays."""
     def is_live_with_other_key(self, device: Device) -> bool:
         """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:
@@ -356,6 +362,9 @@ class Gate:
     @property
     def half_open(self) -> int:
         """Connections that are not admitted yet."""
+    @property
+    def tickets(self) -> int:
+        """Tickets that are taken back, those of other workers included."""
     @property
     def batches(self) -> list[int]:
         """How many batches of 1, 2, 3-4, 5-8 … chains were judged; the last counts all that were larger."""

@@ -63,6 +63,9 @@ class Settings:
     """Processes that serve devices; as many as there are cores."""
     drain_seconds: int = 10
     """How long a stopping hub lets devices finish what is in hand."""
+    resumption: bool = True
+    """Let a device that has proven its key come back within an hour by a TLS 1.3 ticket (trust.md §1.3): that costs the
+    hub and the device less, and its path is judged anew all the same."""
     lenient_issuance_proof: bool = False
     """Accept a proof by issuance also where several tenants share the hub (trust.md §4.3)."""
     limits: Mapping[str, int] = field(default_factory=dict)
@@ -142,6 +145,7 @@ KINDS: Mapping[str, type] = {
     "private_key": Path,
     "workers": int,
     "drain_seconds": int,
+    "resumption": bool,
     "lenient_issuance_proof": bool,
     "limits": dict,
 }

@@ -42,6 +42,10 @@ class Start(Message):
     limits: dict[str, int]
     telemetry_file: str
     drain_seconds: int
+    tenant: str
+    listener: str
+    """Of whom tickets are taken back: of this listener of this tenant alone."""
+    ticket_keys: list[bytes]
     listeners: list[int]
     """Descriptors of sockets that listen; serve them when `Serve` comes."""
 
@@ -123,10 +127,16 @@ class Reload(Message):
     drain_seconds: int
 
 
-class Placed(Message):
-    """Admissions of all workers, in the order that counts: worker, connection, device."""
+class TicketKeys(Message):
+    """Seal tickets with the first of these, take back those of all; none: no resumption."""
 
-    rows: list[tuple[int, int, str]]
+    keys: list[bytes]
+
+
+class Placed(Message):
+    """Admissions of all workers, in the order that counts: worker, connection, device, its ticket."""
+
+    rows: list[tuple[int, int, str, bytes]]
 
 
 class IsLive(Message):
@@ -187,9 +197,9 @@ class InboxWork(Message):
 
 
 class Admitted(Message):
-    """Whom one turn of the loop has let in: connection, device."""
+    """Whom one turn of the loop has let in: connection, device, by which ticket it may come back (empty: by none)."""
 
-    rows: list[tuple[int, str]]
+    rows: list[tuple[int, str, bytes]]
 
 
 class Live(Message):
@@ -226,6 +236,7 @@ FromSupervisor = (
     | Wills
     | Serve
     | Claimed
+    | TicketKeys
     | Placed
     | IsLive
     | InboxDone

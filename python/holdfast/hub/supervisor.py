@@ -27,6 +27,7 @@ from holdfast.hub.pages import Pages
 from holdfast.hub.post import Post
 from holdfast.hub.process import WorkerProcess
 from holdfast.hub.rekeys import Rekeys
+from holdfast.hub.tickets import TicketKeys
 from holdfast.hub.vitals import Present, Vitals
 from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
@@ -54,7 +55,7 @@ LEASE_SECONDS = 5.0
 LEASE_RENEWED_SECONDS = 1.0
 APPLY_SECONDS_MAX = 1.0
 """How long a worker may take to apply trust before it is killed (trust.md §5.2)."""
-RELOADED = {"certificate", "private_key", "limits", "drain_seconds"}
+RELOADED = {"certificate", "private_key", "limits", "drain_seconds", "resumption"}
 """Settings that a running hub takes over; the others need another start."""
 LOCK_SECONDS_MAX = 0.25
 """How long a write waits for another process's. Nothing else is done meanwhile, so it is far less than a lease, and
@@ -137,7 +138,8 @@ class Supervisor:
         """Worker, claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
         self._rekeys = Rekeys(self._tell)
-        self._placed: list[tuple[int, int, str]] = []
+        self._placed: list[tuple[int, int, str, bytes]] = []
+        self._tickets = TicketKeys(at=time.monotonic())
         self._read_at = self._leased_at = time.monotonic()
         self._vitals = Vitals(self._present)
         self._stopping = asyncio.Event()
@@ -222,6 +224,9 @@ class Supervisor:
                 limits=self._limits,
                 telemetry_file=str(self._settings.telemetry_dir / f"worker-{number}.db"),
                 drain_seconds=self._settings.drain_seconds,
+                tenant=f"{self._settings.hub}/{self._settings.tenant}",
+                listener=f"mqtt/{self._settings.mqtt_host}/{self._settings.mqtt_port}",
+                ticket_keys=self._ticket_keys(),
                 listeners=[self._listeners[number].fileno()],
             )
         )
@@ -280,6 +285,14 @@ class Supervisor:
             return
         for worker in self._workers.values():
             worker.send(messages.Placed(rows=placed))
+
+    def _ticket_keys(self) -> list[bytes]:
+        return self._tickets.keys if self._settings.resumption else []
+
+    def _spread_ticket_keys(self) -> None:
+        keys = messages.TicketKeys(keys=self._ticket_keys())
+        for worker in self._workers.values():
+            worker.send(keys)
 
     def _commit_soon(self) -> None:
         if not self._claims and not self._chains:
@@ -353,12 +366,14 @@ class Supervisor:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _keep_clock(self) -> None:
-        """Make it durable that time has passed."""
+        """Make it durable that time has passed, and do what is due once in a while."""
         while True:
             await asyncio.sleep(CLOCK_FLOOR_SECONDS)
             with suppress(HoldfastError), self._registry.database.writing(at=int(_now().timestamp())):
                 pass
             self._post.purge()
+            if self._tickets.rotate(at=time.monotonic()):
+                self._spread_ticket_keys()
 
     def _spread_trust(self) -> None:
         trust = self._registry.cas.trust()
@@ -425,6 +440,7 @@ class Supervisor:
                     drain_seconds=settings.drain_seconds,
                 )
             )
+        self._spread_ticket_keys()
         self._log.info("reloaded", changed=sorted(changed & RELOADED), needs_restart=sorted(changed - RELOADED))
 
     def _spread_pins(self) -> None:

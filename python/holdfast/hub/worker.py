@@ -63,7 +63,10 @@ class Worker:
             private_key=start.private_key,
             limits=start.limits,
             telemetry=self._store,
+            tenant=start.tenant,
+            listener=start.listener,
         )
+        gate.set_ticket_keys(start.ticket_keys)
         self._number = start.number
         self._gate = gate
         if start.workers > 1:
@@ -105,7 +108,13 @@ class Worker:
 
     def _learn(
         self,
-        message: messages.Trust | messages.Lease | messages.Pins | messages.Claimed | messages.Placed | messages.IsLive,
+        message: messages.Trust
+        | messages.Lease
+        | messages.Pins
+        | messages.Claimed
+        | messages.TicketKeys
+        | messages.Placed
+        | messages.IsLive,
     ) -> None:
         """Know what the registry and the other workers say."""
         match message:
@@ -123,8 +132,12 @@ class Worker:
             case messages.Claimed():
                 self._door.claimed(message.answers)
             case messages.Placed():
-                rows = [(worker == self._number, handle, device) for worker, handle, device in message.rows]
+                rows = [
+                    (number == self._number, handle, device, ticket) for number, handle, device, ticket in message.rows
+                ]
                 self._door.place(rows)
+            case messages.TicketKeys():
+                self._gate.set_ticket_keys(message.keys)
             case messages.IsLive():
                 device = Device(message.device_id, "00" * 32, message.leaf_spki_sha256.hex())
                 self._send(messages.Live(question=message.question, live=self._gate.is_live_with_other_key(device)))
@@ -168,7 +181,7 @@ class Worker:
     def _claim(self, chains: list[list[bytes]], claims: list[messages.Claim]) -> None:
         self._send(messages.Claims(epoch=self._epoch, chains=chains, claims=claims))
 
-    def _on_admitted(self, rows: list[tuple[int, str]]) -> None:
+    def _on_admitted(self, rows: list[tuple[int, str, bytes]]) -> None:
         self._send(messages.Admitted(rows=rows))
 
     def _on_stored(self) -> None:

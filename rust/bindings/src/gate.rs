@@ -1,5 +1,6 @@
 //! A worker's connections, and what the loop must do for them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 #[cfg(unix)]
 use std::os::fd::AsFd;
@@ -7,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use holdfast_front::Front;
-use holdfast_gate::{self as gate, Judges, Limits, Now, TlsConfig};
+use holdfast_gate::{
+    self as gate, Judges, Limits, LiveTicket, Now, TICKET_KEY_LENGTH, Tickets, TlsConfig, ToldAdmission,
+};
 use holdfast_roster::Trust;
 use holdfast_x509::{Anchors, Closures, Error};
 use pyo3::prelude::*;
@@ -24,25 +27,29 @@ use crate::stream::TelemetryWriter;
 #[pyclass(frozen, module = "holdfast._holdfast")]
 pub(crate) struct Gate {
     plane: Mutex<Plane>,
+    tickets: Arc<Tickets>,
     started: Instant,
 }
 
 #[pymethods]
 impl Gate {
     #[new]
-    #[pyo3(signature = (*, certificate_chain, private_key, limits, telemetry))]
+    #[pyo3(signature = (*, certificate_chain, private_key, limits, telemetry, tenant = "", listener = ""))]
     fn new(
         py: Python<'_>,
         certificate_chain: Vec<PyBackedBytes>,
         private_key: PyBackedBytes,
         limits: HashMap<String, u64>,
         telemetry: &TelemetryWriter,
+        tenant: &str,
+        listener: &str,
     ) -> PyResult<Self> {
         let (tls, limits) = read_configuration(py, &certificate_chain, &private_key, &limits)?;
-        let gate = gate::Gate::new(tls, limits);
+        let tickets = Arc::new(Tickets::new(tenant, listener, limits.tickets_count_max));
+        let gate = gate::Gate::new(tls.with_tickets(Arc::clone(&tickets)), limits);
         let (front, judges) = (Front::new()?, Judges::start()?);
         let plane = Mutex::new(Plane::new(gate, front, judges, telemetry.writer()));
-        Ok(Self { plane, started: Instant::now() })
+        Ok(Self { plane, tickets, started: Instant::now() })
     }
 
     #[staticmethod]
@@ -169,6 +176,10 @@ impl Gate {
         self.step(py, |gate, now| gate.drain(count_max, now))
     }
 
+    fn set_ticket_keys(&self, keys: Vec<[u8; TICKET_KEY_LENGTH]>) {
+        self.tickets.set_keys(keys);
+    }
+
     fn renew_lease(&self) {
         let now = self.now();
         self.lock().gate.renew_lease(now);
@@ -183,7 +194,7 @@ impl Gate {
         limits: HashMap<String, u64>,
     ) -> PyResult<()> {
         let (tls, limits) = read_configuration(py, &certificate_chain, &private_key, &limits)?;
-        self.lock().gate.reconfigure(tls, limits);
+        self.lock().gate.reconfigure(tls.with_tickets(Arc::clone(&self.tickets)), limits);
         Ok(())
     }
 
@@ -191,13 +202,22 @@ impl Gate {
         self.lock().gate.share_identities();
     }
 
-    fn take_admissions(&self) -> Vec<(u64, String)> {
+    /// The last is what other workers must know of the ticket; empty: there is none.
+    fn take_admissions(&self) -> Vec<(u64, String, Cow<'static, [u8]>)> {
         let admissions = self.lock().gate.take_admissions();
-        admissions.into_iter().map(|(handle, device_id)| (handle, device_id.to_string())).collect()
+        let row = |(handle, device_id, ticket): ToldAdmission| {
+            let ticket = ticket.map_or_else(Vec::new, |ticket| ticket.to_octets().to_vec());
+            (handle, device_id.to_string(), Cow::Owned(ticket))
+        };
+        admissions.into_iter().map(row).collect()
     }
 
-    fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String)>) -> Vec<Request> {
-        let placed = placed.iter().map(|(ours, handle, device_id)| (*ours, *handle, device_id.as_str()));
+    fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String, PyBackedBytes)>) -> Vec<Request> {
+        let row = |(ours, handle, device_id, ticket): &(bool, u64, String, PyBackedBytes)| {
+            (*ours, *handle, device_id.clone(), LiveTicket::from_octets(ticket))
+        };
+        let placed: Vec<_> = placed.iter().map(row).collect();
+        let placed = placed.iter().map(|(ours, handle, id, ticket)| (*ours, *handle, id.as_str(), *ticket));
         self.step(py, |gate, now| gate.fence(placed, now))
     }
 
@@ -222,6 +242,11 @@ impl Gate {
     #[getter]
     fn half_open(&self) -> usize {
         self.lock().gate.half_open()
+    }
+
+    #[getter]
+    fn tickets(&self) -> usize {
+        self.lock().gate.tickets()
     }
 
     #[getter]
@@ -312,7 +337,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 30] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 31] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
@@ -333,6 +358,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 30] {
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
         ("facts_count_max", Count(&mut limits.facts_count_max)),
+        ("tickets_count_max", Count(&mut limits.tickets_count_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
         ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),

@@ -20,6 +20,7 @@ impl Lines {
             match value {
                 Value::Text(text) => self.text(text),
                 Value::Number(number) => self.0.push_str(&number.to_string()),
+                Value::Truth(truth) => self.0.push_str(if *truth { "true" } else { "false" }),
             }
             self.0.push_str(", ");
         }
@@ -58,12 +59,17 @@ mod tests {
     fn a_line_is_json_whatever_a_peer_has_chosen() {
         let mut lines = Lines::default();
         let text = "a\"b\\c\n\u{202e}é".to_owned();
-        let fields = vec![("device", Value::Text(text.clone())), ("position", Value::Number(-3))];
+        let fields = vec![
+            ("device", Value::Text(text.clone())),
+            ("position", Value::Number(-3)),
+            ("resumed", Value::Truth(true)),
+        ];
         lines.push(&Note::new(Level::Warning, "refused", fields), 1_780_272_000_007);
         let line = lines.take();
         assert!(lines.is_empty() && line.ends_with("}\n") && line.lines().count() == 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((read["device"].as_str(), read["position"].as_i64()), (Some(text.as_str()), Some(-3)));
+        assert_eq!(read["resumed"].as_bool(), Some(true));
         assert_eq!((read["event"].as_str(), read["level"].as_str()), (Some("refused"), Some("warning")));
         assert_eq!(read["at"].as_str(), Some("2026-06-01T00:00:00.007Z"));
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use holdfast_engine::VerifiedPath;
 use holdfast_roster::{KeyHash, Pin};
-use holdfast_session::{PresentedChain, Session};
+use holdfast_session::{PresentedChain, Session, Tickets};
 use holdfast_x509::{Closures, UnixSeconds};
 
 use crate::deadlines::Deadline;
 use crate::paths::Path;
 use crate::sessions::Asked;
+use crate::tickets::LiveTicket;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -103,19 +104,33 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
-    /// `None` when trust has moved since the verdict, or the path has run out: judge again.
-    pub(crate) fn when(judged: &Judged, path: Arc<Path>, epoch: u64, at: UnixSeconds) -> Option<Self> {
+    /// `None` when trust has moved since the verdict, or the path has run out: judge again. The ticket that the device was given with
+    /// its handshake becomes live here and nowhere else; `lineage` is when that of its tickets ends.
+    pub(crate) fn when(
+        judged: &Judged,
+        path: Arc<Path>,
+        epoch: u64,
+        at: UnixSeconds,
+        tickets: Option<&Tickets>,
+        lineage: UnixSeconds,
+    ) -> Option<(Self, Option<LiveTicket>)> {
         if judged.epoch != epoch || at > judged.path.not_after() {
             return None;
         }
-        Some(Self {
+        let ends = lineage.min(judged.path.not_after());
+        let ticket = judged.chain.ticket().map(|reference| LiveTicket { reference, ends, epoch });
+        let admitted = Self {
             device_id: Arc::clone(&judged.device_id),
             leaf: judged.path.leaf_spki_sha256(),
             certificate: judged.path.fingerprints().first().and_then(|hash| hash.first_chunk().copied())?,
             path,
             fenced: false,
             not_after: judged.path.not_after(),
-        })
+        };
+        if let (Some(tickets), Some(ticket)) = (tickets, &ticket) {
+            tickets.admit(&judged.device_id, ticket.reference, ticket.ends);
+        }
+        Some((admitted, ticket))
     }
 
     /// Whether it would not be let in any more: its anchor is gone, or something on its path is closed.

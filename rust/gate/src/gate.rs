@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use holdfast_engine::{Facts, Verifier, hex, sha256};
 use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
-use holdfast_session::{self as session, Admission, Connect, Event, Fault, PresentedChain, Reason, Session, TlsConfig};
+use holdfast_session::{
+    self as session, Admission, Connect, Event, Fault, LINEAGE_SECONDS, PresentedChain, Reason, Reference, Session,
+    Tickets, TlsConfig,
+};
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
 use crate::Now;
@@ -20,6 +23,7 @@ use crate::quota::LineQuota;
 use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
 use crate::sessions::{Asked, End, Why};
 use crate::slots::{Handle, Slots};
+use crate::tickets::{LiveTicket, ToldAdmission};
 use crate::verdicts::{Batch, Verdict};
 
 /// All connections of one worker of one tenant.
@@ -62,7 +66,7 @@ pub struct Gate {
     /// When nobody is admitted any more, unless the lease is renewed before.
     lease_ends_ms: u64,
     /// Admissions that other workers must hear of, where there are others.
-    admissions: Option<Vec<(Handle, Arc<str>)>>,
+    admissions: Option<Vec<ToldAdmission>>,
     counters: BTreeMap<&'static str, u64>,
     /// Refusals by code, and ends of live sessions by reason; all of them words of ours.
     refused: BTreeMap<String, u64>,
@@ -148,7 +152,8 @@ impl Gate {
         }
     }
 
-    /// Replaces trust whole, and ends live sessions that would not be let in any more. Handshakes judged before are judged again.
+    /// Replaces trust whole, and ends live sessions that would not be let in any more. Handshakes judged before are judged again, and
+    /// tickets given before are void: whoever comes back proves its key.
     /// Cost: a look at every live session when the epoch moves.
     pub fn replace_trust(&mut self, trust: Trust, now: Now) -> Vec<Request> {
         let (moved, closures) = (trust.epoch != self.roster.trust().epoch, Arc::clone(&trust.closures));
@@ -156,6 +161,9 @@ impl Gate {
         self.verifier = verifier(&trust, &self.facts);
         self.roster.replace_trust(trust);
         self.renew_lease(now);
+        if let Some(tickets) = self.live_tickets().filter(|_| moved) {
+            tickets.clear();
+        }
         let mut requests = Vec::new();
         let lives: Vec<Handle> = if moved { self.live.values().copied().collect() } else { Vec::new() };
         for handle in lives {
@@ -179,6 +187,9 @@ impl Gate {
         self.session_limits = Arc::new(limits.session);
         self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
         self.limits = limits;
+        if let Some(tickets) = self.live_tickets() {
+            tickets.bound(limits.tickets_count_max);
+        }
     }
 
     /// Other workers serve the same identities: from here on `take_admissions` says who is admitted, and `fence` decides.
@@ -186,16 +197,26 @@ impl Gate {
         self.admissions.get_or_insert_default();
     }
 
-    /// Who was admitted since the last call, in order.
-    pub fn take_admissions(&mut self) -> Vec<(u64, Arc<str>)> {
+    /// Who was admitted since the last call, in order, and by which ticket they may come back.
+    pub fn take_admissions(&mut self) -> Vec<ToldAdmission> {
         self.admissions.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Admissions of all workers in the order that one has put them in, each `(ours, connection, device)`: of two sessions of one
-    /// identity the later stays (`trust.md` §3.5). Ours that is not placed yet will be placed later than all of these.
-    pub fn fence<'a>(&mut self, placed: impl IntoIterator<Item = (bool, u64, &'a str)>, now: Now) -> Vec<Request> {
+    /// Admissions of all workers in the order that one has put them in, each `(ours, connection, device, ticket)`: of two sessions of
+    /// one identity the later stays (`trust.md` §3.5). Ours that is not placed yet will be placed later than all of these. Tickets of
+    /// others are taken back here from now on, if they were given in the present epoch.
+    pub fn fence<'a>(
+        &mut self,
+        placed: impl IntoIterator<Item = (bool, u64, &'a str, Option<LiveTicket>)>,
+        now: Now,
+    ) -> Vec<Request> {
         let mut requests = Vec::new();
-        for (ours, handle, device_id) in placed {
+        for (ours, handle, device_id, ticket) in placed {
+            let epoch = self.roster.trust().epoch;
+            let ticket = ticket.filter(|ticket| !ours && ticket.epoch == epoch);
+            if let (Some(tickets), Some(ticket)) = (self.live_tickets(), ticket) {
+                tickets.admit(device_id, ticket.reference, ticket.ends);
+            }
             let Some(live) = self.live.get(device_id).copied() else { continue };
             let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(live) else {
                 continue;
@@ -215,9 +236,30 @@ impl Gate {
         matches!(live, Some(Connection { stage: Stage::Live { admitted, .. }, .. }) if admitted.leaf != leaf)
     }
 
-    /// Amends the pins.
+    /// Amends the pins. Whoever is pinned to other keys than before has no tickets.
     pub fn amend_device(&mut self, device_id: &str, pin: Pin) {
-        self.roster.amend(device_id, pin);
+        let moved = self.roster.amend(device_id, pin).is_some_and(|before| before != pin);
+        if let Some(tickets) = self.live_tickets().filter(|_| moved) {
+            tickets.forget_device(device_id);
+        }
+    }
+
+    fn live_tickets(&self) -> Option<&Tickets> {
+        self.tls.tickets().map(AsRef::as_ref)
+    }
+
+    /// Somebody who came by this ticket was turned away: next time it proves its key.
+    fn forget_ticket(&self, reference: Option<Reference>) {
+        if let (Some(tickets), Some(reference)) = (self.live_tickets(), reference) {
+            tickets.forget(reference);
+        }
+    }
+
+    /// Tells the tickets what time it is, and counts those that were shown in vain.
+    fn keep_tickets(&mut self, now: Now) {
+        let Some(refused) = self.live_tickets().map(|tickets| tickets.pass(now.unix, now.monotonic_ms)) else { return };
+        self.count_many("tickets_unknown", refused.unknown);
+        self.count_many("tickets_void", refused.void);
     }
 
     /// A connection was accepted. No handle: there is no room for it.
@@ -306,6 +348,7 @@ impl Gate {
     /// Works for strangers whose bytes have come, the first to come first, as many as one turn of the loop has room for.
     pub fn turn(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
+        self.keep_tickets(now);
         for _ in 0..self.limits.handshakes_a_turn {
             let Some(handle) = self.crowd.next_turn() else { break };
             let Some(connection) = self.slots.get_mut(handle) else { continue };
@@ -432,7 +475,7 @@ impl Gate {
         let mut requests = Vec::new();
         let claim = self.claims.remove(&handle);
         if let (None, Some((device_id, pin))) = (code, &claim) {
-            self.roster.amend(device_id, *pin);
+            self.amend_device(device_id, *pin);
         }
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
         // A verdict that nobody waits for (late, doubled, for a connection that went another way) does nothing.
@@ -488,6 +531,7 @@ impl Gate {
     /// What deadlines ask for.
     pub fn tick(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
+        self.keep_tickets(now);
         while let Some(entry) = self.deadlines.pop(now.monotonic_ms) {
             let Some(connection) = self.slots.get_mut(entry.handle) else { continue };
             if entry.counts(&mut connection.deadline) {
@@ -571,6 +615,11 @@ impl Gate {
         self.live.len()
     }
 
+    /// Tickets by which devices may come back.
+    pub fn tickets(&self) -> usize {
+        self.live_tickets().map_or(0, Tickets::count)
+    }
+
     /// Connections that are not admitted yet.
     pub fn half_open(&self) -> usize {
         self.crowd.len()
@@ -601,7 +650,7 @@ impl Gate {
         let mut finished = false;
         while let Some(connection) = self.slots.get_mut(handle) {
             match connection.session.next_event() {
-                Ok(Some(Event::Presented(chain))) => self.present(handle, chain, now),
+                Ok(Some(Event::Presented(chain) | Event::Resumed(chain))) => self.present(handle, chain, now),
                 Ok(Some(Event::Anonymous)) => self.refuse(handle, No::new("no_certificate"), requests),
                 Ok(Some(Event::Connect(connect))) => self.connect(handle, &connect, now, requests),
                 Ok(Some(Event::Telemetry(telemetry))) => {
@@ -664,7 +713,10 @@ impl Gate {
         // It has proven that it holds a key: from here on we are the ones who take time.
         let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
         self.deadlines.set(handle, &mut connection.deadline, due_ms);
-        self.count("handshakes_completed");
+        match chain.resumed() {
+            Some(_) => self.count("handshakes_resumed"),
+            None => self.count("handshakes_completed"),
+        }
         self.handshaking = self.handshaking.saturating_sub(1);
         if self.waiting.is_empty() {
             self.waiting_since_ms = now.monotonic_ms;
@@ -740,7 +792,10 @@ impl Gate {
                     connection.session.accept();
                     connection.stage = Stage::Judged(Box::new(Judged { chain, path, device_id, epoch }));
                 }
-                Err(refusal) => self.refuse(handle, No::of(&refusal), &mut requests),
+                Err(refusal) => {
+                    self.forget_ticket(chain.resumed());
+                    self.refuse(handle, No::of(&refusal), &mut requests);
+                }
             }
             self.pump(handle, now, &mut requests);
         }
@@ -765,6 +820,7 @@ impl Gate {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let Some(judged) = connection.take_judged() else { return };
         let mut asked = Asked::of(connect, self.limits.keep_alive_ms_max);
+        let resumed = judged.chain.resumed();
         let placed = self
             .judge_again_if_moved(judged, handle, now)
             .and_then(|judged| self.place(handle, connect, judged))
@@ -785,6 +841,9 @@ impl Gate {
             }
             Err(no) => Err(no),
         };
+        if answer.is_err() {
+            self.forget_ticket(resumed);
+        }
         self.answer(handle, answer, now, requests);
     }
 
@@ -816,6 +875,10 @@ impl Gate {
         match self.roster.place(&judged.device_id, judged.pin()) {
             Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
             Placement::PinnedElsewhere => Err(No::new("identity_pinned").with("device", device())),
+            // What moves a pin is a key that was proven now, and a signature that was checked for it (trust.md §6.2).
+            Placement::New | Placement::Rekeyed if judged.chain.resumed().is_some() => {
+                Err(No::new("resumed_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
+            }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
             Placement::Rekeyed if self.live_with_other_key(handle, &judged) => {
                 Err(No::new("rekeyed_while_live").with("device", device()))
@@ -877,17 +940,24 @@ impl Gate {
         if self.live_with_other_key(handle, judged) {
             return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
         }
+        let lineage = self.lineage(judged, now).ok_or_else(|| {
+            // It was live when the handshake began.
+            let no = No::new("ticket_void").answer(Reason::ServerUnavailable);
+            no.with("device", Value::peer(&judged.device_id))
+        })?;
+        let older = self.live.get(&judged.device_id).copied();
+        if older.is_some() && self.flaps(&judged.device_id, now) {
+            let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
+            return Err(no.with("device", Value::peer(&judged.device_id)));
+        }
         let mut requests = Vec::new();
-        let admitted = self
-            .meet(judged, &mut requests)
-            .and_then(|path| Admitted::when(judged, path, self.roster.trust().epoch, now.unix));
-        let admitted = admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
+        let path = self.meet(judged, &mut requests);
+        let (epoch, tickets) = (self.roster.trust().epoch, self.live_tickets());
+        let admitted = path.and_then(|path| Admitted::when(judged, path, epoch, now.unix, tickets, lineage));
+        let (admitted, ticket) =
+            admitted.ok_or_else(|| No::new("expired").with("device", Value::peer(&judged.device_id)))?;
         let device_id = Arc::clone(&admitted.device_id);
-        if let Some(older) = self.live.get(&device_id).copied() {
-            if self.flaps(&device_id, now) {
-                let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
-                return Err(no.with("device", Value::peer(&device_id)));
-            }
+        if let Some(older) = older {
             self.end_live(older, Why::TakenOver { clean_start: asked.clean_start }, now, &mut requests);
         }
         self.meet_delayed_will(&device_id, asked.clean_start, &mut requests);
@@ -907,24 +977,33 @@ impl Gate {
         let from = connection.source;
         self.crowd.leave(from);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
-        requests.push(Request::Note(Note {
-            level: Level::Info,
-            event: "admitted",
-            fields: vec![
-                ("device", Value::Text(device_id.to_string())),
-                ("source", source),
-                ("connection", Value::Text(format!("{handle:x}"))),
-                ("path", Value::Text(path)),
-                ("anchor", Value::Text(hex(&judged.path.anchor_fingerprint()))),
-            ],
-        }));
+        let mut fields = vec![
+            ("device", Value::Text(device_id.to_string())),
+            ("source", source),
+            ("connection", Value::Text(format!("{handle:x}"))),
+            ("path", Value::Text(path)),
+            ("anchor", Value::Text(hex(&judged.path.anchor_fingerprint()))),
+        ];
+        if judged.chain.resumed().is_some() {
+            fields.push(("resumed", Value::Truth(true)));
+        }
+        requests.push(Request::Note(Note { level: Level::Info, event: "admitted", fields }));
         if let Some(admissions) = &mut self.admissions {
-            admissions.push((handle, Arc::clone(&device_id)));
+            admissions.push((handle, Arc::clone(&device_id), ticket));
         }
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
         self.count("admitted");
         Ok((requests, admission))
+    }
+
+    /// When the lineage of the device's tickets ends: a new one begins with a proof, and coming back by a ticket does not extend it.
+    /// `None`: its ticket has ended, or is not live any more.
+    fn lineage(&self, judged: &Judged, now: Now) -> Option<UnixSeconds> {
+        match judged.chain.resumed() {
+            None => Some(UnixSeconds(now.unix.0.saturating_add(LINEAGE_SECONDS))),
+            Some(reference) => self.live_tickets()?.ends(reference).filter(|ends| *ends > now.unix),
+        }
     }
 
     /// The path of somebody who was found good; the registry hears of it when it is a new one.

@@ -17,14 +17,16 @@ mod quota;
 mod request;
 mod sessions;
 mod slots;
+mod tickets;
 mod verdicts;
 mod wills;
 
 pub use gate::{BATCH_SIZES, Gate};
-pub use holdfast_session::{ConfigurationFault, Message, TlsConfig};
+pub use holdfast_session::{ConfigurationFault, Message, TICKET_KEY_LENGTH, Tickets, TlsConfig};
 pub use judges::Judges;
 pub use limits::Limits;
 pub use request::{Claim, KeptWill, Level, Note, Request, Value};
+pub use tickets::{LiveTicket, ToldAdmission};
 pub use verdicts::{Batch, Verdict};
 
 use holdfast_x509::UnixSeconds;
@@ -59,9 +61,11 @@ pub const CODES: &[&str] = &[
     "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",
+    "resumed_unpinned",
     "shed",
     "source_limit",
     "taken_over_too_often",
+    "ticket_void",
     "user_name_mismatch",
     "will_not_allowed",
 ];

@@ -43,6 +43,9 @@ pub struct Limits {
     pub batch_inline_max: usize,
     /// Signatures remembered to be good, at about 40 bytes each: a device that comes back costs one check less.
     pub facts_count_max: usize,
+    /// Tickets that are live in all workers together, at about 75 octets each in every worker: a device that comes back within an hour
+    /// by one of its last two costs a third of a handshake. Beyond it the oldest half is forgotten, which costs full handshakes.
+    pub tickets_count_max: usize,
     /// Lines about refusals that may be written at once, and how many more each second. What is beyond is counted and told
     /// once a second: a crowd of strangers must not fill the disk (X07: 1 MiB a minute).
     pub refusal_lines_burst: u64,
@@ -72,6 +75,7 @@ impl Default for Limits {
             batch_wait_ms: 1,
             batch_inline_max: 7,
             facts_count_max: 1 << 20,
+            tickets_count_max: 1 << 18,
             refusal_lines_burst: 500,
             refusal_lines_per_second: 50,
             session: session::Limits::default(),

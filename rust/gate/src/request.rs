@@ -171,6 +171,8 @@ pub enum Value {
     Text(String),
     /// A count, a position, a time.
     Number(i64),
+    /// Whether it is so.
+    Truth(bool),
 }
 
 /// Longest text from a peer in a line (attack catalogue, U5).

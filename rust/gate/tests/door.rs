@@ -171,9 +171,10 @@ fn o16_another_devices_chain_without_its_key_fails_the_handshake_and_resumes_not
 }
 
 #[test]
-fn l03_nothing_is_ever_resumed_not_even_after_a_good_connection() {
+fn l03_without_keys_nothing_is_ever_resumed_not_even_after_a_good_connection() {
     for version in BOTH {
         let mut world = World::new();
+        world.tickets.set_keys(vec![]);
         let device = world.tech.device("widget-1");
         let config = client_config(Some(&device), version);
         for round in 0..3 {
@@ -752,7 +753,7 @@ fn e06_of_two_sessions_on_two_workers_the_later_stays_in_whatever_order_the_news
         b.admit(&device, "widget-1", &version::TLS13);
         let mut order: Vec<(bool, u64)> = [(true, a.gate.take_admissions()), (false, b.gate.take_admissions())]
             .into_iter()
-            .flat_map(|(of_a, admitted)| admitted.into_iter().map(move |(handle, _)| (of_a, handle)))
+            .flat_map(|(of_a, admitted)| admitted.into_iter().map(move |(handle, ..)| (of_a, handle)))
             .collect();
         if !a_first {
             order.reverse();
@@ -760,7 +761,7 @@ fn e06_of_two_sessions_on_two_workers_the_later_stays_in_whatever_order_the_news
         assert_eq!(order.len(), 2);
         for (of_a, handle) in order {
             for (world, ours) in [(&mut a, of_a), (&mut b, !of_a)] {
-                let requests = world.gate.fence([(ours, handle, "widget-1")], world.now);
+                let requests = world.gate.fence([(ours, handle, "widget-1", None)], world.now);
                 world.log.extend(requests);
             }
         }

@@ -232,6 +232,8 @@ fn l07_verdicts_and_claims_of_any_schedule_let_in_only_whom_trust_vouches_for() 
         play.settle();
     }
     // The schedules reach what they are about.
-    let admitted = play.world.gate.counters().get("admitted").copied().unwrap_or(0);
+    let counted = |name| play.world.gate.counters().get(name).copied().unwrap_or(0);
+    let (admitted, resumed, void) = (counted("admitted"), counted("handshakes_resumed"), counted("tickets_void"));
     assert!(count < 100 || admitted > count / 4, "{admitted} admissions in {count} schedules");
+    assert!(count < 100 || resumed.min(void) > count / 100, "{resumed} resumed, {void} void in {count} schedules");
 }

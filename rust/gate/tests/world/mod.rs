@@ -14,13 +14,13 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use holdfast_gate::{Gate, Limits, Note, Now, Request, TlsConfig, Value};
+use holdfast_gate::{Gate, Limits, Note, Now, Request, Tickets, TlsConfig, Value};
 use holdfast_roster::Trust;
 use holdfast_x509::{Anchors, Closures, UnixSeconds};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, ResolvesClientCert};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion, version};
@@ -139,12 +139,23 @@ impl ServerCertVerifier for AnyServer {
 }
 
 pub fn client_config(device: Option<&Device>, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+    client_config_of(device, version, |_| {})
+}
+
+/// The same, with a provider that was changed.
+pub fn client_config_of(
+    device: Option<&Device>,
+    version: &'static SupportedProtocolVersion,
+    change: impl FnOnce(&mut CryptoProvider),
+) -> Arc<ClientConfig> {
     let shown = device.map(|device| {
         let key = PrivateKeyDer::try_from(device.key.clone()).unwrap();
         let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).unwrap();
         Arc::new(CertifiedKey::new(device.chain.iter().cloned().map(CertificateDer::from).collect(), key))
     });
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut provider = aws_lc_rs::default_provider();
+    change(&mut provider);
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
@@ -153,8 +164,17 @@ pub fn client_config(device: Option<&Device>, version: &'static SupportedProtoco
     Arc::new(config)
 }
 
+pub const TICKET_KEY: [u8; 32] = [7; 32];
+
+/// A certificate of a gate, and its key.
+fn own_certificate() -> (Vec<u8>, Vec<u8>) {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    (own.cert.der().to_vec(), own.signing_key.serialize_der())
+}
+
 pub struct World {
     pub gate: Gate,
+    pub tickets: Arc<Tickets>,
     pub now: Now,
     pub root: Ca,
     pub tech: Ca,
@@ -171,12 +191,19 @@ impl World {
     }
 
     pub fn with_limits(limits: Limits) -> Self {
-        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let tls = TlsConfig::new(vec![own.cert.der().to_vec()], own.signing_key.serialize_der()).unwrap();
+        let tickets = Tickets::new("company-x", "mqtt", limits.tickets_count_max);
+        tickets.set_keys(vec![TICKET_KEY]);
+        Self::with_tickets(limits, tickets)
+    }
+
+    pub fn with_tickets(limits: Limits, tickets: Tickets) -> Self {
+        let (own, tickets) = (own_certificate(), Arc::new(tickets));
+        let tls = TlsConfig::new(vec![own.0], own.1).unwrap().with_tickets(Arc::clone(&tickets));
         let root = Ca::root("Company-X");
         let tech = root.intermediate("Factory-Y").intermediate("Technician-Z");
         let mut world = Self {
             gate: Gate::new(tls, limits),
+            tickets,
             now: Now { monotonic_ms: 0, unix: TODAY },
             root,
             tech,
@@ -352,6 +379,7 @@ pub fn fact(note: &Note, name: &str) -> String {
     match note.fields.iter().find(|(known, _)| *known == name) {
         Some((_, Value::Text(text))) => text.clone(),
         Some((_, Value::Number(number))) => number.to_string(),
+        Some((_, Value::Truth(truth))) => truth.to_string(),
         None => String::new(),
     }
 }
