@@ -83,6 +83,16 @@ def test_every_device_connects_and_comes_again(hub: servers.Server, made: Fleet,
     assert sum(second["connected"] for second in crowd["seconds"]) == 200
 
 
+@pytest.mark.parametrize(("tls", "resumed"), [("1.2", [0, 0, 0]), ("1.3", [0, 100, 100])])
+def test_devices_come_back_by_the_tickets_that_they_were_given(
+    hub: servers.Server, made: Fleet, tls: str, resumed: list[int]
+) -> None:
+    report = run("connect", hub.target, made, "--contacts", "3", "--resume", "--tls", tls, "--devices", "100:100")
+    (crowd,) = report["crowds"]
+    assert outcomes(report) == [{"connected": 100}] * 3
+    assert [one["resumed"] for one in crowd["rounds"]] == resumed
+
+
 def test_they_come_from_many_addresses_over_several_processes(hub: servers.Server, made: Fleet) -> None:
     assert hub.hub is not None
     before = len(hub.hub.events("admitted"))

@@ -144,6 +144,9 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--patience", type=float, default=20.0, help="Seconds that a connection may take to its answer."),
         click.option("--keep-alive", type=click.IntRange(0, 65_535), default=60, help="Seconds, as the CONNECT says."),
         click.option("--clean-session", is_flag=True, help="Ask for a clean session; stock SDKs do not."),
+        click.option(
+            "--resume", is_flag=True, help="Come back by the TLS 1.3 ticket that the contact before was given."
+        ),
         click.option("--server-name", help="Name of the hub, for SNI and user names; otherwise what TARGET says."),
         click.option(
             "--app", "application", type=click.Choice(["mqtt", "http"]), default="mqtt", help="Inside of TLS."
@@ -252,6 +255,7 @@ class _Run:
             "concurrency": given["concurrency"],
             "keep_alive_seconds": given["keep_alive"],
             "clean_session": given["clean_session"],
+            "resume": given["resume"],
         }
         return Crowd(name=name, **(fields | more))
 

@@ -68,6 +68,8 @@ def _outcomes(crowds: Sequence[Mapping[str, Any]]) -> Table:
             total = sum(one["outcomes"].values())
             for ending, count in sorted(one["outcomes"].items(), key=lambda item: -item[1]):
                 table.add_row(str(number), ending, str(count), f"{100 * count / total:.2f} %")
+            if one["resumed"]:
+                table.add_row("", "  by a ticket", str(one["resumed"]), f"{100 * one['resumed'] / total:.2f} %")
         for ending, count in crowd["lost"].items():
             table.add_row("", f"lost later: {ending}", str(count), "")
     return table

@@ -45,6 +45,8 @@ class Crowd:
     publish: Publish | None = None
     keep_alive_seconds: int = 60
     clean_session: bool = False
+    resume: bool = False
+    """Whether they come back by the TLS 1.3 ticket that they were given."""
 
     @property
     def open_max(self) -> int:

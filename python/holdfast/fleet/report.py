@@ -125,6 +125,7 @@ def _round(figures: Mapping[str, Any]) -> Record:
     return {
         "started": figures["started"],
         "outcomes": figures["outcomes"],
+        "resumed": figures["resumed"],
         "seconds": round(seconds, 3),
         "connected_per_second": round(connected / seconds, 1) if seconds else None,
         "connect": latency(figures["total"]),

@@ -179,6 +179,7 @@ struct FleetCrowd {
     publish: Option<FleetPublish>,
     keep_alive_seconds: u16,
     clean_session: bool,
+    resume: bool,
 }
 
 #[derive(FromPyObject)]
@@ -242,6 +243,7 @@ impl FleetCrowd {
             },
             keep_alive_seconds: self.keep_alive_seconds,
             clean_session: self.clean_session,
+            resume: self.resume,
         })
     }
 }
@@ -294,6 +296,7 @@ struct FleetCrowdFigures {
 struct FleetRoundFigures {
     started: u64,
     outcomes: fleet::Endings,
+    resumed: u64,
     dial: FleetHistogram,
     handshake: FleetHistogram,
     answer: FleetHistogram,
@@ -354,6 +357,7 @@ impl From<fleet::RoundStats> for FleetRoundFigures {
         Self {
             started: stats.started,
             outcomes: stats.outcomes,
+            resumed: stats.resumed,
             dial: (&stats.dial).into(),
             handshake: (&stats.handshake).into(),
             answer: (&stats.answer).into(),

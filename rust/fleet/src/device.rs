@@ -344,6 +344,11 @@ impl Device {
     pub(crate) fn words(&self) -> &Words {
         &self.words
     }
+
+    /// Whether it came back by a ticket.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.tls.is_resumed()
+    }
 }
 
 fn events_topic(id: &str) -> String {
@@ -413,7 +418,7 @@ mod tests {
                 key: Key::new(&parts).unwrap(),
                 wrong_signature: behaviour.wrong_signature,
             };
-            let tls = Tls::new(version, "hub.test").unwrap().connection(shows.then_some(shown)).unwrap();
+            let tls = Tls::new(version, "hub.test", false).unwrap().connection(1, shows.then_some(shown)).unwrap();
             let words =
                 Words { id: "w1".into(), host: "hub.test".into(), clean_session: false, keep_alive_seconds: 60 };
             Self {

@@ -55,6 +55,8 @@ pub struct Crowd {
     pub keep_alive_seconds: u16,
     /// Whether the CONNECT asks for a clean session; stock SDKs do not.
     pub clean_session: bool,
+    /// Whether they come back by the ticket that they were given, where they were given one.
+    pub resume: bool,
 }
 
 /// What is spoken inside TLS.

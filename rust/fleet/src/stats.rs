@@ -47,6 +47,8 @@ pub struct RoundStats {
     pub started: u64,
     /// How they ended up, `connected` included.
     pub outcomes: Endings,
+    /// Of those that were let in, how many came by a ticket.
+    pub resumed: u64,
     /// Until the socket was connected.
     pub dial: Histogram,
     /// From there until TLS was finished on the device's side.
@@ -108,6 +110,7 @@ impl RoundStats {
     fn add(&mut self, other: &Self) {
         self.started += other.started;
         add_endings(&mut self.outcomes, &other.outcomes);
+        self.resumed += other.resumed;
         self.dial.add(&other.dial);
         self.handshake.add(&other.handshake);
         self.answer.add(&other.answer);

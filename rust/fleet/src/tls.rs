@@ -2,16 +2,21 @@
 //!
 //! A pretend device has no secret to keep from a false hub, so the server's chain is not judged; what is measured is the server.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConfig, ClientConnection, ResolvesClientCert, Resumption};
+use rustls::client::{
+    ClientConfig, ClientConnection, ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
 use rustls::{
-    AlertDescription, DigitallySignedStruct, Error as TlsError, SignatureAlgorithm, SignatureScheme, version,
+    AlertDescription, DigitallySignedStruct, Error as TlsError, HandshakeKind, NamedGroup, SignatureAlgorithm,
+    SignatureScheme, version,
 };
 
 use crate::crypto::Key;
@@ -40,10 +45,19 @@ pub(crate) struct Shown {
 pub(crate) struct Tls {
     config: ClientConfig,
     name: ServerName<'static>,
+    /// By device, where they come back by what they were given: the library wants the very same that was shown before.
+    kept: Option<HashMap<u64, Kept>>,
+}
+
+/// What a device keeps between its connections.
+#[derive(Clone, Debug)]
+struct Kept {
+    shows: Arc<Shows>,
+    ticket: Arc<Ticket>,
 }
 
 impl Tls {
-    pub(crate) fn new(version: Version, server_name: &str) -> Result<Self, Error> {
+    pub(crate) fn new(version: Version, server_name: &str, resume: bool) -> Result<Self, Error> {
         let name = ServerName::try_from(server_name.to_owned())
             .map_err(|_| Error::new("bad_fleet", format!("'{server_name}' is no name of a server")))?;
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -58,18 +72,23 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        // Every connection is a full handshake, whatever the server hands out.
+        // Unless devices keep tickets, every connection is a full handshake, whatever the server hands out.
         config.resumption = Resumption::disabled();
-        Ok(Self { config, name })
+        Ok(Self { config, name, kept: resume.then(HashMap::new) })
     }
 
-    pub(crate) fn connection(&self, shown: Option<Shown>) -> Result<Connection, Error> {
+    /// A connection of the device of this number.
+    pub(crate) fn connection(&mut self, number: u64, shown: Option<Shown>) -> Result<Connection, Error> {
         let mut config = self.config.clone();
-        config.client_auth_cert_resolver = Arc::new(Shows(shown.map(|shown| {
-            let chain = shown.chain.into_iter().map(CertificateDer::from).collect();
-            let key = Arc::new(DeviceKey(Arc::new(shown.key), shown.wrong_signature));
-            Arc::new(CertifiedKey::new(chain, key))
-        })));
+        let shows = || Arc::new(Shows::of(shown));
+        if let Some(kept) = &mut self.kept {
+            let fresh = || Kept { shows: shows(), ticket: Arc::default() };
+            let Kept { shows, ticket } = kept.entry(number).or_insert_with(fresh).clone();
+            config.client_auth_cert_resolver = shows;
+            config.resumption = Resumption::store(ticket);
+        } else {
+            config.client_auth_cert_resolver = shows();
+        }
         let mut connection = ClientConnection::new(Arc::new(config), self.name.clone())
             .map_err(|error| Error::new("bad_fleet", error.to_string()))?;
         connection.set_buffer_limit(None);
@@ -80,6 +99,44 @@ impl Tls {
 /// Presents a chain with whatever key it is given: the library's own helper would compare the two.
 #[derive(Debug)]
 struct Shows(Option<Arc<CertifiedKey>>);
+
+impl Shows {
+    fn of(shown: Option<Shown>) -> Self {
+        Self(shown.map(|shown| {
+            let chain = shown.chain.into_iter().map(CertificateDer::from).collect();
+            let key = Arc::new(DeviceKey(Arc::new(shown.key), shown.wrong_signature));
+            Arc::new(CertifiedKey::new(chain, key))
+        }))
+    }
+}
+
+/// The last ticket of TLS 1.3, used once: the store of a device that talks to one server.
+#[derive(Debug, Default)]
+struct Ticket(Mutex<Option<Tls13ClientSessionValue>>);
+
+impl ClientSessionStore for Ticket {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ticket);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 impl ResolvesClientCert for Shows {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
@@ -185,6 +242,11 @@ impl Connection {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
+    }
+
+    /// Whether the server has taken a ticket instead of a proof.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.0.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     pub(crate) fn wants_write(&self) -> bool {

@@ -213,7 +213,8 @@ impl Worker {
             clean_session: company.crowd.clean_session,
             keep_alive_seconds: company.crowd.keep_alive_seconds,
         };
-        let device = Device::new(company.tls.connection(shown)?, company.behaviour, company.crowd.application, words);
+        let tls = company.tls.connection(number, shown)?;
+        let device = Device::new(tls, company.behaviour, company.crowd.application, words);
         let drips = match company.behaviour.wire {
             Wire::Drip(milliseconds) => Some(Duration::from_millis(milliseconds)),
             Wire::Plain | Wire::TinyRecords => None,
@@ -368,11 +369,12 @@ impl Worker {
         let patience = self.shared.plan.patience;
         let Some(live) = self.live(index) else { return };
         let (crowd, asked, total) = (live.crowd, now - live.asked, now - live.began);
-        let (number, generation) = (index, live.generation);
+        let (number, generation, resumed) = (index, live.generation, live.device.is_resumed());
         let company = &mut self.companies[crowd];
         let elapsed = company.round_began.map_or(Duration::ZERO, |began| now - began);
         let round = company.round_stats();
         round.answer.record(asked);
+        round.resumed += u64::from(resumed);
         round.total.record(total);
         round.elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
         match company.expected {

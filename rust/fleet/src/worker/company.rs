@@ -39,7 +39,7 @@ impl Company {
         Ok(Self {
             behaviour,
             expected,
-            tls: Tls::new(crowd.version, &plan.server_name)?,
+            tls: Tls::new(crowd.version, &plan.server_name, crowd.resume)?,
             first: crowd.first + thread,
             step,
             count,
