@@ -77,6 +77,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         ConflictError: `address_in_use`, `already_running`, `registry_busy`.
     """
     os.umask(0o077)  # whatever this process and its workers write is their owner's alone
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nor do they leave keys on a disk when they crash
     identity = read_identity(settings.certificate, settings.private_key)
     limits = _limits(settings, identity)
     with ExitStack() as stack:

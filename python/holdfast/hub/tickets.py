@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 
 KEY_BYTES = 32
-ROTATION_SECONDS = 12 * 3600.0
-"""trust.md §1.3 allows 24 hours."""
-LINEAGE_SECONDS = 3600.0
-"""How long a ticket may be good: as long the key before is kept."""
+SECONDS = 3600.0
+"""How long a key seals, and how much longer it opens: no ticket is good for longer. trust.md §1.3 allows 24 hours; in
+one a key seals no more than it may, however fast strangers come."""
 
 
 class TicketKeys:
-    """The present key, and for a while the one before."""
+    """The present key, and the one before."""
 
     def __init__(self, *, at: float) -> None:
         """Make the first key. `at`, here and below: a clock that never goes back, in seconds."""
@@ -32,12 +31,9 @@ class TicketKeys:
         return list(self._keys)
 
     def rotate(self, *, at: float) -> bool:
-        """Make a new key, or forget the one before, where it is time; answers whether anything has changed."""
-        if at - self._made_at >= ROTATION_SECONDS:
-            self._keys = [os.urandom(KEY_BYTES), self._keys[0]]
-            self._made_at = at
-            return True
-        if len(self._keys) > 1 and at - self._made_at >= LINEAGE_SECONDS:
-            del self._keys[1:]
-            return True
-        return False
+        """Make a new key where it is time, and forget the one before the last; answers whether it was."""
+        if at - self._made_at < SECONDS:
+            return False
+        self._keys = [os.urandom(KEY_BYTES), self._keys[0]]
+        self._made_at = at
+        return True

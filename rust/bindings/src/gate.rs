@@ -213,11 +213,9 @@ impl Gate {
     }
 
     fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String, PyBackedBytes)>) -> Vec<Request> {
-        let row = |(ours, handle, device_id, ticket): &(bool, u64, String, PyBackedBytes)| {
-            (*ours, *handle, device_id.clone(), LiveTicket::from_octets(ticket))
-        };
-        let placed: Vec<_> = placed.iter().map(row).collect();
-        let placed = placed.iter().map(|(ours, handle, id, ticket)| (*ours, *handle, id.as_str(), *ticket));
+        let placed = placed
+            .iter()
+            .map(|(ours, handle, id, ticket)| (*ours, *handle, id.as_str(), LiveTicket::from_octets(ticket)));
         self.step(py, |gate, now| gate.fence(placed, now))
     }
 

@@ -55,7 +55,7 @@ pub struct Gate {
     /// Wills of devices that are gone, and those that are being stored, by ticket.
     pub(crate) delayed_wills: HashMap<Arc<str>, Box<KeptWill>>,
     pub(crate) published_wills: HashMap<u32, Arc<str>>,
-    pub(crate) tickets: u32,
+    pub(crate) will_tickets: u32,
     /// Of the live sessions that were ever sent something.
     pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
@@ -137,7 +137,7 @@ impl Gate {
             wills: HashMap::new(),
             delayed_wills: HashMap::new(),
             published_wills: HashMap::new(),
-            tickets: 0,
+            will_tickets: 0,
             fetching: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
@@ -211,6 +211,7 @@ impl Gate {
         now: Now,
     ) -> Vec<Request> {
         let mut requests = Vec::new();
+        self.keep_tickets(now);
         for (ours, handle, device_id, ticket) in placed {
             let epoch = self.roster.trust().epoch;
             let ticket = ticket.filter(|ticket| !ours && ticket.epoch == epoch);
@@ -1002,7 +1003,7 @@ impl Gate {
     fn lineage(&self, judged: &Judged, now: Now) -> Option<UnixSeconds> {
         match judged.chain.resumed() {
             None => Some(UnixSeconds(now.unix.0.saturating_add(LINEAGE_SECONDS))),
-            Some(reference) => self.live_tickets()?.ends(reference).filter(|ends| *ends > now.unix),
+            Some(reference) => self.live_tickets()?.ends(&judged.device_id, reference).filter(|ends| *ends > now.unix),
         }
     }
 

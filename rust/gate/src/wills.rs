@@ -116,9 +116,9 @@ impl Gate {
     fn publish_will(&mut self, device_id: &Arc<str>, will: KeptWill, requests: &mut Vec<Request>) {
         let mut telemetry = will.telemetry;
         telemetry.packet_id = 1; // a receipt is wanted
-        self.tickets = self.tickets.wrapping_add(1).max(1);
-        self.published_wills.insert(self.tickets, Arc::clone(device_id));
-        let handle = u64::from(self.tickets) << TICKET_SHIFT;
+        self.will_tickets = self.will_tickets.wrapping_add(1).max(1);
+        self.published_wills.insert(self.will_tickets, Arc::clone(device_id));
+        let handle = u64::from(self.will_tickets) << TICKET_SHIFT;
         requests.push(Request::Store { handle, device_id: Arc::clone(device_id), telemetry });
         self.count("wills_published");
     }

@@ -567,3 +567,48 @@ fn m03_a_device_that_pushes_itself_out_too_often_is_told_so_by_a_ticket_too() {
     }
     assert_eq!((world.codes(), world.gate.sessions()), (vec!["taken_over_too_often".to_owned()], 1));
 }
+
+#[test]
+fn l06_a_ticket_whose_reference_is_anothers_lets_nobody_in() {
+    // As somebody could make one who has a key of tickets, and one live ticket of their own.
+    let mut world = World::new();
+    let config = client_config(Some(&world.tech.device("widget-2")), &version::TLS13);
+    world.gate.share_identities();
+    assert_eq!(visit(&mut world, &config, "widget-2").0, FULL);
+    let ticket = world.gate.take_admissions()[0].2.unwrap();
+    world.tickets.clear();
+    world.tickets.admit("widget-1", ticket.reference, ticket.ends);
+    assert_eq!(visit(&mut world, &config, "widget-2"), (RESUMED, CONNACK_LATER.to_vec()));
+    assert_eq!(world.codes(), ["ticket_void"]);
+}
+
+#[test]
+fn r03_a_clock_that_was_ahead_for_a_moment_in_another_worker_makes_no_longer_lineage() {
+    let (mut a, mut b) = (World::new(), World::new());
+    b.trust(1, &[a.root.der.clone()]);
+    a.gate.share_identities();
+    let config = client_config(Some(&a.tech.device("widget-1")), &version::TLS13);
+    a.now.unix.0 += 86_400;
+    a.tick_after(10);
+    assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
+    let told = a.gate.take_admissions();
+    b.gate.amend_device("widget-1", claimed_pin(&a));
+    let _none = b.gate.fence([(false, told[0].0, "widget-1", told[0].2)], b.now);
+    assert_eq!(visit(&mut b, &config, "widget-1").0, RESUMED);
+    pass_seconds(&mut b, 3_300);
+    assert_eq!(visit(&mut b, &config, "widget-1").0, RESUMED);
+    pass_seconds(&mut b, 3_300);
+    assert_eq!(visit(&mut b, &config, "widget-1").0, FULL);
+}
+
+#[test]
+fn r03_a_clock_that_is_put_back_revives_no_lineage() {
+    let mut world = World::new();
+    let config = client_config(Some(&world.tech.device("widget-1")), &version::TLS13);
+    assert_eq!(visit(&mut world, &config, "widget-1").0, FULL);
+    let before = world.now.unix;
+    pass_seconds(&mut world, 3_601);
+    world.now.unix.0 = before.0 + 1;
+    world.tick_after(10);
+    assert_eq!(visit(&mut world, &config, "widget-1").0, FULL);
+}

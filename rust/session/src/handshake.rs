@@ -146,6 +146,8 @@ struct Slot {
     minted: Option<Reference>,
     /// The last ticket that was shown and is live, and when its lineage ends. It says nothing yet of how the handshake goes on.
     opened: Option<(Reference, UnixSeconds)>,
+    /// Tickets that were tried.
+    tried: usize,
     /// TLS 1.3's first application secrets.
     client_secret: Option<Secret>,
     server_secret: Option<Secret>,
@@ -207,6 +209,9 @@ impl KeyLog for TrafficSecrets {
     }
 }
 
+/// Tickets that are tried in one handshake, its second hello included (`trust.md` §1.8): a device has two.
+const TICKETS_TRIED_MAX: usize = 4;
+
 /// Seals and opens tickets for the connection that is being stepped. A ticket that is not taken means a full handshake.
 #[derive(Debug)]
 struct Ticketer(Arc<Tickets>);
@@ -226,7 +231,7 @@ impl ProducesTickets for Ticketer {
     /// Called while the client's Finished is consumed, before any verdict.
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let sealed = with_slot(|slot| {
-            // TLS 1.3 has made its secrets by then; and whoever has proven nothing is given nothing.
+            // TLS 1.3 has made its secrets by then; and whoever has neither proven a key nor shown a live ticket is given nothing.
             let proven = slot.presented.is_some() && matches!(slot.possession, Some(Possession::Proven { .. }));
             let eligible = slot.offers_tls13 && slot.client_secret.is_some() && (proven || slot.opened.is_some());
             let Some(reference) = slot.reference.take().filter(|_| eligible) else { return Ok(None) };
@@ -241,7 +246,9 @@ impl ProducesTickets for Ticketer {
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let opened = with_slot(|slot| {
             slot.opened = None;
-            let Some((reference, ends, plain)) = slot.offers_tls13.then(|| self.0.open(ticket)).flatten() else {
+            slot.tried = slot.tried.saturating_add(1);
+            let eligible = slot.offers_tls13 && slot.tried <= TICKETS_TRIED_MAX;
+            let Some((reference, ends, plain)) = eligible.then(|| self.0.open(ticket)).flatten() else {
                 return Ok(None);
             };
             slot.opened = Some((reference, ends));
@@ -638,6 +645,7 @@ mod tests {
     fn ticketer() -> (Ticketer, Arc<Tickets>) {
         let tickets = Arc::new(Tickets::new("t", "l", 10));
         tickets.set_keys(vec![[1; 32]]);
+        tickets.pass(UnixSeconds(0), 0);
         (Ticketer(Arc::clone(&tickets)), tickets)
     }
 
@@ -688,10 +696,12 @@ mod tests {
             let wanted = (Some(b"plain".to_vec()), Some((*reference, UnixSeconds(100))));
             assert_eq!(opened(&ticketer, ticket), wanted);
         }
-        assert_eq!(ticketer.lifetime(), 3_600);
+        assert_eq!(ticketer.lifetime(), 100);
         tickets.pass(UnixSeconds(40), 0);
         assert_eq!(ticketer.lifetime(), 60, "what is left of the lineage that was resumed");
         assert_eq!(opened(&ticketer, b"something else"), (None, None));
+        // Four were tried: the fifth is not, however good it is.
+        assert_eq!(opened(&ticketer, &minted[0].0), (None, None));
         drop(guard);
         // TLS 1.2 hands whatever it is shown to the same callback.
         let _guard = SlotGuard::set(Slot::default());

@@ -55,6 +55,9 @@ pub struct Tickets {
 struct State {
     /// The newest first: it seals, all of them open. None: nothing is sealed or opened.
     keys: Vec<Key>,
+    /// What the newest has sealed here. Nonces are random, and strangers make us draw them: with as many as a key may seal records, 256
+    /// workers stay below 2^32 (NIST SP 800-38D §8.3).
+    sealed: u64,
     now: UnixSeconds,
     live: Live,
     refused: RefusedTickets,
@@ -81,6 +84,7 @@ impl Tickets {
         }
         let state = State {
             keys: Vec::new(),
+            sealed: 0,
             now: UnixSeconds(i64::MIN),
             live: Live::new(count_max),
             refused: RefusedTickets::default(),
@@ -92,6 +96,10 @@ impl Tickets {
     /// these where they came from. Without any there is no resumption, and what was live is forgotten.
     pub fn set_keys(&self, mut keys: Vec<[u8; TICKET_KEY_LENGTH]>) {
         let mut state = self.lock();
+        let newest = keys.first().and_then(|key| Key::new(Aead::Aes256Gcm, key, &[0; NONCE_LENGTH]));
+        if newest.as_ref() != state.keys.first() {
+            state.sealed = 0;
+        }
         state.keys = keys.iter().filter_map(|key| Key::new(Aead::Aes256Gcm, key, &[0; NONCE_LENGTH])).collect();
         keys.zeroize();
         if state.keys.is_empty() {
@@ -108,24 +116,27 @@ impl Tickets {
     /// it was last called.
     pub fn pass(&self, now: UnixSeconds, monotonic_ms: u64) -> RefusedTickets {
         let mut state = self.lock();
-        state.now = now;
+        // A lineage that has ended does not begin again because the clock is put back.
+        state.now = state.now.max(now);
         state.live.pass(monotonic_ms);
         std::mem::take(&mut state.refused)
     }
 
-    /// Makes a ticket live until `ends`. A device's newest two are; the others of it are not any more.
+    /// Makes a ticket of this device live until `ends`, or for a whole lineage at the most, whatever the clock was of whoever says so.
+    /// A device's newest two are; the others of it are not any more.
     pub fn admit(&self, device_id: &str, reference: Reference, ends: UnixSeconds) {
         let mut state = self.lock();
         if !state.keys.is_empty() {
             let now = state.now;
+            let ends = ends.min(UnixSeconds(now.0.saturating_add(LINEAGE_SECONDS)));
             state.live.admit(device_id, reference, ends, now);
         }
     }
 
-    /// When the lineage of a live ticket ends; `None`: it is not live.
-    pub fn ends(&self, reference: Reference) -> Option<UnixSeconds> {
+    /// When the lineage of a live ticket of this device ends; `None`: it has no such ticket.
+    pub fn ends(&self, device_id: &str, reference: Reference) -> Option<UnixSeconds> {
         let state = self.lock();
-        state.live.ends(reference).filter(|ends| *ends > state.now)
+        state.live.ends_of(device_id, reference).filter(|ends| *ends > state.now)
     }
 
     /// The ticket is not live any more.
@@ -158,14 +169,17 @@ impl Tickets {
         u32::try_from(left.min(LINEAGE_SECONDS)).unwrap_or(0)
     }
 
-    /// Seals `contents` as the ticket that `reference` stands for; `None`: there is no key, or it would be too large.
+    /// Seals `contents` as the ticket that `reference` stands for; `None`: there is no key, it has sealed enough, or it would be too large.
     pub(crate) fn seal(&self, reference: Reference, contents: &[u8]) -> Option<Vec<u8>> {
         let mut ticket = Vec::with_capacity(contents.len().saturating_add(OVERHEAD));
         let nonce = random()?;
         ticket.extend(nonce);
         ticket.extend(reference.0);
         ticket.extend(contents);
-        self.lock().keys.first()?.seal(nonce, &self.binding, &mut ticket, NONCE_LENGTH).ok()?;
+        let mut state = self.lock();
+        let key = state.keys.first().filter(|key| state.sealed < key.aead().confidentiality_limit())?;
+        key.seal(nonce, &self.binding, &mut ticket, NONCE_LENGTH).ok()?;
+        state.sealed = state.sealed.saturating_add(1);
         (ticket.len() <= TICKET_BYTES_MAX).then_some(ticket)
     }
 
@@ -202,8 +216,9 @@ impl State {
             let mut text = sealed.to_vec();
             let length = key.open(*nonce, binding, &mut text).ok()?;
             text.truncate(length);
-            let (reference, contents) = text.split_first_chunk()?;
-            Some((Reference(*reference), contents.to_vec()))
+            let reference = Reference(*text.first_chunk()?);
+            text.drain(..REFERENCE_LENGTH);
+            Some((reference, text))
         })
     }
 }
@@ -251,8 +266,16 @@ impl Live {
         self.young.ends.get(&reference).or_else(|| self.old.ends.get(&reference)).copied()
     }
 
+    /// The same, if the ticket is this device's: what a ticket says of whose it is counts for nothing.
+    fn ends_of(&self, device_id: &str, reference: Reference) -> Option<UnixSeconds> {
+        let place = self.places.hash_one(device_id);
+        let owns = |newest: &Newest| newest.last == reference || newest.before == Some(reference);
+        let owned = [&self.young, &self.old].into_iter().any(|one| one.devices.get(&place).is_some_and(owns));
+        owned.then(|| self.ends(reference)).flatten()
+    }
+
     fn admit(&mut self, device_id: &str, reference: Reference, ends: UnixSeconds, now: UnixSeconds) {
-        if self.ends(reference).is_some() {
+        if self.count_max == 0 || self.ends(reference).is_some() {
             return;
         }
         let place = self.places.hash_one(device_id);
@@ -319,6 +342,7 @@ mod tests {
     fn tickets(count_max: usize) -> Tickets {
         let tickets = Tickets::new("company-x", "mqtt", count_max);
         tickets.set_keys(vec![[1; 32]]);
+        tickets.pass(UnixSeconds(0), 0);
         tickets
     }
 
@@ -336,9 +360,9 @@ mod tests {
         tickets.admit("w1", reference, ENDS);
         assert_eq!(tickets.open(&ticket), Some((reference, ENDS, b"contents".to_vec())));
         tickets.pass(UnixSeconds(999), 0);
-        assert!(tickets.open(&ticket).is_some() && tickets.ends(reference) == Some(ENDS));
+        assert!(tickets.open(&ticket).is_some() && tickets.ends("w1", reference) == Some(ENDS));
         tickets.pass(ENDS, 0);
-        assert_eq!((tickets.open(&ticket), tickets.ends(reference)), (None, None), "ended");
+        assert_eq!((tickets.open(&ticket), tickets.ends("w1", reference)), (None, None), "ended");
         let refused = RefusedTickets { unknown: 0, void: 1 };
         assert_eq!((tickets.pass(ENDS, 0), tickets.pass(ENDS, 0)), (refused, RefusedTickets::default()));
     }
@@ -381,7 +405,7 @@ mod tests {
     #[test]
     fn a_device_has_its_newest_two() {
         let tickets = tickets(100);
-        let live = |number| tickets.ends(reference(number)).is_some();
+        let live = |number| ["w1", "w2"].into_iter().any(|device| tickets.ends(device, reference(number)).is_some());
         for number in 1..=3 {
             tickets.admit("w1", reference(number), ENDS);
             tickets.admit("w1", reference(number), ENDS); // told twice
@@ -411,7 +435,7 @@ mod tests {
     #[test]
     fn the_oldest_go_when_the_list_is_full_and_when_their_time_is_over() {
         let tickets = tickets(8);
-        let live = |number| tickets.ends(reference(number)).is_some();
+        let live = |number| tickets.ends(&format!("w{}", number % 10), reference(number)).is_some();
         for number in 1..=7 {
             tickets.admit(&format!("w{number}"), reference(number), ENDS);
         }
@@ -424,6 +448,49 @@ mod tests {
             tickets.pass(UnixSeconds(0), hour * 3_600_000);
             assert_eq!(tickets.count() > 0, hour < 2, "{hour}");
         }
+    }
+
+    #[test]
+    fn l06_a_ticket_is_of_the_device_that_was_admitted_with_it() {
+        let tickets = tickets(100);
+        for number in [1, 2] {
+            tickets.admit("w1", reference(number), ENDS);
+        }
+        tickets.admit("w2", reference(3), ENDS);
+        let ends = |device, number| tickets.ends(device, reference(number));
+        assert_eq!([ends("w1", 1), ends("w1", 2), ends("w2", 3)], [Some(ENDS); 3]);
+        assert_eq!([ends("w2", 1), ends("w2", 2), ends("w1", 3), ends("w3", 3)], [None; 4]);
+    }
+
+    #[test]
+    fn r03_a_lineage_is_an_hour_whatever_clocks_have_said() {
+        let tickets = tickets(100);
+        tickets.pass(UnixSeconds(1_000), 0);
+        tickets.admit("w1", reference(1), UnixSeconds(1_000 + 86_400));
+        assert_eq!(tickets.ends("w1", reference(1)), Some(UnixSeconds(1_000 + LINEAGE_SECONDS)));
+        tickets.pass(UnixSeconds(1_000 + LINEAGE_SECONDS), 1);
+        assert_eq!(tickets.ends("w1", reference(1)), None);
+        tickets.pass(UnixSeconds(1_001), 2);
+        assert_eq!(tickets.ends("w1", reference(1)), None, "the clock was put back");
+    }
+
+    #[test]
+    fn a_key_seals_no_more_than_it_may_and_the_next_begins_anew() {
+        let tickets = tickets(100);
+        tickets.lock().sealed = (1 << 24) - 1;
+        assert!(tickets.seal(reference(1), b"contents").is_some());
+        assert_eq!(tickets.seal(reference(1), b"contents"), None);
+        tickets.set_keys(vec![[1; 32], [2; 32]]);
+        assert_eq!(tickets.seal(reference(1), b"contents"), None);
+        tickets.set_keys(vec![[3; 32], [1; 32]]);
+        assert!(tickets.seal(reference(1), b"contents").is_some());
+    }
+
+    #[test]
+    fn a_list_without_room_holds_nobody() {
+        let tickets = tickets(0);
+        tickets.admit("w1", reference(1), ENDS);
+        assert_eq!((tickets.count(), tickets.ends("w1", reference(1))), (0, None));
     }
 
     #[test]
