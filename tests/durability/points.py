@@ -28,7 +28,7 @@ from .recorder import Call, Moment, Recorder
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ..support.hub import RunningHub
@@ -347,11 +347,18 @@ STEPS: dict[str, Step] = {
 # ── dying ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def run(directory: Path, library: Path, choose: Callable[[list[Point]], Sequence[Point]], report: Report) -> None:
+def run(
+    directory: Path,
+    library: Path,
+    choose: Callable[[list[Point]], Sequence[Point]],
+    report: Report,
+    steps: Iterable[str] = tuple(STEPS),
+) -> None:
     """One hub in `directory`; `choose` says at which of the points that there are somebody is to die."""
     for hub in running(directory, workers=1, drain_seconds=0):
         scene = Scene(hub, Recorder(hub, library))
-        for name, step in STEPS.items():
+        for name in steps:
+            step = STEPS[name]
             for point in choose(list(points(scene, name, step))):
                 _die(scene, step, point, report)
         hub.stop()

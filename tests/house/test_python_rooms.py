@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Top to bottom. `__main__` only calls `cli`; `errors` and the compiled half are everybody's floor.
 ROOMS = [
     "__main__", "cli", "demo", "fleet", "admin", "hub", "backup", "provisioning", "inbox", "registry", "possession",
-    "authority", "bulk", "verify", "stream", "ledger", "metrics", "settings", "files", "database", "errors",
+    "authority", "bulk", "verify", "stream", "ledger", "metrics", "settings", "database", "files", "errors",
     "_holdfast",
 ]  # fmt: skip
 # Rooms that may know the time or the network; below them both are arguments.
