@@ -77,7 +77,7 @@ def main() -> None:
     ]
     record = {"rows": [asdict(row) for row in rows]}
     print("\n".join(text))
-    print(results.write("kernel-2", record, text="\n".join(text)))
+    print(results.write("bulk", record, text="\n".join(text)))
 
 
 def _fleet(directory: Path) -> tuple[bytes, Chains]:
