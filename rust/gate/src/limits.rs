@@ -9,7 +9,8 @@ pub struct Limits {
     /// Connections at once. A process here has 20,000 descriptors; the loop, the registry and the store need theirs.
     pub connections_count_max: usize,
     /// Connections that are not admitted yet: what a crowd of strangers may hold (L17). With as many, whoever has kept still for
-    /// longest, and for `shed_after_ms` at least, makes room for who comes.
+    /// longest, and for `shed_after_ms` at least, makes room for who comes. Three times the 2,000 that only stall and dial again at
+    /// once: those would else have every place, and honest ones wait for one.
     pub half_open_count_max: usize,
     /// Of these, from one address, once half of them are taken: a fleet behind one address is not slowed down before that.
     pub half_open_per_source_max: usize,
@@ -59,7 +60,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_count_max: 15_000,
-            half_open_count_max: 2_000,
+            half_open_count_max: 6_000,
             half_open_per_source_max: 250,
             shed_after_ms: 1_000,
             pressed_deadline_ms: 2_000,
