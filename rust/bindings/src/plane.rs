@@ -12,6 +12,9 @@ use holdfast_stream::{AppendError, Message, Receipt, Writer};
 use crate::convert::{json_object, round_trip_time};
 use crate::lines::Lines;
 
+/// Turns before the interpreter has its own: claims, the inbox and timers wait for a few milliseconds at the most.
+const TURNS_AT_ONCE: usize = 4;
+
 pub(crate) struct Plane {
     pub(crate) gate: Gate,
     pub(crate) front: Front,
@@ -43,10 +46,26 @@ impl Plane {
         self.follow(requests, now, received_at_ms)
     }
 
-    /// Whoever is ready is served.
+    /// Whoever is ready is served, several times over while there is somebody: what comes after a turn of the interpreter's loop costs as
+    /// much as half a handshake.
     pub(crate) fn turn(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
-        let requests = self.front.turn(&mut self.gate, now);
-        self.follow(requests, now, received_at_ms)
+        let mut left = Vec::new();
+        for _ in 0..TURNS_AT_ONCE {
+            // Acknowledgements leave before anybody else is heard.
+            let acknowledged = self.acknowledge(now);
+            left.extend(self.carry_out(acknowledged, now, received_at_ms));
+            let asked = self.front.turn(&mut self.gate, now);
+            left.extend(self.carry_out(asked, now, received_at_ms));
+            if !self.front.wants_turn(now) {
+                return left;
+            }
+            if self.store.queued() > 0 {
+                // A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more.
+                std::thread::yield_now();
+            }
+        }
+        left.push(Request::Turn);
+        left
     }
 
     /// Every connection that is left is lost.
@@ -56,7 +75,15 @@ impl Plane {
     }
 
     /// Does what is asked for, and what comes of it; answers what is for Python.
-    fn follow(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
+    fn follow(&mut self, asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let mut left = self.carry_out(asked, now, received_at_ms);
+        if self.front.wants_turn(now) {
+            left.push(Request::Turn);
+        }
+        left
+    }
+
+    fn carry_out(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         if self.judges.is_idle() {
             let (batch, more) = self.gate.take_batch(now);
             asked.extend(more);
@@ -76,9 +103,6 @@ impl Plane {
             if asked.is_empty() {
                 break;
             }
-        }
-        if self.front.wants_turn(now) {
-            left.push(Request::Turn);
         }
         left
     }
@@ -111,9 +135,14 @@ impl Plane {
 
     /// The store has something to say: messages are durable, and there may be room for more.
     pub(crate) fn stored(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
+        let requests = self.acknowledge(now);
+        self.follow(requests, now, received_at_ms)
+    }
+
+    fn acknowledge(&mut self, now: Now) -> Vec<Request> {
         let receipts: Vec<(u64, u16)> =
             self.store.take_completed().iter().map(|receipt| (receipt.handle, receipt.packet_id)).collect();
-        self.step(now, received_at_ms, |gate, now| gate.stored(&receipts, now))
+        self.gate.stored(&receipts, now)
     }
 
     /// Queues what waits. Whoever has messages left is not read from until there are none. A store that has failed takes

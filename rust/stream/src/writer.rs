@@ -88,10 +88,10 @@ impl Writer {
         if messages.is_empty() { Ok(()) } else { Err(AppendError::Full) }
     }
 
-    /// Takes what is durable since the last time. Never blocks.
+    /// Takes what is durable since the last time. Never blocks. Once the store has failed its descriptor stays readable.
     pub fn take_completed(&self) -> Vec<Receipt> {
         let mut state = self.shared.lock();
-        if std::mem::take(&mut state.woken) {
+        if state.failure.is_none() && std::mem::take(&mut state.woken) {
             // The byte was written before `woken` was set, under this lock: the read finds it.
             let _drained = (&self.wake).read(&mut [0]);
         }
