@@ -1,8 +1,9 @@
 """Strangers that cost next to nothing: `python -m benches.flood ADDRESS PORT RATE KIND`, until its input ends.
 
-Each dials from an address of its own choosing, and when its connection is there it sends octets made before, and
-resets. `garbage` is no TLS at all; `replay` is a ClientHello that was recorded once, so that the hub answers it with
-a key exchange. A line of JSON at the end: dials that were begun, and those that found the connection there.
+Each dials from an address of its own choosing, every tenth from one that honest devices come from, and when its
+connection is there it sends octets made before, and resets. `garbage` is no TLS at all; `replay` is a ClientHello that
+was recorded once, so that the hub answers it with a key exchange. A line of JSON at the end: dials that were begun, and
+those that found the connection there.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def client_hello() -> bytes:
 
 def main(address: str, port: int, rate: float, kind: str) -> None:
     octets = client_hello() if kind == "replay" else os.urandom(256)
-    sources = itertools.cycle([f"127.{number // 250 + 1}.{number % 250}.1" for number in range(SOURCES)])
+    own = (f"127.{number // 250 + 32}.{number % 250}.1" for number in range(SOURCES))
+    sources = itertools.cycle(
+        [f"127.16.0.{number % 250 + 1}" if number % 10 == 0 else one for number, one in enumerate(own)]
+    )
     waiting: deque[socket.socket] = deque()
     begun = spoken = 0
     began = time.monotonic()
