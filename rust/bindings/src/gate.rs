@@ -335,13 +335,14 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 31] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 32] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
         ("half_open_count_max", Count(&mut limits.half_open_count_max)),
         ("half_open_per_source_max", Count(&mut limits.half_open_per_source_max)),
+        ("hellos_waiting_max", Count(&mut limits.hellos_waiting_max)),
         ("shed_after_ms", Time(&mut limits.shed_after_ms)),
         ("pressed_deadline_ms", Time(&mut limits.pressed_deadline_ms)),
         ("handshakes_a_turn", Count(&mut limits.handshakes_a_turn)),

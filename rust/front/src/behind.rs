@@ -6,9 +6,13 @@ use holdfast_gate::{Gate, Now, Request};
 
 /// Whoever decides about connections. Each call answers with what must be done, in order.
 pub trait Behind {
+    /// Whether to accept whoever waits.
+    fn welcomes(&self) -> bool;
     /// A connection was accepted from `source`. No handle: it is closed at once. A handle is never given twice, and its lower half,
     /// above 0, is of no other connection that is open.
     fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>);
+    /// Whether what the peer said before it broke off still counts.
+    fn is_proven(&mut self, handle: u64) -> bool;
     /// Bytes came.
     fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request>;
     /// The peer says nothing more. It may still be sent something, until `Request::Close`.
@@ -22,6 +26,14 @@ pub trait Behind {
 }
 
 impl Behind for Gate {
+    fn welcomes(&self) -> bool {
+        self.welcomes()
+    }
+
+    fn is_proven(&mut self, handle: u64) -> bool {
+        self.is_proven(handle)
+    }
+
     fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>) {
         self.open(source, now)
     }

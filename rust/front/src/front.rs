@@ -17,9 +17,9 @@ use crate::sockets::Sockets;
 
 /// Connections that are read from in one turn, each once: whoever has something else to do with this thread comes in between.
 const READS_A_TURN: usize = 256;
-/// Connections that are accepted in one turn: as many as the gate works off in one, at two steps a handshake. Whoever comes faster
-/// waits in the system's queue, at no cost.
-const ACCEPTS_A_TURN: usize = 4;
+/// Connections that are accepted in one turn: more than the gate works off in one, at two steps a handshake, so that it can choose whom
+/// to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
+const ACCEPTS_A_TURN: usize = 8;
 /// What is read at once. One buffer is enough for all: what was read is taken at once.
 const READ_BYTES: usize = 64 * 1024;
 /// How long a closed connection may take to read what it was told before, and how many there may be of them.
@@ -113,6 +113,9 @@ impl Front {
             self.read(handle, behind, now, &mut left);
         }
         for _ in 0..ACCEPTS_A_TURN {
+            if !behind.welcomes() {
+                break;
+            }
             match self.listeners.accept(now) {
                 Ok(Some((stream, source))) => self.open(stream, source, behind, now, &mut left),
                 Ok(None) => break,
@@ -235,6 +238,10 @@ impl Front {
         socket.unmark(Mark::Queued);
         if !socket.is_to_be_read() {
             return;
+        }
+        // A stranger that has broken off cannot be answered: what it said is not worth a handshake.
+        if socket.is(Mark::Failed) && !behind.is_proven(handle) {
+            return self.lose(handle, behind, now, left);
         }
         match socket.read(&mut self.buffer) {
             Ok(Got::Bytes(length)) => {

@@ -31,11 +31,22 @@ struct Script {
     handles: VecDeque<u64>,
     opened: u64,
     full: bool,
+    /// Nobody is to be accepted for now.
+    unwelcoming: bool,
+    proven: bool,
     /// Who makes room for the next.
     sheds: Option<u64>,
 }
 
 impl Behind for Script {
+    fn welcomes(&self) -> bool {
+        !self.unwelcoming
+    }
+
+    fn is_proven(&mut self, _: u64) -> bool {
+        self.proven
+    }
+
     fn open(&mut self, source: Option<IpAddr>, _: Now) -> (Option<u64>, Vec<Request>) {
         assert!(source.unwrap().is_loopback());
         if self.full {
@@ -403,16 +414,43 @@ fn whoever_finds_no_room_is_closed_and_after_the_last_accept_nobody_is_taken_on(
 }
 
 #[test]
-fn a_turn_takes_on_four_and_the_others_wait_in_the_systems_queue() {
+fn a_turn_takes_on_eight_and_the_others_wait_in_the_systems_queue() {
     let mut world = World::new();
-    let _waiting: Vec<_> = (0..10).map(|_| TcpStream::connect(world.address).unwrap()).collect();
+    let _waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(world.address).unwrap()).collect();
     std::thread::sleep(Duration::from_millis(50));
-    for opened in [4, 8, 10] {
-        assert!(opened == 4 || world.front.wants_turn(world.now));
+    for opened in [8, 16, 20] {
+        assert!(opened == 8 || world.front.wants_turn(world.now));
         world.turn();
         assert_eq!(world.script.opened, opened);
     }
     assert!(!world.front.wants_turn(world.now));
+}
+
+#[test]
+fn x01_nobody_is_taken_on_while_there_is_enough_to_do() {
+    let mut world = World::new();
+    world.script.unwelcoming = true;
+    let _waiting = TcpStream::connect(world.address).unwrap();
+    world.rest();
+    assert_eq!(world.script.told, []);
+    world.script.unwelcoming = false;
+    world.until(|told| told == [Told::Opened(1)]);
+}
+
+#[test]
+fn x01_what_a_stranger_said_before_it_broke_off_is_not_heard_and_what_a_device_said_is() {
+    for proven in [false, true] {
+        let mut world = World::new();
+        world.script.proven = proven;
+        let mut peer = world.peer();
+        world.script.told.clear();
+        peer.write_all(b"hello").unwrap();
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        std::thread::sleep(Duration::from_millis(50));
+        world.until(|told| told.contains(&Told::Lost(1)));
+        assert_eq!(world.script.told.contains(&Told::Received(1, 5)), proven, "{:?}", world.script.told);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::deadlines::Deadline;
 use crate::paths::Path;
 use crate::sessions::Asked;
 use crate::tickets::LiveTicket;
+use crate::turns::Claim;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -27,11 +28,18 @@ pub(crate) struct Connection {
     pub(crate) held: bool,
     /// Whether the peer does not read what it was sent: nothing more is delivered to it.
     pub(crate) unwritable: bool,
+    /// Among strangers: to turns.
+    pub(crate) claim: Claim,
     /// The number of its last step among strangers.
     pub(crate) step: u64,
 }
 
 impl Connection {
+    /// Its claim to a turn, if it is a stranger whose bytes wait to be worked on.
+    pub(crate) fn claims_turn(&self) -> Option<Claim> {
+        matches!(&self.stage, Stage::Handshake { queued, .. } if !queued.is_empty()).then_some(self.claim)
+    }
+
     /// Takes the verdict out, if the connection is at that stage; it is refused unless something better is put in its place.
     pub(crate) fn take_judged(&mut self) -> Option<Box<Judged>> {
         if !matches!(self.stage, Stage::Judged(_)) {

@@ -7,14 +7,19 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use crate::slots::Handle;
+use crate::sources::{Source, Sources};
+use crate::turns::{Standing, Turns};
 
 /// All connections of a worker that are not admitted.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     count: usize,
-    by_source: HashMap<IpAddr, usize>,
-    /// Those whose bytes wait to be worked on, the first to come first.
-    turns: VecDeque<Handle>,
+    by_source: HashMap<Source, usize>,
+    known: Sources,
+    /// How many have come since the last from a known address.
+    since_known: usize,
+    /// Those whose bytes wait to be worked on.
+    pub(crate) turns: Turns,
     /// Each with the number of its last step; an entry whose number is not its connection's any more counts for nothing.
     steps: VecDeque<Step>,
     last_step: u64,
@@ -35,20 +40,37 @@ impl Crowd {
 
     /// How many come from `source`.
     pub(crate) fn of(&self, source: Option<IpAddr>) -> usize {
-        source.and_then(|source| self.by_source.get(&source)).copied().unwrap_or(0)
+        source.and_then(|source| self.by_source.get(&source.into())).copied().unwrap_or(0)
+    }
+
+    /// Somebody comes from `source`: how that stands.
+    pub(crate) fn meet(&mut self, source: Option<IpAddr>) -> Standing {
+        if source.is_some_and(|source| self.known.spend(source.into())) {
+            self.since_known = 0;
+            return Standing::Known;
+        }
+        self.since_known = self.since_known.saturating_add(1);
+        Standing::Unknown
+    }
+
+    /// A device has come from `source`.
+    pub(crate) fn vouch(&mut self, source: Option<IpAddr>) {
+        if let Some(source) = source {
+            self.known.earn(source.into());
+        }
     }
 
     pub(crate) fn enter(&mut self, source: Option<IpAddr>) {
         self.count = self.count.saturating_add(1);
         if let Some(source) = source {
-            let count = self.by_source.entry(source).or_default();
+            let count = self.by_source.entry(source.into()).or_default();
             *count = count.saturating_add(1);
         }
     }
 
     pub(crate) fn leave(&mut self, source: Option<IpAddr>) {
         self.count = self.count.saturating_sub(1);
-        let Some(source) = source else { return };
+        let Some(source) = source.map(Source::from) else { return };
         if let Some(count) = self.by_source.get_mut(&source) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -77,18 +99,11 @@ impl Crowd {
         self.steps.pop_front();
     }
 
-    /// Puts a connection into the queue; whether it is the only one there.
-    pub(crate) fn queue(&mut self, handle: Handle) -> bool {
-        self.turns.push_back(handle);
-        self.turns.len() == 1
-    }
-
-    pub(crate) fn next_turn(&mut self) -> Option<Handle> {
-        self.turns.pop_front()
-    }
-
-    pub(crate) fn is_queue_empty(&self) -> bool {
-        self.turns.is_empty()
+    /// Whether somebody else may be met: fewer than `enough` from known addresses wait for their first turn, and as many from unknown
+    /// ones do not, or devices come among them that would go before.
+    pub(crate) fn has_room(&self, enough: usize) -> bool {
+        let [known, unknown] = self.turns.new_ones();
+        known < enough && (unknown < enough || self.since_known < enough)
     }
 }
 
@@ -111,10 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_taken_in_order_of_arrival() {
+    fn who_comes_from_where_devices_came_from_is_known_by_it() {
+        let (one, two) = ("127.0.0.1".parse().ok(), "127.0.0.2".parse().ok());
         let mut crowd = Crowd::default();
-        assert!(crowd.queue(7) && !crowd.queue(3));
-        assert_eq!([crowd.next_turn(), crowd.next_turn(), crowd.next_turn()], [Some(7), Some(3), None]);
-        assert!(crowd.is_queue_empty());
+        assert_eq!(crowd.meet(one), Standing::Unknown);
+        crowd.vouch(one);
+        assert_eq!(
+            [crowd.meet(one), crowd.meet(two), crowd.meet(None)],
+            [Standing::Known, Standing::Unknown, Standing::Unknown]
+        );
     }
 }

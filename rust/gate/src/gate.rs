@@ -24,6 +24,7 @@ use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
 use crate::sessions::{Asked, End, Why};
 use crate::slots::{Handle, Slots};
 use crate::tickets::{LiveTicket, ToldAdmission};
+use crate::turns::{self, Standing};
 use crate::verdicts::{Batch, Verdict};
 
 /// All connections of one worker of one tenant.
@@ -263,10 +264,16 @@ impl Gate {
         self.count_many("tickets_void", refused.void);
     }
 
+    /// Whether to accept whoever waits in the system's queue, at no cost. Ours would only be longer.
+    pub fn welcomes(&self) -> bool {
+        self.crowd.has_room(self.limits.hellos_waiting_max)
+    }
+
     /// A connection was accepted. No handle: there is no room for it.
     pub fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>) {
         let mut requests = Vec::new();
-        if let Some(code) = self.no_room(source, now, &mut requests) {
+        let standing = self.crowd.meet(source);
+        if let Some(code) = self.no_room(source, standing, now, &mut requests) {
             let source = source.map_or_else(String::new, |from| from.to_string());
             requests.extend(self.refusal_note(0, &source, No::new(code)));
             return (None, requests);
@@ -279,6 +286,7 @@ impl Gate {
             paused: false,
             held: false,
             unwritable: false,
+            claim: turns::Claim::new(standing),
             step: 0,
         });
         let handle = match connection {
@@ -305,15 +313,32 @@ impl Gate {
     }
 
     /// Why somebody who comes now is not taken on. Room is made for them where somebody else only keeps still.
-    fn no_room(&mut self, source: Option<IpAddr>, now: Now, requests: &mut Vec<Request>) -> Option<&'static str> {
+    fn no_room(
+        &mut self,
+        source: Option<IpAddr>,
+        standing: Standing,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) -> Option<&'static str> {
         if self.draining {
             return Some("draining");
         }
         if self.is_pressed() && self.crowd.of(source) >= self.limits.half_open_per_source_max {
             return Some("source_limit");
         }
-        let crowded = self.crowd.len() >= self.limits.half_open_count_max && !self.shed(now, requests);
+        if standing == Standing::Unknown && self.are_unknown_enough() {
+            return Some("unknown_source_limit");
+        }
+        let crowded = self.crowd.len() >= self.limits.half_open_count_max
+            && !(standing == Standing::Known && self.shed_last(requests))
+            && !self.shed(standing, now, requests);
         (crowded || self.slots.len() >= self.limits.connections_count_max).then_some("connection_limit")
+    }
+
+    /// Whether strangers of whose addresses nothing is known have all that there is for them.
+    fn are_unknown_enough(&self) -> bool {
+        let [_, unknown] = self.crowd.turns.new_ones();
+        self.is_pressed() && unknown >= self.limits.hellos_waiting_max
     }
 
     /// Whether strangers have taken half of what there is for them.
@@ -321,8 +346,25 @@ impl Gate {
         self.crowd.len() >= self.limits.half_open_count_max / 2
     }
 
-    /// Ends the stranger who has kept still for longest while it was its turn to speak. False: all of them are getting on.
-    fn shed(&mut self, now: Now, requests: &mut Vec<Request>) -> bool {
+    /// Ends the last to come of those who wait for their turn and of whose address nothing is known. False: there is none.
+    fn shed_last(&mut self, requests: &mut Vec<Request>) -> bool {
+        let Some(handle) = self.crowd.turns.take_last_unknown(|handle| self.slots.claim(handle)) else { return false };
+        self.turn_away(handle, "shed", requests);
+        true
+    }
+
+    /// Ends a stranger that has no turn, whatever it has said.
+    fn turn_away(&mut self, handle: Handle, code: &str, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        connection.stage = Stage::Handshake { queued: Vec::new(), ended: false };
+        let source = connection.source();
+        requests.extend(self.refusal_note(handle, &source, No::new(code)));
+        self.close(handle, requests);
+    }
+
+    /// Ends the stranger who has kept still for longest while it was its turn to speak, for somebody of this standing. False: all of them
+    /// are getting on.
+    fn shed(&mut self, standing: Standing, now: Now, requests: &mut Vec<Request>) -> bool {
         while let Some(oldest) = self.crowd.oldest_step() {
             let connection = self.slots.get_mut(oldest.handle).filter(|connection| connection.step == oldest.number);
             let still = connection.filter(|connection| match &connection.stage {
@@ -332,13 +374,13 @@ impl Gate {
                 Stage::Waiting | Stage::Claiming { .. } | Stage::Live { .. } | Stage::Draining { .. } => false,
             });
             if let Some(connection) = still {
-                if now.monotonic_ms.saturating_sub(oldest.at_ms) < self.limits.shed_after_ms {
+                let goes_before = standing == Standing::Known && connection.claim.standing == Standing::Unknown;
+                let still_ms = now.monotonic_ms.saturating_sub(oldest.at_ms);
+                if still_ms < self.limits.shed_after_ms && !goes_before {
                     return false;
                 }
-                let source = connection.source();
                 self.crowd.drop_oldest_step();
-                requests.extend(self.refusal_note(oldest.handle, &source, No::new("shed")));
-                self.close(oldest.handle, requests);
+                self.turn_away(oldest.handle, "shed", requests);
                 return true;
             }
             self.crowd.drop_oldest_step();
@@ -346,25 +388,27 @@ impl Gate {
         false
     }
 
-    /// Works for strangers whose bytes have come, the first to come first, as many as one turn of the loop has room for.
+    /// Works for strangers whose bytes have come, by their standing, as many as one turn of the loop has room for.
     pub fn turn(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.keep_tickets(now);
         for _ in 0..self.limits.handshakes_a_turn {
-            let Some(handle) = self.crowd.next_turn() else { break };
+            let Some(handle) = self.crowd.turns.next(|handle| self.slots.claim(handle)) else { break };
             let Some(connection) = self.slots.get_mut(handle) else { continue };
             let Stage::Handshake { queued, ended } = &mut connection.stage else { continue };
             let (bytes, ended) = (std::mem::take(queued), std::mem::take(ended));
+            let before = requests.len();
             match connection.session.receive(&bytes) {
                 Ok(()) => self.pump(handle, now, &mut requests),
                 Err(fault) => self.broken(handle, &fault, now, &mut requests),
             }
-            self.got_further(handle, now);
+            let answered = requests.iter().skip(before).any(|request| matches!(request, Request::Send { .. }));
+            self.got_further(handle, answered, now);
             if ended {
                 requests.extend(self.end_of_stream(handle, now));
             }
         }
-        if !self.crowd.is_queue_empty() {
+        if !self.crowd.turns.is_empty() {
             requests.push(Request::Turn);
         }
         self.judge_if_due(now, &mut requests);
@@ -390,12 +434,25 @@ impl Gate {
         self.crowd.steps()
     }
 
-    /// A stranger is not the one who has kept still for longest any more.
-    fn got_further(&mut self, handle: Handle, now: Now) {
+    /// A stranger has had a turn. If its handshake has moved, it is not the one who has kept still for longest any more.
+    fn got_further(&mut self, handle: Handle, answered: bool, now: Now) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        if !matches!(connection.stage, Stage::Live { .. } | Stage::Draining { .. }) {
+        connection.claim = connection.claim.after(answered);
+        let moved = match connection.stage {
+            Stage::Handshake { .. } => answered,
+            Stage::Waiting | Stage::Judged(_) | Stage::Claiming { .. } | Stage::Refused => true,
+            Stage::Live { .. } | Stage::Draining { .. } => false,
+        };
+        if moved {
             connection.step = self.crowd.step(handle, now.monotonic_ms);
         }
+    }
+
+    /// Whether what it said before it broke off still counts: of a device that has proven its key it does; of a stranger nobody is left
+    /// to be answered.
+    pub fn is_proven(&mut self, handle: u64) -> bool {
+        let connection = self.slots.get_mut(handle);
+        connection.is_some_and(|connection| matches!(connection.stage, Stage::Judged(_) | Stage::Live { .. }))
     }
 
     /// Bytes came.
@@ -417,18 +474,23 @@ impl Gate {
                 progress = *unheard_bytes >= PROGRESS_BYTES;
             }
             Stage::Handshake { queued, .. } => {
-                let first = queued.is_empty();
+                let (first, claim) = (queued.is_empty(), connection.claim);
                 queued.extend_from_slice(bytes);
                 // More than a handshake may be is refused by the session, and costs nothing.
-                if queued.len() <= self.limits.session.handshake_bytes_max {
-                    if first && self.crowd.queue(handle) {
+                if queued.len() > self.limits.session.handshake_bytes_max {
+                    let queued = std::mem::take(queued);
+                    if !first {
+                        self.crowd.turns.leave(claim);
+                    }
+                    if let Err(fault) = connection.session.receive(&queued) {
+                        self.broken(handle, &fault, now, &mut requests);
+                    }
+                } else if first {
+                    if claim.is_new() && claim.standing == Standing::Unknown && self.are_unknown_enough() {
+                        self.turn_away(handle, "unknown_source_limit", &mut requests);
+                    } else if self.crowd.turns.enter(handle, claim, |handle| self.slots.claim(handle)) {
                         requests.push(Request::Turn);
                     }
-                    return requests;
-                }
-                let queued = std::mem::take(queued);
-                if let Err(fault) = connection.session.receive(&queued) {
-                    self.broken(handle, &fault, now, &mut requests);
                 }
                 return requests;
             }
@@ -758,6 +820,9 @@ impl Gate {
         let floor = self.roster.trust().clock_floor.max(self.latest);
         if now.unix < floor {
             for (handle, _) in chains {
+                if !self.slots.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Waiting)) {
+                    continue;
+                }
                 let no = No::new("clock_behind").answer(Reason::ServerUnavailable);
                 self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
                 self.pump(handle, now, requests);
@@ -977,6 +1042,7 @@ impl Gate {
         let source = Value::Text(connection.source());
         let from = connection.source;
         self.crowd.leave(from);
+        self.crowd.vouch(from);
         let path = judged.path.fingerprints().iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(",");
         let mut fields = vec![
             ("device", Value::Text(device_id.to_string())),
@@ -1131,7 +1197,10 @@ impl Gate {
                 }
             }
             Stage::Draining { .. } => {}
-            Stage::Handshake { .. } => {
+            Stage::Handshake { queued, .. } => {
+                if !queued.is_empty() {
+                    self.crowd.turns.leave(connection.claim);
+                }
                 self.crowd.leave(connection.source);
                 self.handshaking = self.handshaking.saturating_sub(1);
             }

@@ -17,7 +17,9 @@ mod quota;
 mod request;
 mod sessions;
 mod slots;
+mod sources;
 mod tickets;
+mod turns;
 mod verdicts;
 mod wills;
 
@@ -66,6 +68,7 @@ pub const CODES: &[&str] = &[
     "source_limit",
     "taken_over_too_often",
     "ticket_void",
+    "unknown_source_limit",
     "user_name_mismatch",
     "will_not_allowed",
 ];

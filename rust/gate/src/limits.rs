@@ -14,12 +14,16 @@ pub struct Limits {
     pub half_open_count_max: usize,
     /// Of these, from one address, once half of them are taken: a fleet behind one address is not slowed down before that.
     pub half_open_per_source_max: usize,
+    /// Newcomers whose first bytes wait for their turn, from known addresses and from unknown ones, each: work for some 50 ms, and for half
+    /// a second of a slow core. Whoever comes beyond that waits in the system's queue or, where devices come among many that are none,
+    /// is turned away at once.
+    pub hellos_waiting_max: usize,
     /// See `half_open_count_max`. A round trip around the world takes 300 ms.
     pub shed_after_ms: u64,
     /// From accept to a finished handshake once half of the half-open connections are taken.
     pub pressed_deadline_ms: u64,
-    /// Steps of handshakes that are worked on in one turn of the loop, about 0.2 ms each: what connected devices may have to wait for
-    /// strangers. As many as the lanes of the widest kernel.
+    /// Steps of handshakes that are worked on in one turn of the loop, about 0.1 ms each: what connected devices may have to wait for
+    /// strangers, twice for each message: until it is read, and until it is durable.
     pub handshakes_a_turn: usize,
     /// How long somebody may be admitted after the last word of whoever knows what operators decide (`trust.md` §5.2).
     pub lease_ms: u64,
@@ -62,9 +66,10 @@ impl Default for Limits {
             connections_count_max: 15_000,
             half_open_count_max: 6_000,
             half_open_per_source_max: 250,
+            hellos_waiting_max: 256,
             shed_after_ms: 1_000,
             pressed_deadline_ms: 2_000,
-            handshakes_a_turn: 8,
+            handshakes_a_turn: 4,
             lease_ms: 5_000,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,

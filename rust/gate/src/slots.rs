@@ -4,6 +4,7 @@
 //! elsewhere (a connection that was admitted keeps nothing on the heap but its name).
 
 use crate::connection::Connection;
+use crate::turns::Claim;
 
 /// Generation in the upper half, index + 1 in the lower; never 0.
 pub(crate) type Handle = u64;
@@ -53,6 +54,11 @@ impl Slots {
         self.used = self.used.saturating_sub(1);
         self.free.extend(next.and(u32::try_from(index).ok()));
         Some(connection)
+    }
+
+    /// The claim to a turn of a connection that waits for one.
+    pub(crate) fn claim(&mut self, handle: Handle) -> Option<Claim> {
+        self.get_mut(handle)?.claims_turn()
     }
 
     pub(crate) fn len(&self) -> usize {

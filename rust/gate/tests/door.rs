@@ -9,7 +9,9 @@ use holdfast_gate::{Limits, Request};
 use holdfast_session::client::write_publish;
 use holdfast_x509::{Certificate, Closures};
 use rustls::{AlertDescription, Error, HandshakeKind, version};
-use world::{BOTH, Ca, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text};
+use world::{
+    BOTH, Ca, Client, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text,
+};
 
 const CONNACK_YES: [u8; 4] = [0x20, 2, 0, 0];
 const CONNACK_NO: [u8; 4] = [0x20, 2, 0, 5];
@@ -796,7 +798,7 @@ fn l17_strangers_are_worked_for_in_turns_of_a_bounded_number_first_come_first_se
     world.log.clear();
     let device = world.tech.device("widget-1");
     let config = client_config(Some(&device), &version::TLS13);
-    let mut clients: Vec<_> = (0..5).map(|_| world.connect(&config)).collect();
+    let mut clients: Vec<_> = (0..5).map(|_| world.connect_from("127.0.0.77", &config)).collect();
     for client in &mut clients {
         let hello = client.hello();
         let requests = world.gate.receive(client.handle, &hello, world.now);
@@ -819,6 +821,184 @@ fn l17_strangers_are_worked_for_in_turns_of_a_bounded_number_first_come_first_se
         assert_eq!(requests.contains(&Request::Turn), more);
     }
     assert_eq!(world.gate.turn(world.now), []);
+}
+
+/// Sends a hello of each, whose turn has not come yet.
+fn say_hello(world: &mut World, clients: &mut [Client]) {
+    for client in clients {
+        let hello = client.hello();
+        let requests = world.gate.receive(client.handle, &hello, world.now);
+        world.log.extend(requests);
+    }
+}
+
+/// Whom a turn of the gate answers.
+fn answered(requests: &[Request]) -> Vec<u64> {
+    let answers = |request: &Request| if let Request::Send { handle, .. } = request { Some(*handle) } else { None };
+    requests.iter().filter_map(answers).collect()
+}
+
+#[test]
+fn x01_addresses_that_devices_came_from_have_turns_of_their_own() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    for _ in 0..3 {
+        let _client = world.admit(&device, "widget-1", &version::TLS13);
+    }
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut strangers: Vec<_> = (0..12).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    say_hello(&mut world, &mut strangers);
+    let mut known: Vec<_> = (0..3).map(|_| world.connect(&config)).collect();
+    say_hello(&mut world, &mut known);
+    let answered = answered(&world.gate.turn(world.now));
+    assert!(known.iter().all(|client| answered.contains(&client.handle)), "before 12 that came before them");
+    assert_eq!(answered.len(), 4);
+}
+
+/// Bytes of a record that never ends, one at a time, after a hello that was answered.
+fn drip(world: &mut World, drippers: &[Client]) {
+    for client in drippers {
+        let requests = world.gate.receive(client.handle, &[0], world.now);
+        world.log.extend(requests);
+    }
+}
+
+#[test]
+fn x01_strangers_that_drip_take_no_turns_from_devices() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    for _ in 0..10 {
+        let _client = world.admit(&device, "widget-1", &version::TLS13);
+    }
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut drippers: Vec<_> = (0..8).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    say_hello(&mut world, &mut drippers);
+    world.take_turns();
+    for client in &drippers {
+        let requests = world.gate.receive(client.handle, &[0x17, 3, 3, 0x40, 0], world.now);
+        world.log.extend(requests);
+    }
+    let mut known: Vec<_> = (0..10).map(|_| world.connect(&config)).collect();
+    say_hello(&mut world, &mut known);
+    let mut turns = 0;
+    let mut served = 0;
+    while served < 10 {
+        served += answered(&world.gate.turn(world.now)).len();
+        drip(&mut world, &drippers);
+        turns += 1;
+        assert!(turns <= 10, "{served} of 10 after {turns} turns of four steps");
+    }
+    // They are not new, so nobody waits outside for their sake; nor does a byte keep one from being the one that kept still for longest.
+    assert!(world.gate.welcomes());
+}
+
+#[test]
+fn x01_whoever_was_answered_and_speaks_again_goes_before_everybody() {
+    let mut limits = Limits::default();
+    limits.handshakes_a_turn = 1;
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut first = world.connect_from("127.0.0.77", &config);
+    let hello = first.hello();
+    let requests = world.gate.receive(first.handle, &hello, world.now);
+    world.log.extend(requests);
+    world.take_turns();
+    world.deliver(&mut first);
+    let mut others: Vec<_> = (0..3).map(|_| world.connect_from("127.0.0.78", &config)).collect();
+    say_hello(&mut world, &mut others);
+    world.log.clear();
+    let flight = first.hello();
+    let requests = world.gate.receive(first.handle, &flight, world.now);
+    world.log.extend(requests);
+    let handshakes = world.gate.counters().get("handshakes_completed").copied();
+    assert_eq!(handshakes, None);
+    for _ in 0..2 {
+        world.gate.turn(world.now);
+    }
+    assert_eq!(world.gate.counters().get("handshakes_completed"), Some(&1), "one of four turns may be the others'");
+}
+
+#[test]
+fn x01_the_unknown_wait_up_to_a_number_and_a_known_one_takes_the_place_of_the_last() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.hellos_waiting_max, limits.half_open_per_source_max) = (6, 3, 100);
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let _live = world.admit(&device, "widget-1", &version::TLS13);
+    world.log.clear();
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut strangers: Vec<_> = (0..3).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    say_hello(&mut world, &mut strangers);
+    let (refused, requests) = world.gate.open("127.0.0.78".parse().ok(), world.now);
+    world.log.extend(requests);
+    assert_eq!((refused, world.codes()), (None, vec!["unknown_source_limit".to_owned()]));
+    let _known: Vec<_> = (0..3).map(|_| world.connect(&config)).collect();
+    // All places are taken; the address has credit for one more.
+    let _one_more = world.connect(&config);
+    assert_eq!(world.codes(), ["unknown_source_limit", "shed"]);
+    assert!(world.log.contains(&Request::Close { handle: strangers[2].handle }));
+    // Whoever was shed makes no room among those that wait twice.
+    world.gate.lost(strangers[0].handle, world.now);
+    let mut more: Vec<_> = (0..1).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    say_hello(&mut world, &mut more);
+    world.gate.lost(more[0].handle, world.now);
+    world.gate.lost(strangers[1].handle, world.now);
+    world.take_turns();
+    assert_eq!(world.gate.turn(world.now), [], "nobody waits any more");
+}
+
+#[test]
+fn x01_nobody_is_to_be_accepted_while_there_is_enough_to_do() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.half_open_per_source_max) = (512, 1_000);
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut strangers: Vec<_> = (0..256).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    assert!(world.gate.welcomes());
+    say_hello(&mut world, &mut strangers);
+    assert!(!world.gate.welcomes(), "nobody would go before them");
+    let (refused, requests) = world.gate.open("127.0.0.78".parse().ok(), world.now);
+    world.log.extend(requests);
+    assert_eq!((refused, world.codes()), (None, vec!["unknown_source_limit".to_owned()]));
+    world.gate.lost(strangers[7].handle, world.now);
+    assert!(world.gate.welcomes());
+    let mut live = world.connect(&config);
+    live.say(&connect_packet("widget-1"));
+    world.run(&mut live);
+    world.answer_claim(live.handle, None);
+    world.run(&mut live);
+    for stranger in &strangers {
+        world.gate.lost(stranger.handle, world.now);
+    }
+    // Those that dialled and kept still, and speak when all have come.
+    let mut again: Vec<_> = (0..300).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    world.log.clear();
+    say_hello(&mut world, &mut again);
+    assert_eq!(world.codes(), vec!["unknown_source_limit"; 44]);
+    assert!(!world.gate.welcomes(), "nobody has come lately who would go before them");
+    let mut known = [world.connect(&config)];
+    assert!(world.gate.welcomes());
+    say_hello(&mut world, &mut known);
+    assert!(answered(&world.gate.turn(world.now)).contains(&known[0].handle));
+}
+
+#[test]
+fn x01_a_known_one_takes_the_place_of_an_unknown_one_that_keeps_still() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.half_open_per_source_max) = (2, 100);
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let _live = world.admit(&device, "widget-1", &version::TLS13);
+    world.log.clear();
+    let config = client_config(Some(&device), &version::TLS13);
+    let silent: Vec<_> = (0..2).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    assert_eq!(world.gate.open("127.0.0.78".parse().ok(), world.now).0, None, "they may still be on their way");
+    let _known = [world.connect(&config), world.connect(&config)];
+    assert_eq!(world.codes(), ["shed", "shed"]);
+    assert!(silent.iter().all(|client| world.log.contains(&Request::Close { handle: client.handle })));
+    assert_eq!(world.gate.open(SOURCE.parse().ok(), world.now).0, None, "nor does one known make room for another");
 }
 
 #[test]

@@ -223,7 +223,11 @@ impl World {
     }
 
     pub fn connect(&mut self, config: &Arc<ClientConfig>) -> Client {
-        let (handle, requests) = self.gate.open(SOURCE.parse().ok(), self.now);
+        self.connect_from(SOURCE, config)
+    }
+
+    pub fn connect_from(&mut self, source: &str, config: &Arc<ClientConfig>) -> Client {
+        let (handle, requests) = self.gate.open(source.parse().ok(), self.now);
         self.log.extend(requests);
         let tls = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost").unwrap()).unwrap();
         Client {
