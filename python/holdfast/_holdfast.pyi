@@ -305,10 +305,13 @@ class Gate:
         """Show and apply these to connections that come from here on."""
     def share_identities(self) -> None:
         """Other workers serve the same identities: keep `take_admissions` filled, and let `fence` decide."""
-    def take_admissions(self) -> list[tuple[int, str, bytes]]:
-        """Whom it has admitted since the last call, in order: connection, device, what others must know of its ticket."""
-    def fence(self, placed: Sequence[tuple[bool, int, str, bytes]]) -> list[Request]:
-        """Admissions of all workers in the order that counts, each (ours, connection, device, ticket): the later stays."""
+    def take_admissions(self) -> bytes:
+        """Whom it has admitted since the last call, in order, as the other workers' `fence` reads it."""
+    def fence(self, placed: Sequence[tuple[bool, bytes]]) -> list[Request]:
+        """What all workers' `take_admissions` gave, in the order that counts, ours or not: of two sessions the later stays.
+
+        Raises `LocalProtocolError` (`bad_admissions`).
+        """
     def is_live_with_other_key(self, device: Device) -> bool:
         """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:

@@ -97,6 +97,17 @@ def test_a_will_has_an_anchor_and_properties() -> None:
     assert code_of(lambda: will(properties="[]"), LocalProtocolError) == "bad_properties"
 
 
+def test_admissions_are_such_as_a_gate_gives(telemetry: TelemetryWriter) -> None:
+    gate = Gate(certificate_chain=[CA.der], private_key=KEY, limits={}, telemetry=telemetry)
+    gate.share_identities()
+    assert gate.take_admissions() == b""
+    nobody = (1).to_bytes(8) + (1).to_bytes(2) + b"w\0"
+    assert gate.fence([(True, b""), (False, nobody), (False, 2 * nobody)]) == []
+    for bad in (nobody[:-1], nobody + b"\0", nobody[:-1] + b"\1", nobody.replace(b"w", b"\xff")):
+        told = [(True, nobody), (False, bad)]
+        assert code_of(lambda told=told: gate.fence(told), LocalProtocolError) == "bad_admissions"
+
+
 def test_calls_with_a_handle_of_nobody_do_nothing(telemetry: TelemetryWriter) -> None:
     empty = Gate(certificate_chain=[CA.der], private_key=KEY, limits={}, telemetry=telemetry)
     for handle in (0, 1, 2**63, 2**64 - 1):

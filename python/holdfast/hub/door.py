@@ -30,7 +30,7 @@ class Door:
         write: Callable[[str], None],
         post: Callable[[messages.InboxWork], None],
         claim: Callable[[list[list[bytes]], list[messages.Claim]], None],
-        admitted: Callable[[list[tuple[int, str, bytes]]], None],
+        admitted: Callable[[bytes], None],
     ) -> None:
         self._gate = gate
         self._write = write
@@ -110,8 +110,8 @@ class Door:
         """Trust these anchors and nobody else, and nobody who comes by what is closed."""
         self._perform(self._gate.replace_trust(epoch, anchors, clock_floor, closed_keys, closed_certificates))
 
-    def place(self, rows: Sequence[tuple[bool, int, str, bytes]]) -> None:
-        """Admissions of all workers (ours, connection, device, ticket) in the order that counts."""
+    def place(self, rows: Sequence[tuple[bool, bytes]]) -> None:
+        """Admissions of all workers (ours or not) in the order that counts."""
         self._perform(self._gate.fence(rows))
 
     def load_devices(self, devices: Sequence[Device]) -> None:

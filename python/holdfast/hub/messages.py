@@ -134,9 +134,9 @@ class TicketKeys(Message):
 
 
 class Placed(Message):
-    """Admissions of all workers, in the order that counts: worker, connection, device, its ticket."""
+    """Admissions of all workers, in the order that counts: of which worker, and what it said."""
 
-    rows: list[tuple[int, int, str, bytes]]
+    rows: list[tuple[int, bytes]]
 
 
 class IsLive(Message):
@@ -197,9 +197,9 @@ class InboxWork(Message):
 
 
 class Admitted(Message):
-    """Whom one turn of the loop has let in: connection, device, by which ticket it may come back (empty: by none)."""
+    """Whom this worker has let in lately, as its gate tells the others'."""
 
-    rows: list[tuple[int, str, bytes]]
+    admissions: bytes
 
 
 class Live(Message):

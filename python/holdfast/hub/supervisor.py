@@ -139,7 +139,7 @@ class Supervisor:
         """Worker, claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
         self._rekeys = Rekeys(self._tell)
-        self._placed: list[tuple[int, int, str, bytes]] = []
+        self._placed: list[tuple[int, bytes]] = []
         self._tickets = TicketKeys(at=time.monotonic())
         self._read_at = self._leased_at = time.monotonic()
         self._vitals = Vitals(self._present)
@@ -278,7 +278,7 @@ class Supervisor:
         """Put admissions of this turn of the loop into one order, and tell it to everybody."""
         if not self._placed:
             asyncio.get_running_loop().call_soon(self._spread_placed)
-        self._placed += ((number, *row) for row in message.rows)
+        self._placed.append((number, message.admissions))
 
     def _spread_placed(self) -> None:
         placed, self._placed = self._placed, []

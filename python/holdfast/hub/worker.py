@@ -132,10 +132,7 @@ class Worker:
             case messages.Claimed():
                 self._door.claimed(message.answers)
             case messages.Placed():
-                rows = [
-                    (number == self._number, handle, device, ticket) for number, handle, device, ticket in message.rows
-                ]
-                self._door.place(rows)
+                self._door.place([(number == self._number, admissions) for number, admissions in message.rows])
             case messages.TicketKeys():
                 self._gate.set_ticket_keys(message.keys)
             case messages.IsLive():
@@ -181,8 +178,8 @@ class Worker:
     def _claim(self, chains: list[list[bytes]], claims: list[messages.Claim]) -> None:
         self._send(messages.Claims(epoch=self._epoch, chains=chains, claims=claims))
 
-    def _on_admitted(self, rows: list[tuple[int, str, bytes]]) -> None:
-        self._send(messages.Admitted(rows=rows))
+    def _on_admitted(self, admissions: bytes) -> None:
+        self._send(messages.Admitted(admissions=admissions))
 
     def _on_stored(self) -> None:
         self._door.stored()

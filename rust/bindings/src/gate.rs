@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use holdfast_front::Front;
-use holdfast_gate::{
-    self as gate, Judges, Limits, LiveTicket, Now, TICKET_KEY_LENGTH, Tickets, TlsConfig, ToldAdmission,
-};
+use holdfast_gate::{self as gate, Judges, Limits, Now, TICKET_KEY_LENGTH, Tickets, TlsConfig};
 use holdfast_roster::Trust;
 use holdfast_x509::{Anchors, Closures, Error};
 use pyo3::prelude::*;
@@ -202,21 +200,20 @@ impl Gate {
         self.lock().gate.share_identities();
     }
 
-    /// The last is what other workers must know of the ticket; empty: there is none.
-    fn take_admissions(&self) -> Vec<(u64, String, Cow<'static, [u8]>)> {
+    fn take_admissions(&self) -> Cow<'static, [u8]> {
         let admissions = self.lock().gate.take_admissions();
-        let row = |(handle, device_id, ticket): ToldAdmission| {
-            let ticket = ticket.map_or_else(Vec::new, |ticket| ticket.to_octets().to_vec());
-            (handle, device_id.to_string(), Cow::Owned(ticket))
-        };
-        admissions.into_iter().map(row).collect()
+        Cow::Owned(gate::write_admissions(&admissions))
     }
 
-    fn fence(&self, py: Python<'_>, placed: Vec<(bool, u64, String, PyBackedBytes)>) -> Vec<Request> {
-        let placed = placed
-            .iter()
-            .map(|(ours, handle, id, ticket)| (*ours, *handle, id.as_str(), LiveTicket::from_octets(ticket)));
-        self.step(py, |gate, now| gate.fence(placed, now))
+    fn fence(&self, py: Python<'_>, placed: Vec<(bool, PyBackedBytes)>) -> PyResult<Vec<Request>> {
+        let mut rows = Vec::new();
+        for (ours, admissions) in &placed {
+            let admissions = gate::read_admissions(admissions).ok_or_else(|| {
+                errors::local_protocol(py, "bad_admissions", "they are not as `take_admissions` has given them")
+            })?;
+            rows.extend(admissions.into_iter().map(|(handle, device_id, ticket)| (*ours, handle, device_id, ticket)));
+        }
+        Ok(self.step(py, |gate, now| gate.fence(rows, now)))
     }
 
     fn is_live_with_other_key(&self, device: &Device) -> bool {

@@ -28,7 +28,7 @@ pub use holdfast_session::{ConfigurationFault, Message, TICKET_KEY_LENGTH, Ticke
 pub use judges::Judges;
 pub use limits::Limits;
 pub use request::{Claim, KeptWill, Level, Note, Request, Value};
-pub use tickets::{LiveTicket, ToldAdmission};
+pub use tickets::{LiveTicket, ToldAdmission, read_admissions, write_admissions};
 pub use verdicts::{Batch, Verdict};
 
 use holdfast_x509::UnixSeconds;

@@ -1,4 +1,4 @@
-//! A live ticket, as the other workers are told of it.
+//! An admission and its ticket, as the other workers are told of them.
 
 use std::sync::Arc;
 
@@ -20,32 +20,54 @@ pub struct LiveTicket {
     pub epoch: u64,
 }
 
-impl LiveTicket {
-    /// Octets of one that is written down.
-    pub const LENGTH: usize = 32;
+/// Octets before a name: of the connection, and how many the name has; and octets of a ticket, where there is one.
+const HEAD_LENGTH: usize = 10;
+const TICKET_LENGTH: usize = 32;
 
-    /// As it is told.
-    pub fn to_octets(&self) -> [u8; Self::LENGTH] {
-        let mut octets = [0; Self::LENGTH];
-        let (reference, rest) = octets.split_at_mut(16);
-        let (ends, epoch) = rest.split_at_mut(8);
-        reference.copy_from_slice(self.reference.octets());
-        ends.copy_from_slice(&self.ends.0.to_be_bytes());
-        epoch.copy_from_slice(&self.epoch.to_be_bytes());
-        octets
+/// Admissions as they are told, one after another: for whoever only passes them on they are octets.
+pub fn write_admissions(admissions: &[ToldAdmission]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(admissions.len().saturating_mul(HEAD_LENGTH + 1 + TICKET_LENGTH * 2));
+    for (handle, device_id, ticket) in admissions {
+        octets.extend(handle.to_be_bytes());
+        // A name has 128 octets at the most (`trust.md` §3.1).
+        octets.extend(u16::try_from(device_id.len()).unwrap_or(u16::MAX).to_be_bytes());
+        octets.extend(device_id.as_bytes());
+        octets.push(u8::from(ticket.is_some()));
+        if let Some(LiveTicket { reference, ends, epoch }) = ticket {
+            octets.extend(reference.octets());
+            octets.extend(ends.0.to_be_bytes());
+            octets.extend(epoch.to_be_bytes());
+        }
     }
+    octets
+}
 
-    /// As it was told; `None` is no ticket.
-    pub fn from_octets(octets: &[u8]) -> Option<Self> {
-        let (reference, rest) = octets.split_first_chunk()?;
-        let (ends, rest) = rest.split_first_chunk()?;
-        let epoch = u64::from_be_bytes(rest.try_into().ok()?);
-        Some(Self {
-            reference: Reference::from_octets(*reference),
-            ends: UnixSeconds(i64::from_be_bytes(*ends)),
-            epoch,
-        })
+/// Reads admissions that were told: connection, device, ticket. `None`: these are no such octets.
+pub fn read_admissions(mut octets: &[u8]) -> Option<Vec<(u64, &str, Option<LiveTicket>)>> {
+    let mut admissions = Vec::new();
+    while !octets.is_empty() {
+        let handle = u64::from_be_bytes(take(&mut octets)?);
+        let length = usize::from(u16::from_be_bytes(take(&mut octets)?));
+        let (device_id, rest) = octets.split_at_checked(length)?;
+        octets = rest;
+        let ticket = match take(&mut octets)? {
+            [0] => None,
+            [1] => Some(LiveTicket {
+                reference: Reference::from_octets(take(&mut octets)?),
+                ends: UnixSeconds(i64::from_be_bytes(take(&mut octets)?)),
+                epoch: u64::from_be_bytes(take(&mut octets)?),
+            }),
+            _ => return None,
+        };
+        admissions.push((handle, std::str::from_utf8(device_id).ok()?, ticket));
     }
+    Some(admissions)
+}
+
+fn take<const LENGTH: usize>(octets: &mut &[u8]) -> Option<[u8; LENGTH]> {
+    let (taken, rest) = octets.split_first_chunk()?;
+    *octets = rest;
+    Some(*taken)
 }
 
 #[cfg(test)]
@@ -54,12 +76,29 @@ mod tests {
 
     #[test]
     fn what_is_told_is_what_was_written() {
+        let (reference, ends) = (Reference::from_octets([7; 16]), UnixSeconds(1_780_272_000));
+        let admissions: [ToldAdmission; 3] = [
+            (1 << 33, "widget-1".into(), Some(LiveTicket { reference, ends, epoch: 3 })),
+            (2, "w".repeat(128).into(), None),
+            (u64::MAX, "".into(), Some(LiveTicket { reference, ends: UnixSeconds(-1), epoch: u64::MAX })),
+        ];
+        let octets = write_admissions(&admissions);
+        let expected: Vec<_> = admissions.iter().map(|(handle, id, ticket)| (*handle, &**id, *ticket)).collect();
+        assert_eq!(read_admissions(&octets), Some(expected));
+        assert_eq!(read_admissions(&[]), Some(vec![]));
+    }
+
+    #[test]
+    fn half_an_admission_is_none() {
         let ticket =
             LiveTicket { reference: Reference::from_octets([7; 16]), ends: UnixSeconds(1_780_272_000), epoch: 3 };
-        let octets = ticket.to_octets();
-        assert_eq!(LiveTicket::from_octets(&octets), Some(ticket));
-        assert_eq!(LiveTicket::from_octets(&octets[1..]), None);
-        assert_eq!(LiveTicket::from_octets(&[]), None);
-        assert_eq!(LiveTicket::from_octets(&[&octets[..], &[0]].concat()), None);
+        let octets = write_admissions(&[(1, "widget-1".into(), Some(ticket))]);
+        for length in 1..octets.len() {
+            assert_eq!(read_admissions(&octets[..length]), None, "{length}");
+        }
+        assert_eq!(read_admissions(&[&octets[..], &[0]].concat()), None);
+        let mut odd = write_admissions(&[(1, "w".into(), None)]);
+        *odd.last_mut().unwrap() = 2;
+        assert_eq!(read_admissions(&odd), None);
     }
 }

@@ -5,7 +5,7 @@ mod world;
 
 use std::sync::{Arc, Mutex};
 
-use holdfast_gate::{Limits, LiveTicket, Request, Tickets};
+use holdfast_gate::{Limits, Request, Tickets, read_admissions, write_admissions};
 use holdfast_roster::Pin;
 use holdfast_x509::{Certificate, Closures, UnixSeconds};
 use rustls::client::{ClientConfig, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -478,12 +478,14 @@ fn a_worker_takes_back_what_another_has_given_once_it_is_told_and_only_in_the_sa
         let config = client_config(Some(&a.tech.device("widget-1")), &version::TLS13);
         assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
         let told = a.gate.take_admissions();
-        let (handle, _, ticket) = &told[0];
-        let octets = ticket.unwrap().to_octets();
+        let ticket = told[0].2;
+        let octets = write_admissions(&told);
         b.gate.amend_device("widget-1", claimed_pin(&a));
-        let _none = b.gate.fence([(false, *handle, "widget-1", LiveTicket::from_octets(&octets))], b.now);
         // Its own come back to it too, and change nothing.
-        let _none = a.gate.fence([(true, *handle, "widget-1", *ticket)], a.now);
+        for (world, ours) in [(&mut b, false), (&mut a, true)] {
+            let placed = read_admissions(&octets).unwrap().into_iter();
+            let _none = world.gate.fence(placed.map(|(handle, id, ticket)| (ours, handle, id, ticket)), world.now);
+        }
         assert_eq!((a.gate.tickets(), b.gate.tickets()), (1, usize::from(epoch == 1)));
         let kind = if epoch == 1 { RESUMED } else { FULL };
         assert_eq!(visit(&mut b, &config, "widget-1"), (kind, CONNACK_YES.to_vec()));
