@@ -1,12 +1,13 @@
-"""The door by itself: how often it takes a turn."""
+"""The door by itself: how often it takes a turn, and when it says what there is to say."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast._holdfast import Request
-from holdfast.hub.door import Door
+from holdfast.hub.door import CROWD_COUNT, CROWD_SECONDS, Door
 
 if TYPE_CHECKING:
     from holdfast._holdfast import Gate
@@ -30,3 +31,45 @@ async def test_turns_that_are_asked_for_do_not_multiply_with_those_that_sockets_
         door.turn()  # as the loop does when a socket is ready
         await asyncio.sleep(0)
         assert busy.turns <= 2 * round_
+
+
+class Admitting:
+    """In place of a gate: every turn admits somebody."""
+
+    def __init__(self, half_open: int, *more: Request) -> None:
+        self.half_open = half_open
+        self.asked = [Request.Log(), *more]
+        self.told: list[str] = []
+
+    def door(self) -> Door:
+        def tell(what: str, _: object) -> None:
+            self.told.append(what)
+
+        write, post, admitted = (partial(tell, what) for what in ("lines", "work", "admissions"))
+        return Door(cast("Gate", self), write=write, post=post, claim=print, admitted=admitted)  # type: ignore[arg-type]
+
+    def turn(self) -> list[Request]:
+        return self.asked
+
+    def take_lines(self) -> str:
+        return "{}\n"
+
+    def take_admissions(self) -> bytes:
+        return b"somebody"
+
+
+async def test_who_comes_alone_is_told_of_at_once_and_a_crowd_a_moment_later() -> None:
+    few, many = Admitting(CROWD_COUNT - 1), Admitting(CROWD_COUNT)
+    few.door().turn()
+    many.door().turn()
+    await asyncio.sleep(0)
+    assert (few.told, many.told) == (["lines", "admissions"], [])
+    await asyncio.sleep(3 * CROWD_SECONDS)
+    assert (few.told, many.told) == (["lines", "admissions"], ["lines", "admissions"])
+
+
+async def test_what_the_inbox_keeps_is_told_after_the_admission_however_many_there_are() -> None:
+    many = Admitting(CROWD_COUNT, Request.Keep(handle=1, device_id="widget-1", session=None))
+    many.door().turn()
+    await asyncio.sleep(0)
+    assert many.told == ["admissions", "work"]

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 CLAIMS_WAITING_MAX = 4_096
 """Newcomers that wait for the registry; beyond it they are told to come back later (trust.md §3.3)."""
+CROWD_COUNT = 4
+"""With so many at the door, what is to be said of them waits for `CROWD_SECONDS`, and is said together. A message about
+admissions wakes every process of the hub: one for each turn of the loop was a tenth of what a resumed connect cost.
+Until the others hear of it an older session lives on there, and a ticket means a full handshake."""
+CROWD_SECONDS = 0.02
 
 
 class Door:
@@ -159,7 +164,12 @@ class Door:
     def abort(self) -> None:
         """Let go of every connection that is left, and say what there still is to say."""
         self._perform(self._gate.abort())
-        self._write_lines()
+        self.tell()
+
+    def tell(self) -> None:
+        """Write what the gate has to say, and tell the other workers whom it has let in: whoever is has a line."""
+        self._write(self._gate.take_lines())
+        self._send_admissions()
 
     def flush(self) -> None:
         """Send what waits to be sent to the inbox."""
@@ -257,14 +267,13 @@ class Door:
     def _on_tick(self, request: Request.Tick) -> None:
         asyncio.get_running_loop().call_later(request.after_ms / 1000, self.tick)
 
-    def _on_log(self, request: Request.Log) -> None:
-        # All lines of this turn of the loop are written together.
-        asyncio.get_running_loop().call_soon(self._write_lines)
-
-    def _write_lines(self) -> None:
-        self._write(self._gate.take_lines())
-        # Whoever is admitted has a line.
-        self._send_admissions()
+    def _on_log(self, _: Request.Log) -> None:
+        # Asked for once until it is done: all lines that come meanwhile are written together.
+        loop = asyncio.get_running_loop()
+        if self._gate.half_open < CROWD_COUNT:
+            loop.call_soon(self.tell)
+        else:
+            loop.call_later(CROWD_SECONDS, self.tell)
 
     def _send_admissions(self) -> None:
         if admitted := self._gate.take_admissions():

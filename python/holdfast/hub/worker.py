@@ -145,6 +145,7 @@ class Worker:
         self._store.close()
         self._door.stored()
         self._door.flush()
+        self._door.tell()
         self._send(counts.counted(self._gate, self._store))
 
     def _serve(self) -> None:
