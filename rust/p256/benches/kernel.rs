@@ -21,7 +21,9 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey, UnparsedPublicKey,
 };
-use holdfast_p256::{Backend, Guard, Health, Job, Kernel, Key, KeyTable, PublicKey, Scratch, Signature, Verdict};
+use holdfast_p256::{
+    Backend, Guard, Health, Job, Kernel, Key, KeyStrip, KeyTable, PublicKey, Scratch, Signature, Verdict,
+};
 
 const SIGNATURES: usize = 16_384;
 const KEYS: usize = 64;
@@ -45,13 +47,16 @@ struct Row {
     /// Keys among which the signatures are distributed.
     keys: usize,
     guarded: bool,
+    /// Whether the keys have strips instead of tables.
+    strips: bool,
 }
 
 const fn row(name: &'static str, backend: Backend, known: bool, batch: usize, keys: usize) -> Row {
-    Row { name, backend, known, batch, keys, guarded: false }
+    Row { name, backend, known, batch, keys, guarded: false, strips: false }
 }
 
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 25] = [
+    Row { strips: true, ..row("ifma strip", Backend::Ifma, true, 1, 64) },
     row("ifma known 1", Backend::Ifma, true, 1, 4),
     row("ifma known 2", Backend::Ifma, true, 2, 4),
     row("ifma known 4", Backend::Ifma, true, 4, 4),
@@ -70,6 +75,7 @@ const ROWS: [Row; 23] = [
     row("ifma unknown 8", Backend::Ifma, false, 8, 64),
     row("ifma unknown 64", Backend::Ifma, false, 64, 64),
     row("ifma unknown 128", Backend::Ifma, false, 128, 64),
+    Row { strips: true, ..row("portable strip", Backend::Portable, true, 1, 64) },
     row("portable known 1", Backend::Portable, true, 1, 4),
     row("portable known 8", Backend::Portable, true, 8, 4),
     row("portable known 128", Backend::Portable, true, 128, 4),
@@ -116,6 +122,7 @@ struct Bench<'a> {
     world: &'a World,
     kernel: &'a Kernel,
     tables: &'a [KeyTable],
+    strips: &'a [KeyStrip],
     scratch: Scratch,
     guard: Guard,
 }
@@ -133,7 +140,19 @@ impl Bench<'_> {
         }
     }
 
+    fn alone(&self, slice: &[&Signed]) {
+        for signed in slice {
+            let signature = Signature::from_der(&signed.signature).unwrap();
+            let digest = signed.digest.as_ref().try_into().unwrap();
+            let finding = self.kernel.verify_alone(&self.strips[signed.key], &digest, &signature);
+            assert_eq!(finding.verdict, Verdict::Valid);
+        }
+    }
+
     fn ours(&mut self, row: &Row, slice: &[&Signed]) {
+        if row.strips {
+            return self.alone(slice);
+        }
         let mut keys = Vec::with_capacity(row.batch);
         let mut jobs = Vec::with_capacity(row.batch);
         for batch in slice.chunks(row.batch) {
@@ -244,14 +263,17 @@ fn main() {
         let keys: Vec<_> = world.octets.iter().map(|key| PublicKey::from_sec1(key).unwrap()).collect();
         let mut tables = Vec::new();
         let built = time(KEYS, || tables = keys.iter().map(|key| kernel.table(key).unwrap()).collect());
+        let mut strips = Vec::new();
+        let cut = time(KEYS, || strips = keys.iter().map(|key| kernel.strip(key).unwrap()).collect());
         println!(
-            "{backend}: kernel made in {:.1} ms, a table of {} bytes in {:.2} ms",
+            "{backend}: kernel made in {:.1} ms, a table of {} bytes in {:.2} ms, a strip in {:.0} us",
             start * 1e3,
             tables[0].bytes(),
-            built * 1e3
+            built * 1e3,
+            cut * 1e6
         );
-        let mut bench =
-            Bench { world: &world, kernel: &kernel, tables: &tables, scratch: Scratch::default(), guard: Guard::new() };
+        let (scratch, guard) = (Scratch::default(), Guard::new());
+        let mut bench = Bench { world: &world, kernel: &kernel, tables: &tables, strips: &strips, scratch, guard };
         for row in ROWS.iter().filter(|row| row.backend == backend) {
             if words.is_empty() || words.iter().any(|word| row.name.contains(word.as_str())) {
                 bench.measure(row);

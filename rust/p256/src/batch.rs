@@ -223,14 +223,14 @@ impl<'a> Sources<'a> {
 
 /// Lanes whose signature holds, and lanes where it cannot be told.
 #[derive(Clone, Copy, Debug)]
-struct Outcome {
-    valid: Mask,
-    undecided: Mask,
+pub(crate) struct Outcome {
+    pub(crate) valid: Mask,
+    pub(crate) undecided: Mask,
 }
 
 /// Whether x(`sum`) ≡ `r` modulo n. x is below p < 2n, so it is r or, if that is below p, r + n; and x = X / Z².
 #[inline(always)]
-fn judge<L: Lanes>(lanes: L, sum: &Point<L>, r: &LaneWords) -> Outcome {
+pub(crate) fn judge<L: Lanes>(lanes: L, sum: &Point<L>, r: &LaneWords) -> Outcome {
     let (zz, undecided) = sum.squared_z(lanes);
     let mut valid = has_x(lanes, &sum.x, &zz, r);
     let (mut second, mut has_second) = (*r, 0);

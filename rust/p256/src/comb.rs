@@ -143,7 +143,7 @@ impl Comb {
 }
 
 /// `count` sums of `addends` points each; `None` where equal or opposite points met.
-fn sums<'a, L: Lanes>(
+pub(crate) fn sums<'a, L: Lanes>(
     lanes: L,
     count: usize,
     addends: usize,
@@ -188,7 +188,7 @@ pub(crate) fn powers(shape: Shape, point: [Words; 2]) -> Vec<Affine<Portable>> {
 }
 
 /// The same point in the Montgomery form of another back end.
-fn pack<L: Lanes>(point: &Affine<Portable>) -> Packed {
+pub(crate) fn pack<L: Lanes>(point: &Affine<Portable>) -> Packed {
     let radix = Residue::<Field>::from_montgomery(const { words::power_of_two(L::RADIX_BITS, P) });
     let [x, y] = point.map(|coordinate| coordinate.mul(radix).montgomery());
     Packed::new(x, y)

@@ -105,4 +105,15 @@ impl<L: Lanes> Point<L> {
             z: lanes.exchange(distance, &self.z),
         }
     }
+
+    /// The sums over all lanes that are a multiple of `distance`, a power of two, apart: the same one in each of these lanes.
+    #[inline(always)]
+    pub(crate) fn across(self, lanes: L, distance: usize) -> Self {
+        let (mut sum, mut distance) = (self, distance);
+        while distance < L::COUNT {
+            sum = sum.add(lanes, &sum.exchange(lanes, distance));
+            distance *= 2;
+        }
+        sum
+    }
 }

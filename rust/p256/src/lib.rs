@@ -26,6 +26,8 @@
 mod affine;
 mod batch;
 mod comb;
+#[cfg(test)]
+mod eight;
 mod guard;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD instructions")]
@@ -38,16 +40,19 @@ mod lanes;
 mod montgomery;
 mod portable;
 mod signature;
+mod strip;
 mod sum;
 mod window;
 mod words;
 
 pub use guard::{Counts, Guard, Health};
-pub use kernel::{Backend, Finding, Job, Kernel, KernelError, Key, KeyTable, Scratch, Verdict};
+pub use kernel::{Backend, Finding, Job, Kernel, KernelError, Key, KeyStrip, KeyTable, Scratch, Verdict};
 pub use key::{KeyError, PublicKey};
 pub use signature::Signature;
 
 #[cfg(test)]
 mod arithmetic_tests;
+#[cfg(test)]
+mod strip_tests;
 #[cfg(test)]
 mod table_tests;

@@ -30,7 +30,7 @@ impl<'a> Picks<'a> {
 
     /// Asks for the points, to be gathered soon.
     #[inline(always)]
-    fn prefetch<L: Lanes>(&self, lanes: L) {
+    pub(crate) fn prefetch<L: Lanes>(&self, lanes: L) {
         for point in self.points.iter().take(L::COUNT) {
             lanes.prefetch(point);
         }
@@ -127,19 +127,14 @@ impl<L: Lanes> Sums<L> {
         lanes.run(
             #[inline(always)]
             || {
-                let mut sum = fold(
+                let sum = fold(
                     lanes,
                     None,
                     picks.len(),
                     #[inline(always)]
                     |row| (picks[row].gather(lanes), picks[row].absent),
                 );
-                let mut distance = distinct;
-                while distance < L::COUNT {
-                    sum = sum.add(lanes, &sum.exchange(lanes, distance));
-                    distance *= 2;
-                }
-                totals.push(sum);
+                totals.push(sum.across(lanes, distinct));
             },
         );
     }
@@ -153,7 +148,7 @@ impl<L: Lanes> Sums<L> {
 
 /// One after another: `start`, and the points of all rows, each with the lanes that have none. The first two are never absent.
 #[inline(always)]
-fn fold<L: Lanes>(
+pub(crate) fn fold<L: Lanes>(
     lanes: L,
     start: Option<Point<L>>,
     rows: usize,

@@ -117,6 +117,17 @@ impl Keys {
                 }
             }
         }
+        // One after another, so by turns: one back end a batch, and the slow one seldom.
+        let alone = self.kernels.iter().zip(&self.prepared).enumerate();
+        for (_, (kernel, prepared)) in alone.filter(|(turn, _)| number % 8 == turn * 7) {
+            for (place, (key, digest, _, _, signature)) in cases.iter().enumerate() {
+                let finding = kernel.verify_alone(&prepared[*key].strip, digest, signature);
+                let (backend, case) = (kernel.backend(), &cases[place]);
+                let agrees =
+                    finding.verdict == Verdict::Undecided || (finding.verdict == Verdict::Valid) == judged[place];
+                assert!(agrees, "{backend}, alone, job {place}: {:?}, {case:x?}", finding.verdict);
+            }
+        }
         judged.iter().filter(|valid| **valid).count()
     }
 }

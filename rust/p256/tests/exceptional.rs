@@ -165,6 +165,13 @@ fn check(kernel: &Kernel, known: bool, odd: &[&Odd], neighbours: &[(Case, bool)]
     for odd in odd {
         let key = Prepared::new(kernel, &odd.case.key);
         let wanted = odd.case.judged();
+        let signature = odd.case.signature().expect("in range");
+        let context = format!("{}, {}, alone", kernel.backend(), odd.why);
+        match kernel.verify_alone(&key.strip, &odd.case.digest, &signature).verdict {
+            Verdict::Valid => assert!(wanted && odd.undecided != Some(true), "{context}"),
+            Verdict::Invalid => assert!(!wanted && odd.undecided != Some(true), "{context}"),
+            Verdict::Undecided => assert_ne!(odd.undecided, Some(false), "{context}"),
+        }
         for count in [1, 2, 4, 8, 40] {
             // Each lane of one vector; where there are no lanes, or every operation is checked, the first and the last.
             let all_lanes = kernel.backend() == Backend::Ifma && !cfg!(debug_assertions);

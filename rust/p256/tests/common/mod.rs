@@ -16,7 +16,7 @@ pub mod random;
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::digest::{Digest, SHA256};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey, UnparsedPublicKey};
-use holdfast_p256::{Backend, Job, Kernel, Key, KeyTable, PublicKey, Scratch, Signature, Verdict};
+use holdfast_p256::{Backend, Job, Kernel, Key, KeyStrip, KeyTable, PublicKey, Scratch, Signature, Verdict};
 use num_bigint::BigUint;
 pub use random::Random;
 
@@ -120,12 +120,13 @@ pub fn judge(key: &[u8], digest: &[u8; 32], der: &[u8]) -> bool {
 pub struct Prepared {
     pub key: PublicKey,
     pub table: KeyTable,
+    pub strip: KeyStrip,
 }
 
 impl Prepared {
     pub fn new(kernel: &Kernel, key: &[u8]) -> Self {
         let key = PublicKey::from_sec1(key).expect("a key");
-        Self { key, table: kernel.table(&key).expect("a table") }
+        Self { key, table: kernel.table(&key).expect("a table"), strip: kernel.strip(&key).expect("a strip") }
     }
 
     pub fn as_key(&self, known: bool) -> Key<'_> {
