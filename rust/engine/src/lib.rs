@@ -12,6 +12,7 @@ mod lists;
 mod memo;
 mod possession;
 mod read;
+mod strips;
 mod tables;
 mod verified;
 
@@ -26,10 +27,11 @@ use bulk::Bulk;
 use lists::ListFacts;
 
 pub use backend::sha256;
-pub use bulk::{KernelReport, Recheck, kernel_report, take_kernel_alarm};
+pub use bulk::{KernelReport, Recheck, kernel_report, switch_kernel_off, take_kernel_alarm};
 pub use explain::Explanation;
 pub use facts::Facts;
 pub use possession::{check_issued_by, check_signature, verify_signature};
+pub use strips::Strips;
 pub use verified::{VerifiedPath, hex};
 
 /// Chains that one thread takes at a time: enough that the kernel's lanes and shared inversions are full, few enough that what is known of

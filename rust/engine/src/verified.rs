@@ -108,6 +108,11 @@ impl VerifiedPath {
         sha256(&self.leaf_spki)
     }
 
+    /// The end entity's key, `SubjectPublicKeyInfo` in DER.
+    pub(crate) fn leaf_spki(&self) -> &[u8] {
+        &self.leaf_spki
+    }
+
     /// SHA-256 of the key that signed the end entity. Cost: that hash.
     pub fn issuer_spki_sha256(&self) -> [u8; 32] {
         sha256(&self.above.issuer_spki)
