@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use holdfast_x509::{Certificate, UnixSeconds};
+use holdfast_x509::{Certificate, PublicKeyAlgorithm, UnixSeconds};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgorithm, UnixTime};
@@ -26,11 +26,19 @@ use crate::hello::offers_tls13;
 use crate::record::{Direction, Records};
 use crate::tickets::{Reference, Tickets};
 
+/// Whoever knows keys on P-256, and checks what they have signed faster than the library does.
+pub trait KnownKeys: std::fmt::Debug + Send + Sync {
+    /// Whether `key`, an uncompressed point, has signed SHA-256 of `message`; `signature` is DER. `None`: let the library decide. `plain` is
+    /// what the library says, for whoever wants to compare.
+    fn verify(&self, key: &[u8], message: &[u8], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool>;
+}
+
 /// What the listener shows and how it speaks; one for all its connections.
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
     config: Arc<ServerConfig>,
     tickets: Option<Arc<Tickets>>,
+    known_keys: Option<Arc<dyn KnownKeys>>,
 }
 
 impl TlsConfig {
@@ -66,7 +74,7 @@ impl TlsConfig {
         // §1.7: once the device is admitted its records are ours.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(TrafficSecrets);
-        Ok(Self { config: Arc::new(config), tickets: None })
+        Ok(Self { config: Arc::new(config), tickets: None, known_keys: None })
     }
 
     /// The same listener, which gives each peer of TLS 1.3 that proves a key one ticket, void until `tickets` is told otherwise, and
@@ -76,7 +84,14 @@ impl TlsConfig {
         let mut config = ServerConfig::clone(&self.config);
         config.ticketer = Arc::new(Ticketer(Arc::clone(&tickets)));
         config.send_tls13_tickets = 1;
-        Self { config: Arc::new(config), tickets: Some(tickets) }
+        Self { config: Arc::new(config), tickets: Some(tickets), known_keys: self.known_keys.clone() }
+    }
+
+    /// The same listener, which asks `known_keys` first whether a peer's signature in a handshake holds. All else is checked as before, and
+    /// at the same point of the handshake (`trust.md` §1.1).
+    #[must_use]
+    pub fn with_known_keys(self, known_keys: Arc<dyn KnownKeys>) -> Self {
+        Self { known_keys: Some(known_keys), ..self }
     }
 
     /// What knows which tickets are live, where there are any.
@@ -91,6 +106,7 @@ impl TlsConfig {
 pub struct PresentedChain {
     certificates: Vec<Vec<u8>>,
     handshake_units: u32,
+    by_known_key: bool,
     ticket: Option<Reference>,
     resumed: Option<Reference>,
 }
@@ -104,6 +120,11 @@ impl PresentedChain {
     /// What checking the handshake's signature has cost, in verifications on P-256.
     pub fn handshake_units(&self) -> u32 {
         self.handshake_units
+    }
+
+    /// Whether the proof was checked by who knows the key, and not by the library.
+    pub fn by_known_key(&self) -> bool {
+        self.by_known_key
     }
 
     /// The ticket that the peer is given with this handshake: void, until it is put into the list.
@@ -133,11 +154,13 @@ thread_local! {
     static SLOT: RefCell<Option<Slot>> = const { RefCell::new(None) };
 }
 
-/// What the callbacks leave behind; each field is written once.
+/// What the callbacks find, and what they leave behind; each field is written once.
 #[derive(Debug, Default)]
 struct Slot {
     presented: Option<Vec<Vec<u8>>>,
     possession: Option<Possession>,
+    /// Who may know the peer's key.
+    known_keys: Option<Arc<dyn KnownKeys>>,
     /// Whether the ClientHello offers TLS 1.3, which is then taken; tickets are for nothing else.
     offers_tls13: bool,
     /// What the ticket of this connection will stand for, if it gets one.
@@ -155,8 +178,14 @@ struct Slot {
 
 #[derive(Clone, Debug)]
 enum Possession {
-    Proven { units: u32 },
+    Proven(Proof),
     Failed(String),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    units: u32,
+    by_known_key: bool,
 }
 
 /// Puts a slot in place for one step of one connection; taken away again even when the step panics.
@@ -232,7 +261,7 @@ impl ProducesTickets for Ticketer {
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let sealed = with_slot(|slot| {
             // TLS 1.3 has made its secrets by then; and whoever has neither proven a key nor shown a live ticket is given nothing.
-            let proven = slot.presented.is_some() && matches!(slot.possession, Some(Possession::Proven { .. }));
+            let proven = slot.presented.is_some() && matches!(slot.possession, Some(Possession::Proven(_)));
             let eligible = slot.offers_tls13 && slot.client_secret.is_some() && (proven || slot.opened.is_some());
             let Some(reference) = slot.reference.take().filter(|_| eligible) else { return Ok(None) };
             let sealed = self.0.seal(reference, plain);
@@ -272,14 +301,15 @@ impl SetAside {
         signed: &DigitallySignedStruct,
         version: &rustls::SupportedProtocolVersion,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let checked = self.check_possession(message, certificate, signed, version);
+        let known_keys = with_slot(|slot| Ok(slot.known_keys.clone()))?;
+        let checked = self.check_possession(message, certificate, signed, version, known_keys.as_deref());
         with_slot(|slot| {
             if slot.possession.is_some() {
                 return Err(Error::General("possession was decided before".into()));
             }
             match checked {
-                Ok(units) => {
-                    slot.possession = Some(Possession::Proven { units });
+                Ok(proof) => {
+                    slot.possession = Some(Possession::Proven(proof));
                     Ok(HandshakeSignatureValid::assertion())
                 }
                 Err((reason, error)) => {
@@ -290,14 +320,15 @@ impl SetAside {
         })
     }
 
-    /// The units spent, or what is wrong and what the library must be told.
+    /// The proof, or what is wrong and what the library must be told.
     fn check_possession(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
         version: &rustls::SupportedProtocolVersion,
-    ) -> Result<u32, (String, Error)> {
+        known_keys: Option<&dyn KnownKeys>,
+    ) -> Result<Proof, (String, Error)> {
         let unadvertised = || {
             let error = PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into();
             (format!("signature scheme {:?} was not offered", signed.scheme), error)
@@ -319,9 +350,17 @@ impl SetAside {
         };
         let bad = |reason: &str| (reason.to_owned(), Error::InvalidCertificate(CertificateError::BadSignature));
         let algorithm = candidates.iter().find(fits).ok_or_else(|| bad("the scheme does not fit the key"))?;
-        match algorithm.verify_signature(leaf.spki.key, message, signed.signature()) {
-            Ok(()) => Ok(key.cost_units()),
-            Err(_) => Err(bad("the handshake is not signed by the certificate's key")),
+        let plain = || algorithm.verify_signature(leaf.spki.key, message, signed.signature()).is_ok();
+        // The scheme fits the key, so that in TLS 1.2, too, this is SHA-256.
+        let may_be_known =
+            key == PublicKeyAlgorithm::EcdsaP256 && signed.scheme == SignatureScheme::ECDSA_NISTP256_SHA256;
+        let known = known_keys
+            .filter(|_| may_be_known)
+            .and_then(|keys| keys.verify(leaf.spki.key, message, signed.signature(), &plain));
+        if known.unwrap_or_else(plain) {
+            Ok(Proof { units: key.cost_units(), by_known_key: known.is_some() })
+        } else {
+            Err(bad("the handshake is not signed by the certificate's key"))
         }
     }
 }
@@ -421,7 +460,8 @@ pub(crate) struct Handshake {
 impl Handshake {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
         let connection = ServerConnection::new(Arc::clone(&config.config)).map_err(|error| fault(&error))?;
-        Ok(Self { connection, slot: Slot::default(), awaits_hello: config.tickets.is_some() })
+        let slot = Slot { known_keys: config.known_keys.clone(), ..Slot::default() };
+        Ok(Self { connection, slot, awaits_hello: config.tickets.is_some() })
     }
 
     /// Looks at the first record. What the ticket of this connection will stand for is known to the library from here on: the one
@@ -471,13 +511,14 @@ impl Handshake {
             (Some(HandshakeKind::Resumed), (None, None), Some(brought)) => self.resumed(brought).map(Peer::Resumed),
             (Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), shown, None) => match shown {
                 (None, None) => Ok(Peer::Anonymous),
-                (Some(certificates), Some(Possession::Proven { units: handshake_units })) => {
+                (Some(certificates), Some(Possession::Proven(Proof { units: handshake_units, by_known_key }))) => {
                     let ticket = self.slot.minted;
-                    Ok(Peer::Presented(PresentedChain { certificates, handshake_units, ticket, resumed: None }))
+                    let chain = PresentedChain { certificates, handshake_units, by_known_key, ticket, resumed: None };
+                    Ok(Peer::Presented(chain))
                 }
                 // The library ends such handshakes itself; should it ever not, they end here.
                 (_, Some(Possession::Failed(reason))) => Err(Fault::new("possession_failed", reason)),
-                (Some(_), None) | (None, Some(Possession::Proven { .. })) => {
+                (Some(_), None) | (None, Some(Possession::Proven(_))) => {
                     Err(Fault::new("possession_failed", "the key was never proven"))
                 }
             },
@@ -493,6 +534,7 @@ impl Handshake {
             (Some(reference), Some(chain), Some(ProtocolVersion::TLSv1_3)) => Ok(PresentedChain {
                 certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
                 handshake_units: 0,
+                by_known_key: false,
                 ticket: self.slot.minted,
                 resumed: Some(reference),
             }),
@@ -550,7 +592,7 @@ impl Handshake {
     fn explain(&self, error: &Error) -> Fault {
         match &self.slot.possession {
             Some(Possession::Failed(reason)) => Fault::new("possession_failed", reason.clone()),
-            Some(Possession::Proven { .. }) | None => fault(error),
+            Some(Possession::Proven(_)) | None => fault(error),
         }
     }
 }
@@ -606,7 +648,7 @@ mod tests {
 
     #[test]
     fn nothing_can_be_resumed_and_nothing_is_said_early() {
-        let TlsConfig { config, tickets } = config();
+        let TlsConfig { config, tickets, .. } = config();
         assert_nothing_is_said_early_and_no_session_is_stored(&config);
         assert!(!config.ticketer.enabled());
         assert_eq!((config.send_tls13_tickets, tickets.is_none()), (0, true));
@@ -635,7 +677,7 @@ mod tests {
         Slot {
             offers_tls13: true,
             presented: Some(vec![vec![0x30, 0]]),
-            possession: Some(Possession::Proven { units: 1 }),
+            possession: Some(Possession::Proven(Proof { units: 1, by_known_key: false })),
             reference: Reference::new(),
             client_secret: Secret::new(&[1; 32]),
             ..Slot::default()

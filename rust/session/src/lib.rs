@@ -33,7 +33,7 @@ mod tls;
 
 pub use device::{Event, Session};
 pub use error::{ConfigurationFault, Fault};
-pub use handshake::{PresentedChain, TlsConfig};
+pub use handshake::{KnownKeys, PresentedChain, TlsConfig};
 pub use inbox::{Delivery, Message};
 pub use limits::Limits;
 pub use mqtt::{Connect, Goodbye, Reason, Version, Will};
