@@ -28,6 +28,8 @@ COUNTERS = {
     "bytes_received": "Bytes that peers sent, TLS included.",
     "bytes_sent": "Bytes that peers were sent, TLS included.",
     "handshakes_completed": "TLS handshakes in which a peer proved the key of its certificate.",
+    "possessions_by_kernel": "TLS handshakes in which the signature kernel checked a known device's proof.",
+    "kernel_doubted": "1 once the signature kernel computed wrongly, and is off.",
     "handshakes_resumed": "TLS handshakes in which a peer came back by a live ticket; its chain is judged again.",
     "tickets_unknown": "Tickets that no key here opens: another hub's or listener's, or older than the keys.",
     "tickets_void": "Tickets that are ours and not live: ended, pushed out, given to nobody, or trust has moved.",

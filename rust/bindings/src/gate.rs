@@ -332,7 +332,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 32] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
     use LimitField::{Count, Time};
     let session = &mut limits.session;
     [
@@ -354,6 +354,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 32] {
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
         ("facts_count_max", Count(&mut limits.facts_count_max)),
+        ("strips_count_max", Count(&mut limits.strips_count_max)),
         ("tickets_count_max", Count(&mut limits.tickets_count_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),

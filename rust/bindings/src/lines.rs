@@ -13,6 +13,7 @@ impl Lines {
         let level = match note.level {
             Level::Info => "info",
             Level::Warning => "warning",
+            Level::Critical => "critical",
         };
         self.0.push('{');
         for (name, value) in &note.fields {

@@ -1,7 +1,8 @@
 //! The kernel in service: which signatures it decides, whether it is still to be believed, and what it did. `trust.md` §6.2.
 //!
 //! It decides signatures of end entities on P-256, one or many at a time, where that is faster; every other signature is aws-lc-rs's.
-//! What it accepts never becomes a fact. A known device's proofs of possession come one by one, through `strips`. At the first disagreement it is off in the whole process.
+//! What it accepts never becomes a fact. A known device's proofs of possession come one by one, through `strips`. At the first
+//! disagreement it is off in the whole process.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -108,6 +108,8 @@ pub(crate) struct Admitted {
     pub(crate) path: Arc<Path>,
     /// Whether the one who orders admissions of all workers has placed this one (`trust.md` §3.5).
     pub(crate) fenced: bool,
+    /// Whether its proof rests, or may rest, on the kernel's word: it was checked by it, or stands behind the ticket.
+    pub(crate) by_kernel: bool,
     pub(crate) not_after: UnixSeconds,
 }
 
@@ -133,6 +135,7 @@ impl Admitted {
             certificate: judged.path.fingerprints().first().and_then(|hash| hash.first_chunk().copied())?,
             path,
             fenced: false,
+            by_kernel: judged.chain.by_known_key() || judged.chain.resumed().is_some(),
             not_after: judged.path.not_after(),
         };
         if let (Some(tickets), Some(ticket)) = (tickets, &ticket) {

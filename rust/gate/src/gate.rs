@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use holdfast_engine::{Facts, Verifier, hex, sha256};
+use holdfast_engine::{Facts, Strips, Verifier, hex, sha256};
 use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
 use holdfast_session::{
     self as session, Admission, Connect, Event, Fault, LINEAGE_SECONDS, PresentedChain, Reason, Reference, Session,
@@ -17,6 +17,7 @@ use crate::connection::{Admitted, Connection, Judged, Stage};
 use crate::crowd::Crowd;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::inbox::Fetching;
+use crate::known::knowing;
 use crate::limits::Limits;
 use crate::paths::{Path, Paths};
 use crate::quota::LineQuota;
@@ -38,6 +39,10 @@ pub struct Gate {
     verifier: Arc<Verifier>,
     /// Signatures known to be good: they are, whatever happens to trust.
     facts: Arc<Facts>,
+    /// Keys of devices that were admitted, for their next proof.
+    strips: Arc<Strips>,
+    /// Whether it was seen that the kernel is off.
+    kernel_doubted: bool,
     paths: Paths,
     pub(crate) slots: Slots,
     deadlines: Deadlines,
@@ -119,12 +124,15 @@ impl Gate {
     /// A gate that lets nobody in until trust is given.
     pub fn new(tls: TlsConfig, limits: Limits) -> Self {
         let (roster, facts) = (Roster::new(), Arc::new(Facts::new(limits.facts_count_max)));
+        let strips = Arc::new(Strips::new(limits.strips_count_max));
         Self {
-            tls,
+            tls: knowing(tls, &strips),
             limits,
             session_limits: Arc::new(limits.session),
             verifier: verifier(roster.trust(), &facts),
             facts,
+            strips,
+            kernel_doubted: false,
             roster,
             paths: Paths::new(),
             slots: Slots::default(),
@@ -184,7 +192,8 @@ impl Gate {
 
     /// Shows `tls` to new connections and holds them to `limits`; those that are there keep what they began with.
     pub fn reconfigure(&mut self, tls: TlsConfig, limits: Limits) {
-        self.tls = tls;
+        self.tls = knowing(tls, &self.strips);
+        self.strips.bound(limits.strips_count_max);
         self.session_limits = Arc::new(limits.session);
         self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
         self.limits = limits;
@@ -267,6 +276,33 @@ impl Gate {
     /// Whether to accept whoever waits in the system's queue, at no cost. Ours would only be longer.
     pub fn welcomes(&self) -> bool {
         self.crowd.has_room(self.limits.hellos_waiting_max)
+    }
+
+    /// Once the kernel is off, because it computes wrongly: whoever has come in by its word proves its key again, to aws-lc-rs
+    /// (`trust.md` §6.2). Tickets are of such proofs, or may be.
+    /// Cost: a look at every live session, once.
+    fn heed_kernel(&mut self, now: Now, requests: &mut Vec<Request>) {
+        if self.kernel_doubted || self.strips.is_on() {
+            return;
+        }
+        self.kernel_doubted = true;
+        self.strips.clear();
+        if let Some(tickets) = self.live_tickets() {
+            tickets.clear();
+        }
+        let lives: Vec<Handle> = self.live.values().copied().collect();
+        let mut ended = 0usize;
+        for handle in lives {
+            let doubted = matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Live { admitted, .. }, .. })
+                if admitted.by_kernel);
+            if doubted {
+                self.end_live(handle, Why::Doubted, now, requests);
+                ended = ended.saturating_add(1);
+            }
+        }
+        self.count("kernel_doubted");
+        let fields = vec![("ended", ended.into())];
+        requests.push(Request::Note(Note { level: Level::Critical, event: "kernel_doubted", fields }));
     }
 
     /// A connection was accepted. No handle: there is no room for it.
@@ -392,6 +428,7 @@ impl Gate {
     pub fn turn(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.keep_tickets(now);
+        self.heed_kernel(now, &mut requests);
         for _ in 0..self.limits.handshakes_a_turn {
             let Some(handle) = self.crowd.turns.next(|handle| self.slots.claim(handle)) else { break };
             let Some(connection) = self.slots.get_mut(handle) else { continue };
@@ -595,6 +632,7 @@ impl Gate {
     pub fn tick(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         self.keep_tickets(now);
+        self.heed_kernel(now, &mut requests);
         while let Some(entry) = self.deadlines.pop(now.monotonic_ms) {
             let Some(connection) = self.slots.get_mut(entry.handle) else { continue };
             if entry.counts(&mut connection.deadline) {
@@ -780,6 +818,9 @@ impl Gate {
             Some(_) => self.count("handshakes_resumed"),
             None => self.count("handshakes_completed"),
         }
+        if chain.by_known_key() {
+            self.count("possessions_by_kernel");
+        }
         self.handshaking = self.handshaking.saturating_sub(1);
         if self.waiting.is_empty() {
             self.waiting_since_ms = now.monotonic_ms;
@@ -945,6 +986,10 @@ impl Gate {
             Placement::New | Placement::Rekeyed if judged.chain.resumed().is_some() => {
                 Err(No::new("resumed_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
             }
+            Placement::New | Placement::Rekeyed if judged.chain.by_known_key() => {
+                self.strips.forget(&judged.path);
+                Err(No::new("kernel_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
+            }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
             Placement::Rekeyed if self.live_with_other_key(handle, &judged) => {
                 Err(No::new("rekeyed_while_live").with("device", device()))
@@ -1003,6 +1048,10 @@ impl Gate {
         if now.monotonic_ms > self.lease_ends_ms {
             return Err(No::new("lease_lapsed").answer(Reason::ServerUnavailable));
         }
+        if judged.chain.by_known_key() && !self.strips.is_on() {
+            let no = No::new("kernel_doubted").answer(Reason::ServerUnavailable);
+            return Err(no.with("device", Value::peer(&judged.device_id)));
+        }
         if self.live_with_other_key(handle, judged) {
             return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
         }
@@ -1060,6 +1109,10 @@ impl Gate {
         }
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
+        // A crowd at the door waits for no strip: who comes back is met again.
+        if judged.chain.resumed().is_none() && !self.is_pressed() {
+            self.strips.remember(&judged.path);
+        }
         self.count("admitted");
         Ok((requests, admission))
     }

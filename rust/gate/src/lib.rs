@@ -11,6 +11,7 @@ mod deadlines;
 mod gate;
 mod inbox;
 mod judges;
+mod known;
 mod limits;
 mod paths;
 mod quota;
@@ -60,6 +61,8 @@ pub const CODES: &[&str] = &[
     "handshake_deadline",
     "identity_case_conflict",
     "identity_pinned",
+    "kernel_doubted",
+    "kernel_unpinned",
     "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",

@@ -15,8 +15,8 @@ pub struct Limits {
     /// Of these, from one address, once half of them are taken: a fleet behind one address is not slowed down before that.
     pub half_open_per_source_max: usize,
     /// Newcomers whose first bytes wait for their turn, from known addresses and from unknown ones, each: work for some 50 ms, and for half
-    /// a second of a slow core. Whoever comes beyond that waits in the system's queue or, where devices come among many that are none,
-    /// is turned away at once.
+    /// a second of a slow core. Whoever comes beyond that waits in the system's queue. Where devices come among many that are none, the
+    /// unknown wait here, until half of the half-open connections are taken: then whoever comes beyond is turned away at once.
     pub hellos_waiting_max: usize,
     /// See `half_open_count_max`. A round trip around the world takes 300 ms.
     pub shed_after_ms: u64,
@@ -48,6 +48,9 @@ pub struct Limits {
     pub batch_inline_max: usize,
     /// Signatures remembered to be good, at about 40 bytes each: a device that comes back costs one check less.
     pub facts_count_max: usize,
+    /// Devices whose key has a strip, at 1 KiB each: one that comes back has its proof checked in half the
+    /// time or less. Twice as many as there are connections, since devices move between workers. 0: aws-lc-rs checks all.
+    pub strips_count_max: usize,
     /// Tickets that are live in all workers together, at about 75 octets each in every worker: a device that comes back within an hour
     /// by one of its last two costs a third of a handshake. Beyond it the oldest half is forgotten, which costs full handshakes.
     pub tickets_count_max: usize,
@@ -81,6 +84,7 @@ impl Default for Limits {
             batch_wait_ms: 1,
             batch_inline_max: 7,
             facts_count_max: 1 << 20,
+            strips_count_max: 1 << 15,
             tickets_count_max: 1 << 18,
             refusal_lines_burst: 500,
             refusal_lines_per_second: 50,

@@ -161,6 +161,8 @@ pub enum Level {
     Info,
     /// What somebody should look at.
     Warning,
+    /// What somebody must look at now.
+    Critical,
 }
 
 /// A fact in a line.

@@ -62,10 +62,14 @@ pub(crate) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     Draining,
+    /// It came in by a word of the kernel, which computes wrongly.
+    Doubted,
     Expired,
     InboxUnavailable,
     KeepAlive,
-    TakenOver { clean_start: bool },
+    TakenOver {
+        clean_start: bool,
+    },
     TakenOverElsewhere,
     Untrusted,
 }
@@ -75,6 +79,7 @@ impl Why {
     pub(crate) fn told(self) -> (&'static str, Reason, End) {
         match self {
             Self::Draining => ("draining", Reason::ServerShuttingDown, End::Lost),
+            Self::Doubted => ("kernel_doubted", Reason::ImplementationSpecificError, End::Lost),
             Self::Expired => ("expired", Reason::NotAuthorized, End::Untrusted),
             Self::InboxUnavailable => ("inbox_unavailable", Reason::ImplementationSpecificError, End::Lost),
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),

@@ -26,8 +26,6 @@
 mod affine;
 mod batch;
 mod comb;
-#[cfg(test)]
-mod eight;
 mod guard;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD instructions")]
@@ -52,6 +50,8 @@ pub use signature::Signature;
 
 #[cfg(test)]
 mod arithmetic_tests;
+#[cfg(test)]
+mod eight;
 #[cfg(test)]
 mod strip_tests;
 #[cfg(test)]

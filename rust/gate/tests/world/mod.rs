@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::cast_possible_truncation,
+    clippy::large_types_passed_by_value,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
