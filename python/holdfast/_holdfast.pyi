@@ -312,6 +312,11 @@ class Gate:
 
         Raises `LocalProtocolError` (`bad_admissions`).
         """
+    def switch_kernel_off(self) -> None:
+        """Another worker's signature kernel computed wrongly: aws-lc-rs decides all in this process from here on, for good.
+
+        At the next tick whoever came in by the kernel's word is ended.
+        """
     def is_live_with_other_key(self, device: Device) -> bool:
         """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> None:

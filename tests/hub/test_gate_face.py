@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from holdfast._holdfast import Device, Gate, InboxMessage, KeptWill, TelemetryWriter
 from holdfast.errors import ConfigurationError, HoldfastError, LocalProtocolError
+from holdfast.hub import messages
+from holdfast.hub.supervisor import Supervisor
 
 from ..support.pki import DER, Ca, serialization
 
@@ -43,6 +48,7 @@ def test_a_gate_is_made_of_what_can_serve(telemetry: TelemetryWriter, how: str) 
     gate([CA.der], KEY, **Gate.default_limits())
     assert code_of(lambda: gate([CA.der], KEY, speed_max=1), ConfigurationError) == "unknown_limit"
     assert code_of(lambda: gate([CA.der], KEY, filters_count_max=0), ConfigurationError) == "bad_limit"
+    gate([CA.der], KEY, strips_count_max=0)  # aws-lc-rs decides all
     for chain, key in (([], KEY), ([b"x"], KEY), ([CA.der], b"x"), ([Ca.root().der], KEY)):
         assert code_of(lambda chain=chain, key=key: gate(chain, key), ConfigurationError) == "unusable_tls_certificate"
 
@@ -106,6 +112,49 @@ def test_admissions_are_such_as_a_gate_gives(telemetry: TelemetryWriter) -> None
     for bad in (nobody[:-1], nobody + b"\0", nobody[:-1] + b"\1", nobody.replace(b"w", b"\xff")):
         told = [(True, nobody), (False, bad)]
         assert code_of(lambda told=told: gate.fence(told), LocalProtocolError) == "bad_admissions"
+
+
+def test_a_kernel_that_is_switched_off_is_off_in_its_whole_process(tmp_path: Path) -> None:
+    """In a process of its own: it does not come back."""
+    program = f"""
+from holdfast._holdfast import Gate, TelemetryWriter, kernel
+telemetry = TelemetryWriter({str(tmp_path / "worker-0.db")!r})
+gate = Gate(certificate_chain=[{CA.der!r}], private_key={KEY!r}, limits={{}}, telemetry=telemetry)
+gate.tick()
+print(kernel()["on"], gate.counters.get("kernel_doubted", 0))
+gate.switch_kernel_off()
+gate.tick()
+print(kernel()["on"], gate.counters["kernel_doubted"], "kernel_doubted" in gate.take_lines())
+telemetry.close()
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "0", "False", "1", "True"]
+
+
+class Told:
+    """In place of a worker's process."""
+
+    def __init__(self) -> None:
+        self.told: list[messages.Message] = []
+
+    def send(self, message: messages.Message) -> None:
+        self.told.append(message)
+
+
+def test_one_kernel_that_computes_wrongly_is_the_end_of_all_workers_kernels() -> None:
+    supervisor = object.__new__(Supervisor)
+    workers = [Told(), Told()]
+    vitals = SimpleNamespace(counts=SimpleNamespace(hear=lambda *_: None))
+    vars(supervisor).update(_workers=dict(enumerate(workers)), _vitals=vitals, _kernel_off=False)
+
+    def counted(**counters: int) -> messages.Counted:
+        return messages.Counted(counters=counters, refused={}, closed={}, batches=[], cpu_microseconds=0, gauges={})
+
+    supervisor._receive(1, counted(admitted=7))
+    assert [worker.told for worker in workers] == [[], []]
+    for _ in range(3):
+        supervisor._receive(1, counted(kernel_doubted=1))
+    assert [worker.told for worker in workers] == [[messages.KernelOff()]] * 2
 
 
 def test_calls_with_a_handle_of_nobody_do_nothing(telemetry: TelemetryWriter) -> None:

@@ -133,6 +133,10 @@ class TicketKeys(Message):
     keys: list[bytes]
 
 
+class KernelOff(Message):
+    """A worker's signature kernel computed wrongly: nobody's decides anything from here on (trust.md §6.2)."""
+
+
 class Placed(Message):
     """Admissions of all workers, in the order that counts: of which worker, and what it said."""
 
@@ -237,6 +241,7 @@ FromSupervisor = (
     | Serve
     | Claimed
     | TicketKeys
+    | KernelOff
     | Placed
     | IsLive
     | InboxDone

@@ -141,6 +141,7 @@ class Supervisor:
         self._rekeys = Rekeys(self._tell)
         self._placed: list[tuple[int, bytes]] = []
         self._tickets = TicketKeys(at=time.monotonic())
+        self._kernel_off = False
         self._read_at = self._leased_at = time.monotonic()
         self._vitals = Vitals(self._present)
         self._stopping = asyncio.Event()
@@ -237,6 +238,8 @@ class Supervisor:
             # What others have not been told yet, they will be; a worker that is alone knows all.
             self._act = act if len(self._workers) == 1 else self._act
         self._post.introduce(number)
+        if self._kernel_off:
+            worker.send(messages.KernelOff())
         worker.send(messages.Serve())
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
@@ -267,6 +270,8 @@ class Supervisor:
                 self._publish()
             case messages.Counted():
                 self._vitals.counts.hear(number, message)
+                if message.counters.get("kernel_doubted") and not self._kernel_off:
+                    self._switch_kernels_off()
 
     def _tell(self, number: int, message: messages.Message) -> None:
         if worker := self._workers.get(number):
@@ -294,6 +299,12 @@ class Supervisor:
         keys = messages.TicketKeys(keys=self._ticket_keys())
         for worker in self._workers.values():
             worker.send(keys)
+
+    def _switch_kernels_off(self) -> None:
+        """One processor computes wrongly: which one that was, nobody knows."""
+        self._kernel_off = True
+        for worker in self._workers.values():
+            worker.send(messages.KernelOff())
 
     def _commit_soon(self) -> None:
         if not self._claims and not self._chains:

@@ -113,6 +113,7 @@ class Worker:
         | messages.Pins
         | messages.Claimed
         | messages.TicketKeys
+        | messages.KernelOff
         | messages.Placed
         | messages.IsLive,
     ) -> None:
@@ -135,6 +136,8 @@ class Worker:
                 self._door.place([(number == self._number, admissions) for number, admissions in message.rows])
             case messages.TicketKeys():
                 self._gate.set_ticket_keys(message.keys)
+            case messages.KernelOff():
+                self._gate.switch_kernel_off()
             case messages.IsLive():
                 device = Device(message.device_id, "00" * 32, message.leaf_spki_sha256.hex())
                 self._send(messages.Live(question=message.question, live=self._gate.is_live_with_other_key(device)))

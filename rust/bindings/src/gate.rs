@@ -216,6 +216,11 @@ impl Gate {
         Ok(self.step(py, |gate, now| gate.fence(rows, now)))
     }
 
+    #[expect(clippy::unused_self, reason = "the process's kernel is this gate's: a worker has one")]
+    fn switch_kernel_off(&self) {
+        holdfast_engine::switch_kernel_off();
+    }
+
     fn is_live_with_other_key(&self, device: &Device) -> bool {
         self.lock().gate.is_live_with_other_key(&device.device_id, device.pin.leaf)
     }
@@ -377,7 +382,7 @@ fn read_limits(py: Python<'_>, given: &HashMap<String, u64>) -> PyResult<Limits>
     let mut fields = limit_fields(&mut limits);
     for (name, value) in given {
         match fields.iter_mut().find(|(known, _)| known == name) {
-            Some((_, field)) if *value > 0 => field.set(*value),
+            Some((_, field)) if *value > 0 || name == "strips_count_max" => field.set(*value),
             Some(_) => return Err(errors::configuration(py, "bad_limit", &format!("limit {name} must be above 0"))),
             None => return Err(errors::configuration(py, "unknown_limit", &format!("there is no limit {name}"))),
         }
