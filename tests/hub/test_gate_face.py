@@ -12,6 +12,7 @@ import pytest
 from holdfast._holdfast import Device, Gate, InboxMessage, KeptWill, TelemetryWriter
 from holdfast.errors import ConfigurationError, HoldfastError, LocalProtocolError
 from holdfast.hub import messages
+from holdfast.hub.log import LEVELS
 from holdfast.hub.supervisor import Supervisor
 
 from ..support.pki import DER, Ca, serialization
@@ -112,6 +113,10 @@ def test_admissions_are_such_as_a_gate_gives(telemetry: TelemetryWriter) -> None
     for bad in (nobody[:-1], nobody + b"\0", nobody[:-1] + b"\1", nobody.replace(b"w", b"\xff")):
         told = [(True, nobody), (False, bad)]
         assert code_of(lambda told=told: gate.fence(told), LocalProtocolError) == "bad_admissions"
+
+
+def test_every_level_of_a_line_is_one_of_the_logs() -> None:
+    assert LEVELS.keys() == {"info", "warning", "critical"}
 
 
 def test_a_kernel_that_is_switched_off_is_off_in_its_whole_process(tmp_path: Path) -> None:

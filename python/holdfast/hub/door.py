@@ -168,8 +168,8 @@ class Door:
 
     def tell(self) -> None:
         """Write what the gate has to say, and tell the other workers whom it has let in: whoever is has a line."""
-        self._write(self._gate.take_lines())
         self._send_admissions()
+        self._write(self._gate.take_lines())
 
     def flush(self) -> None:
         """Send what waits to be sent to the inbox."""

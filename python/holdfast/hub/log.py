@@ -50,7 +50,7 @@ def lines_to(log: structlog.typing.FilteringBoundLogger) -> Callable[[str], None
 
 
 # As the standard library numbers them.
-LEVELS = {"info": logging.INFO, "warning": logging.WARNING}
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
 
 
 def _write(lines: str) -> None:

@@ -224,7 +224,8 @@ impl Gate {
         self.keep_tickets(now);
         for (ours, handle, device_id, ticket) in placed {
             let epoch = self.roster.trust().epoch;
-            let ticket = ticket.filter(|ticket| !ours && ticket.epoch == epoch);
+            // Whoever doubts the kernel cannot know from which proofs the tickets of others come.
+            let ticket = ticket.filter(|ticket| !ours && ticket.epoch == epoch && !self.kernel_doubted);
             if let (Some(tickets), Some(ticket)) = (self.live_tickets(), ticket) {
                 tickets.admit(device_id, ticket.reference, ticket.ends);
             }
@@ -289,6 +290,9 @@ impl Gate {
         self.strips.clear();
         if let Some(tickets) = self.live_tickets() {
             tickets.clear();
+        }
+        for (_, _, ticket) in self.admissions.iter_mut().flatten() {
+            *ticket = None;
         }
         let lives: Vec<Handle> = self.live.values().copied().collect();
         let mut ended = 0usize;

@@ -79,7 +79,7 @@ impl Why {
     pub(crate) fn told(self) -> (&'static str, Reason, End) {
         match self {
             Self::Draining => ("draining", Reason::ServerShuttingDown, End::Lost),
-            Self::Doubted => ("kernel_doubted", Reason::ImplementationSpecificError, End::Lost),
+            Self::Doubted => ("kernel_doubted", Reason::ImplementationSpecificError, End::Untrusted),
             Self::Expired => ("expired", Reason::NotAuthorized, End::Untrusted),
             Self::InboxUnavailable => ("inbox_unavailable", Reason::ImplementationSpecificError, End::Lost),
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),

@@ -125,7 +125,7 @@ impl Strip {
     }
 
     /// Whether the signature holds: r and s in 1..n, e any 256 bits. `None` where equal or opposite points, or a zero scalar, stood in the
-    /// way; and where the lanes, which all have the same sum in the end, are not of one mind.
+    /// way. Lanes all have the same sum in the end: where they are not of one mind, it does not.
     pub(crate) fn verify<L: Lanes>(&self, lanes: L, generator: &Comb, [e, r, s]: [Words; 3]) -> Option<bool> {
         let inverse =
             Residue::<Order>::from_montgomery(inverse::divide::<Order>(const { words::power_of_two(256, N) }, s));
@@ -168,9 +168,10 @@ impl Strip {
         );
         let all = Mask::MAX >> (LANES_MAX - L::COUNT);
         match (outcome.undecided & all, outcome.valid & all) {
-            (0, valid) if valid == all => Some(true),
-            (0, 0) => Some(false),
-            _ => None,
+            (undecided, _) if undecided == all => None,
+            (0, valid) => Some(valid == all),
+            // A machine that computes wrongly: whoever asks a plain verifier about rejects finds that out.
+            _ => Some(false),
         }
     }
 }
