@@ -63,9 +63,9 @@ async def test_who_comes_alone_is_told_of_at_once_and_a_crowd_a_moment_later() -
     few.door().turn()
     many.door().turn()
     await asyncio.sleep(0)
-    assert (few.told, many.told) == (["lines", "admissions"], [])
+    assert (few.told, many.told) == (["admissions", "lines"], [])
     await asyncio.sleep(3 * CROWD_SECONDS)
-    assert (few.told, many.told) == (["lines", "admissions"], ["lines", "admissions"])
+    assert (few.told, many.told) == (["admissions", "lines"], ["admissions", "lines"])
 
 
 async def test_what_the_inbox_keeps_is_told_after_the_admission_however_many_there_are() -> None:
