@@ -167,7 +167,7 @@ class Door:
         self.tell()
 
     def tell(self) -> None:
-        """Write what the gate has to say, and tell the other workers whom it has let in: whoever is has a line."""
+        """Tell the other workers whom the gate has let in, and write what it has to say: each of them has a line."""
         self._send_admissions()
         self._write(self._gate.take_lines())
 

@@ -74,7 +74,7 @@ impl Plane {
         self.follow(requests, now, received_at_ms)
     }
 
-    /// Does what is asked for, and what comes of it; answers what is for Python.
+    /// `carry_out`, and a turn asked for where somebody waits for one.
     fn follow(&mut self, asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         let mut left = self.carry_out(asked, now, received_at_ms);
         if self.front.wants_turn(now) {
@@ -83,6 +83,7 @@ impl Plane {
         left
     }
 
+    /// Does what is asked for, and what comes of it; answers what is for Python.
     fn carry_out(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         if self.judges.is_idle() {
             let (batch, more) = self.gate.take_batch(now);
