@@ -25,6 +25,7 @@ SECONDS = 1.0
 COUNTERS = {
     "connections_opened": "Connections that were accepted.",
     "accepts_failed": "Times that nobody could be accepted, for want of a descriptor or of memory.",
+    "accepts_gone": "Connections that were over before they were accepted.",
     "bytes_received": "Bytes that peers sent, TLS included.",
     "bytes_sent": "Bytes that peers were sent, TLS included.",
     "handshakes_completed": "TLS handshakes in which a peer proved the key of its certificate.",

@@ -258,7 +258,9 @@ impl Gate {
     fn counters(&self) -> HashMap<&'static str, u64> {
         let plane = self.lock();
         let counters = plane.gate.counters().iter().map(|(name, count)| (*name, *count));
-        counters.chain([("accepts_failed", plane.front.accepts_failed())]).collect()
+        let of_sockets =
+            [("accepts_failed", plane.front.accepts_failed()), ("accepts_gone", plane.front.accepts_gone())];
+        counters.chain(of_sockets).collect()
     }
 
     #[getter]

@@ -54,14 +54,17 @@ impl Plane {
             // Acknowledgements leave before anybody else is heard.
             let acknowledged = self.acknowledge(now);
             left.extend(self.carry_out(acknowledged, now, received_at_ms));
-            let asked = self.front.turn(&mut self.gate, now);
+            let heard = self.front.hear(&mut self.gate, now);
+            left.extend(self.carry_out(heard, now, received_at_ms));
+            if self.store.queued() > 0 && self.front.wants_turn(now) {
+                // A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more; so
+                // the disk is at work while strangers are worked for.
+                std::thread::yield_now();
+            }
+            let asked = self.front.meet(&mut self.gate, now);
             left.extend(self.carry_out(asked, now, received_at_ms));
             if !self.front.wants_turn(now) {
                 return left;
-            }
-            if self.store.queued() > 0 {
-                // A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more.
-                std::thread::yield_now();
             }
         }
         left.push(Request::Turn);

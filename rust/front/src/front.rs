@@ -1,4 +1,4 @@
-//! One turn after another: who is ready, what they say, what they are told.
+//! One turn after another: who has said something, who has come, what they are told.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Events, Poll};
 
 use crate::behind::Behind;
-use crate::listeners::{LISTENING, Listeners};
+use crate::listeners::{LISTENING, Listeners, Next};
 use crate::socket::{Got, Mark, Socket};
 use crate::sockets::Sockets;
 
@@ -20,6 +20,9 @@ const READS_A_TURN: usize = 256;
 /// Connections that are accepted in one turn: more than the gate works off in one, at two steps a handshake, so that it can choose whom
 /// to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
 const ACCEPTS_A_TURN: usize = 8;
+/// Connections that are taken out of the system's queue in one turn, with those that nobody is at the other end of any more: these cost
+/// half as much, and whoever waits behind them waits for us.
+const TRIES_A_TURN: usize = 16;
 /// What is read at once. One buffer is enough for all: what was read is taken at once.
 const READ_BYTES: usize = 64 * 1024;
 /// How long a closed connection may take to read what it was told before, and how many there may be of them.
@@ -103,8 +106,13 @@ impl Front {
         self.listeners.failed()
     }
 
-    /// Serves whoever is ready: connected devices before strangers, and all of them once before anybody twice. `settle` afterwards.
-    pub fn turn(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
+    /// How many were over before they were accepted.
+    pub fn accepts_gone(&self) -> u64 {
+        self.listeners.gone()
+    }
+
+    /// The first half of a turn: hears whoever has said something, all of them once before anybody twice. `settle` afterwards.
+    pub fn hear(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
         self.at_ms = now.monotonic_ms;
         self.look();
         let mut left = Vec::new();
@@ -112,19 +120,13 @@ impl Front {
             let Some(handle) = self.queue.pop_front() else { break };
             self.read(handle, behind, now, &mut left);
         }
-        for _ in 0..ACCEPTS_A_TURN {
-            if !behind.welcomes() {
-                break;
-            }
-            match self.listeners.accept(now) {
-                Ok(Some((stream, source))) => self.open(stream, source, behind, now, &mut left),
-                Ok(None) => break,
-                Err(note) => {
-                    left.extend(note.map(Request::Note));
-                    break;
-                }
-            }
-        }
+        left
+    }
+
+    /// The second half: works for strangers, then takes on new ones. These have their turn after the next `hear`, which knows whether they
+    /// are still there. `settle` afterwards.
+    pub fn meet(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
+        let mut left = Vec::new();
         if std::mem::take(&mut self.strangers) {
             match guarded(|| behind.turn(now), 0, &mut left) {
                 Some(asked) => self.perform(asked, &mut left),
@@ -132,6 +134,7 @@ impl Front {
                 None => self.strangers = true,
             }
         }
+        self.accept(behind, now, &mut left);
         left
     }
 
@@ -261,6 +264,25 @@ impl Front {
         }
     }
 
+    fn accept(&mut self, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
+        let mut accepted = 0usize;
+        for _ in 0..TRIES_A_TURN {
+            if accepted >= ACCEPTS_A_TURN || !behind.welcomes() {
+                return;
+            }
+            match self.listeners.accept(now) {
+                Ok(Next::Somebody(stream, source)) => {
+                    accepted = accepted.saturating_add(1);
+                    self.open(stream, source, behind, now, left);
+                }
+                Ok(Next::Gone) => {}
+                Ok(Next::Nobody) => return,
+                Err(note) => return left.extend(note.map(Request::Note)),
+            }
+        }
+    }
+
+    /// What somebody has said while it waited is heard at once: of most who are turned away the system need tell no more.
     fn open(&mut self, stream: TcpStream, source: IpAddr, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
         let mut handle = None;
         let opens = || {
@@ -272,12 +294,12 @@ impl Front {
         // Whoever had to make room may have had the same place.
         self.perform(asked, left);
         let Some(handle) = handle else { return };
-        match Socket::new(handle, stream, self.poll.registry()) {
-            Ok(socket) => self.sockets.insert(socket),
-            Err(error) => {
-                left.extend(self.listeners.fail(&error, now).map(Request::Note));
-                self.lose(handle, behind, now, left);
-            }
+        self.sockets.insert(Socket::new(handle, stream));
+        self.read(handle, behind, now, left);
+        let Some(socket) = self.sockets.get_mut(handle) else { return };
+        if let Err(error) = socket.watch(self.poll.registry()) {
+            left.extend(self.listeners.fail(&error, now).map(Request::Note));
+            self.lose(handle, behind, now, left);
         }
     }
 

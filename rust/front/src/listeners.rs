@@ -14,10 +14,21 @@ const PAUSE_MS: u64 = 100;
 /// A line about that is written so often at the most.
 const LINE_MS: u64 = 10_000;
 
+/// What the system's queue has held.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Somebody(TcpStream, IpAddr),
+    /// Somebody who has broken off meanwhile.
+    Gone,
+    Nobody,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     listening: Vec<Listener>,
     resume_at_ms: u64,
+    /// Connections that were over before they were accepted.
+    gone: u64,
     /// Connections that could not be accepted, and since which of them nothing was written.
     failed: u64,
     told: u64,
@@ -66,22 +77,35 @@ impl Listeners {
     }
 
     /// The next who waits, with their address; a line for the log where that fails.
-    pub(crate) fn accept(&mut self, now: Now) -> Result<Option<(TcpStream, IpAddr)>, Option<Note>> {
+    pub(crate) fn accept(&mut self, now: Now) -> Result<Next, Option<Note>> {
         while self.is_ready(now) {
             let Some(one) = self.listening.iter_mut().find(|one| one.ready) else { break };
             match one.listener.accept() {
                 Ok((stream, address)) => {
                     self.listening.rotate_left(1);
-                    return Ok(Some((stream, address.ip())));
+                    // Linux hands over those, too, who have reset the connection while they waited.
+                    let gone = stream.take_error().ok().flatten().is_some_and(|error| is_end(error.kind()));
+                    return Ok(if gone { self.pass_over() } else { Next::Somebody(stream, address.ip()) });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => one.ready = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Whoever it was has gone again, or the way to them has.
-                Err(error) if is_of_peer(error.kind()) => {}
+                Err(error) if is_of_peer(error.kind()) => return Ok(self.pass_over()),
                 // For want of something; or for a reason that does not pass by asking again at once.
                 Err(error) => return Err(self.fail(&error, now)),
             }
         }
-        Ok(None)
+        Ok(Next::Nobody)
+    }
+
+    fn pass_over(&mut self) -> Next {
+        self.gone = self.gone.saturating_add(1);
+        Next::Gone
+    }
+
+    /// How many were over before they were accepted.
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone
     }
 
     /// Nobody can be taken on, for now. Whoever waits goes on waiting in the system's queue.
@@ -99,14 +123,22 @@ impl Listeners {
     }
 }
 
-/// accept(2): what is wrong with the connection that waits, which is not in the queue any more, or nothing at all.
+/// Whether a connection with this error is over. Of a way that is lost for a moment the system speaks as well, and it comes back.
+fn is_end(kind: ErrorKind) -> bool {
+    // Who resets after it has shut down its side is a broken pipe.
+    matches!(
+        kind,
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::TimedOut
+    )
+}
+
+/// accept(2): what is wrong with the connection that waits, which is not in the queue any more.
 fn is_of_peer(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::ConnectionAborted
             | ErrorKind::ConnectionReset
             | ErrorKind::HostUnreachable
-            | ErrorKind::Interrupted
             | ErrorKind::NetworkDown
             | ErrorKind::NetworkUnreachable
     )

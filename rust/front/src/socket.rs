@@ -65,11 +65,14 @@ pub(crate) enum Got {
 }
 
 impl Socket {
-    /// Has `registry` watch a connection that was accepted.
-    pub(crate) fn new(handle: u64, mut stream: TcpStream, registry: &Registry) -> io::Result<Self> {
+    /// A connection that was accepted. It may have said something already; from `watch` on the system tells of more.
+    pub(crate) fn new(handle: u64, stream: TcpStream) -> Self {
+        Self { handle, stream, unsent: Vec::new(), marks: Mark::Readable.bit() }
+    }
+
+    pub(crate) fn watch(&mut self, registry: &Registry) -> io::Result<()> {
         // Room to write is there from the first on, and no news.
-        registry.register(&mut stream, token(handle)?, Interest::READABLE)?;
-        Ok(Self { handle, stream, unsent: Vec::new(), marks: 0 })
+        registry.register(&mut self.stream, token(self.handle)?, Interest::READABLE)
     }
 
     pub(crate) fn is(&self, mark: Mark) -> bool {

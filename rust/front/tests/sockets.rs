@@ -11,7 +11,7 @@ use holdfast_gate::{Now, Request};
 use holdfast_x509::UnixSeconds;
 
 /// What the front has told, in order.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Told {
     Opened(u64),
     Received(u64, usize),
@@ -104,7 +104,8 @@ impl World {
     }
 
     fn turn(&mut self) -> Vec<Request> {
-        let mut left = self.front.turn(&mut self.script, self.now);
+        let mut left = self.front.hear(&mut self.script, self.now);
+        left.extend(self.front.meet(&mut self.script, self.now));
         self.front.settle(&mut self.script, self.now, &mut left);
         left
     }
@@ -424,6 +425,85 @@ fn a_turn_takes_on_eight_and_the_others_wait_in_the_systems_queue() {
         assert_eq!(world.script.opened, opened);
     }
     assert!(!world.front.wants_turn(world.now));
+}
+
+/// Dials, says something and resets.
+fn dial_and_reset(address: SocketAddr) {
+    let mut peer = TcpStream::connect(address).unwrap();
+    peer.write_all(b"hello").unwrap();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn x01_whoever_has_reset_before_it_was_accepted_is_passed_over() {
+    let mut world = World::new();
+    (0..40).for_each(|_| dial_and_reset(world.address));
+    let _peer = TcpStream::connect(world.address).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    for gone in [16, 32] {
+        world.turn();
+        assert_eq!((world.front.accepts_gone(), &world.script.told), (gone, &Vec::new()));
+        assert!(world.front.wants_turn(world.now));
+    }
+    world.turn();
+    assert_eq!((world.front.accepts_gone(), &world.script.told), (40, &vec![Told::Opened(1)]));
+}
+
+#[test]
+fn what_a_newcomer_said_while_it_waited_is_heard_with_it_and_what_it_says_then_as_well() {
+    let mut world = World::new();
+    let mut peer = TcpStream::connect(world.address).unwrap();
+    peer.write_all(b"hello").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    world.turn();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5)]);
+    peer.write_all(b"more").unwrap();
+    world.until(|told| told.ends_with(&[Told::Received(1, 4)]));
+    assert_eq!(world.script.told.len(), 3);
+}
+
+#[test]
+fn more_than_is_read_at_once_waits_with_a_newcomer_and_the_end_behind_it_as_well() {
+    for ends in [false, true] {
+        let mut world = World::new();
+        let mut peer = TcpStream::connect(world.address).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let said = peer.write(&vec![7; 100 * 1024]).unwrap();
+        assert!(said > 65_536, "{said}");
+        if ends {
+            peer.shutdown(Shutdown::Write).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        world.rest();
+        let end = if ends { vec![Told::Ended(1)] } else { vec![] };
+        let told = [vec![Told::Opened(1), Told::Received(1, 65_536), Told::Received(1, said - 65_536)], end].concat();
+        assert_eq!(world.script.told, told);
+    }
+}
+
+#[test]
+fn a_newcomer_that_is_turned_away_for_what_it_said_is_closed_at_once() {
+    let mut world = World::new();
+    let mut peer = TcpStream::connect(world.address).unwrap();
+    peer.write_all(b"hello").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    world.script.answers.push_back(|handle| vec![Request::Close { handle }]);
+    world.turn();
+    assert!(is_over(&mut peer));
+    world.rest();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5)]);
+}
+
+#[test]
+fn x01_strangers_have_their_turn_after_it_was_looked_whether_they_are_still_there() {
+    let mut world = World::new();
+    let mut peer = TcpStream::connect(world.address).unwrap();
+    peer.write_all(b"hello").unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    world.script.answers.push_back(|_| vec![Request::Turn]);
+    world.until(|told| told.contains(&Told::Turn));
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5), Told::Ended(1), Told::Turn]);
 }
 
 #[test]
