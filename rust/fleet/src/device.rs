@@ -423,7 +423,7 @@ mod tests {
                 Words { id: "w1".into(), host: "hub.test".into(), clean_session: false, keep_alive_seconds: 60 };
             Self {
                 device: Device::new(tls, behaviour, Application::Mqtt, words),
-                session: Session::new(&config, Arc::new(Limits::default())).unwrap(),
+                session: Session::new(&config, Arc::new(Limits::default())),
                 events: Vec::new(),
                 heard: Vec::new(),
             }

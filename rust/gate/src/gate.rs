@@ -8,7 +8,7 @@ use holdfast_engine::{Facts, Strips, Verifier, hex, sha256};
 use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
 use holdfast_session::{
     self as session, Admission, Connect, Event, Fault, LINEAGE_SECONDS, PresentedChain, Reason, Reference, Session,
-    Tickets, TlsConfig,
+    Tickets, TlsConfig, may_be_hello,
 };
 use holdfast_x509::{Policy, Refusal, UnixSeconds};
 
@@ -318,8 +318,8 @@ impl Gate {
             requests.extend(self.refusal_note(0, &source, No::new(code)));
             return (None, requests);
         }
-        let connection = Session::new(&self.tls, Arc::clone(&self.session_limits)).map(|session| Connection {
-            session,
+        let handle = self.slots.insert(Connection {
+            session: Session::new(&self.tls, Arc::clone(&self.session_limits)),
             source,
             stage: Stage::Handshake { queued: Vec::new(), ended: false },
             deadline: Deadline::default(),
@@ -329,13 +329,6 @@ impl Gate {
             claim: turns::Claim::new(standing),
             step: 0,
         });
-        let handle = match connection {
-            Ok(connection) => self.slots.insert(connection),
-            Err(fault) => {
-                requests.extend(self.fault_note(0, "", &fault));
-                return (None, requests);
-            }
-        };
         if let Some(handle) = handle {
             let (usual, pressed) = (self.limits.handshake_deadline_ms, self.limits.pressed_deadline_ms);
             let patience_ms = if self.is_pressed() { usual.min(pressed) } else { usual };
@@ -389,16 +382,18 @@ impl Gate {
     /// Ends the last to come of those who wait for their turn and of whose address nothing is known. False: there is none.
     fn shed_last(&mut self, requests: &mut Vec<Request>) -> bool {
         let Some(handle) = self.crowd.turns.take_last_unknown(|handle| self.slots.claim(handle)) else { return false };
-        self.turn_away(handle, "shed", requests);
+        self.turn_away(handle, No::new("shed"), requests);
         true
     }
 
     /// Ends a stranger that has no turn, whatever it has said.
-    fn turn_away(&mut self, handle: Handle, code: &str, requests: &mut Vec<Request>) {
+    fn turn_away(&mut self, handle: Handle, no: No, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        connection.stage = Stage::Handshake { queued: Vec::new(), ended: false };
+        if let Stage::Handshake { queued, .. } = &mut connection.stage {
+            *queued = Vec::new();
+        }
         let source = connection.source();
-        requests.extend(self.refusal_note(handle, &source, No::new(code)));
+        requests.extend(self.refusal_note(handle, &source, no));
         self.close(handle, requests);
     }
 
@@ -420,7 +415,7 @@ impl Gate {
                     return false;
                 }
                 self.crowd.drop_oldest_step();
-                self.turn_away(oldest.handle, "shed", requests);
+                self.turn_away(oldest.handle, No::new("shed"), requests);
                 return true;
             }
             self.crowd.drop_oldest_step();
@@ -478,6 +473,7 @@ impl Gate {
     /// A stranger has had a turn. If its handshake has moved, it is not the one who has kept still for longest any more.
     fn got_further(&mut self, handle: Handle, answered: bool, now: Now) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
+        let first_answer = answered && !connection.claim.answered;
         connection.claim = connection.claim.after(answered);
         let moved = match connection.stage {
             Stage::Handshake { .. } => answered,
@@ -486,6 +482,9 @@ impl Gate {
         };
         if moved {
             connection.step = self.crowd.step(handle, now.monotonic_ms);
+        }
+        if first_answer {
+            self.count("strangers_answered");
         }
     }
 
@@ -517,18 +516,26 @@ impl Gate {
             Stage::Handshake { queued, .. } => {
                 let (first, claim) = (queued.is_empty(), connection.claim);
                 queued.extend_from_slice(bytes);
-                // More than a handshake may be is refused by the session, and costs nothing.
+                // More than a handshake may be is refused by the session, and costs nothing; and no place to whoever had no answer.
                 if queued.len() > self.limits.session.handshake_bytes_max {
                     let queued = std::mem::take(queued);
                     if !first {
                         self.crowd.turns.leave(claim);
                     }
-                    if let Err(fault) = connection.session.receive(&queued) {
+                    if !claim.answered {
+                        self.turn_away(handle, No::new("handshake_too_large"), &mut requests);
+                    } else if let Err(fault) = connection.session.receive(&queued) {
                         self.broken(handle, &fault, now, &mut requests);
                     }
                 } else if first {
-                    if claim.is_new() && claim.standing == Standing::Unknown && self.are_unknown_enough() {
-                        self.turn_away(handle, "unknown_source_limit", &mut requests);
+                    if claim.is_new() && !may_be_hello(bytes) {
+                        self.turn_away(
+                            handle,
+                            No::new("tls_error").with("reason", "no ClientHello".into()),
+                            &mut requests,
+                        );
+                    } else if claim.is_new() && claim.standing == Standing::Unknown && self.are_unknown_enough() {
+                        self.turn_away(handle, No::new("unknown_source_limit"), &mut requests);
                     } else if self.crowd.turns.enter(handle, claim, |handle| self.slots.claim(handle)) {
                         requests.push(Request::Turn);
                     }
@@ -553,8 +560,10 @@ impl Gate {
     /// The peer shut down its side. An end without DISCONNECT or `close_notify` is not a good-bye, but it is an end.
     pub fn end_of_stream(&mut self, handle: u64, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
-        if let Some(Connection { stage: Stage::Handshake { queued, ended }, .. }) = self.slots.get_mut(handle)
+        if let Some(Connection { stage: Stage::Handshake { queued, ended }, claim, .. }) = self.slots.get_mut(handle)
             && !queued.is_empty()
+            // Whoever was told nothing yet cannot finish a handshake any more: its hello is not worth an answer.
+            && claim.answered
         {
             *ended = true;
             return requests;
@@ -1270,7 +1279,11 @@ impl Gate {
 
     /// Why a live session ends. Of others nothing is said here: a refusal was noted when it was reached.
     fn note_end(&mut self, handle: Handle, reason: &'static str, requests: &mut Vec<Request>) {
-        let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle) else { return };
+        let admitted = match self.slots.get_mut(handle).map(|connection| &connection.stage) {
+            Some(Stage::Live { admitted, .. }) => admitted,
+            Some(Stage::Handshake { .. }) => return self.count("handshakes_left"),
+            _ => return,
+        };
         let fields = vec![
             ("device", Value::peer(&admitted.device_id)),
             ("connection", Value::Text(format!("{handle:x}"))),

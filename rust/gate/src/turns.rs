@@ -25,11 +25,13 @@ const GONE_COUNT_MAX: usize = 1_024;
 pub(crate) struct Claim {
     pub(crate) standing: Standing,
     turns_left: u8,
+    /// Whether it was ever answered.
+    pub(crate) answered: bool,
 }
 
 impl Claim {
     pub(crate) fn new(standing: Standing) -> Self {
-        Self { standing, turns_left: TURNS_MAX }
+        Self { standing, turns_left: TURNS_MAX, answered: false }
     }
 
     /// Whether it has not had a turn.
@@ -40,13 +42,12 @@ impl Claim {
     /// After a turn, in which it was answered or was not.
     pub(crate) fn after(self, answered: bool) -> Self {
         let turns_left = self.turns_left.saturating_sub(1);
-        if turns_left == 0 {
-            Self { standing: Standing::Unknown, turns_left }
-        } else if answered {
-            Self { standing: Standing::Answered, turns_left }
-        } else {
-            Self { turns_left, ..self }
-        }
+        let standing = match (turns_left, answered) {
+            (0, _) => Standing::Unknown,
+            (_, true) => Standing::Answered,
+            (_, false) => self.standing,
+        };
+        Self { standing, turns_left, answered: self.answered || answered }
     }
 }
 
@@ -152,9 +153,9 @@ impl Queue {
 mod tests {
     use super::*;
 
-    const ANSWERED: Claim = Claim { standing: Standing::Answered, turns_left: 3 };
-    const KNOWN: Claim = Claim { standing: Standing::Known, turns_left: TURNS_MAX };
-    const UNKNOWN: Claim = Claim { standing: Standing::Unknown, turns_left: TURNS_MAX };
+    const ANSWERED: Claim = Claim { standing: Standing::Answered, turns_left: 3, answered: true };
+    const KNOWN: Claim = Claim { standing: Standing::Known, turns_left: TURNS_MAX, answered: false };
+    const UNKNOWN: Claim = Claim { standing: Standing::Unknown, turns_left: TURNS_MAX, answered: false };
 
     /// By the tens of the handle.
     fn everybody(handle: Handle) -> Option<Claim> {
@@ -190,6 +191,7 @@ mod tests {
             assert_eq!(dripping.standing, Standing::Answered);
             assert_eq!(dripping.after(true).standing, Standing::Unknown, "nor by another answer");
             assert_eq!(dripping.after(true).after(true).standing, Standing::Unknown);
+            assert!(!claim.after(false).after(false).answered && dripping.after(false).after(false).answered);
         }
     }
 

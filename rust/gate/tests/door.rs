@@ -574,8 +574,9 @@ fn l01_bytes_that_are_not_tls_reach_nobody() {
         let (handle, _) = world.gate.open(SOURCE.parse().ok(), world.now);
         let requests = world.gate.receive(handle.unwrap(), bytes, world.now);
         world.log.extend(requests);
-        let ended = world.log.iter().any(|request| matches!(request, Request::Finish { .. }));
-        assert!(ended || world.codes().is_empty());
+        world.take_turns();
+        assert!(world.log.iter().any(|request| matches!(request, Request::Finish { .. } | Request::Close { .. })));
+        assert_eq!(world.codes(), ["tls_error"]);
         assert_eq!((world.claims(), world.stores().len(), world.gate.sessions()), (0, 0, 0));
         let device = world.tech.device("widget-1");
         world.admit(&device, "widget-1", &version::TLS12); // U6
@@ -1002,20 +1003,112 @@ fn x01_a_known_one_takes_the_place_of_an_unknown_one_that_keeps_still() {
 }
 
 #[test]
-fn l01_what_came_before_the_end_of_the_stream_is_answered_before_it_ends() {
+fn l01_what_is_no_tls_has_no_turn_and_no_answer() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    // HTTP; a CONNECT in the clear; an alert; a record of another protocol version; a handshake that begins with something else.
+    let said = [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &connect_packet("widget-1"),
+        b"\x15\x03\x03\0\x02\x02\x28",
+        b"\x16\x02\0",
+        b"\x16\x03\x01\0\x05\x02",
+    ];
+    for said in said {
+        let client = world.connect(&config);
+        world.log = world.gate.receive(client.handle, said, world.now);
+        assert_eq!(world.codes(), ["tls_error"]);
+        assert!(matches!(world.log[..], [Request::Note(_), Request::Close { handle }] if handle == client.handle));
+    }
+    // What begins as a hello does, and goes on otherwise, is the library's to answer.
+    let client = world.connect(&config);
+    assert_eq!(world.gate.receive(client.handle, b"\x16", world.now), [Request::Turn]);
+    assert_eq!(world.gate.receive(client.handle, b"\x03\x01\0\x05\x02\0\0\x01\0", world.now), []);
+    let requests = world.gate.turn(world.now);
+    assert!(matches!(&requests[..], [.., Request::Send { data, .. }, Request::Finish { .. }] if data[0] == 21));
+    assert_eq!((world.gate.connections(), world.gate.half_open()), (1, 0));
+}
+
+#[test]
+fn x01_more_than_a_handshake_may_be_takes_no_place_from_anybody() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let config = client_config(Some(&device), &version::TLS13);
+    for pieces in [1, 2] {
+        let mut client = world.connect(&config);
+        let mut said = client.hello();
+        said.resize(33 * 1024, 0);
+        world.log = said
+            .chunks(said.len() / pieces)
+            .flat_map(|piece| world.gate.receive(client.handle, piece, world.now))
+            .filter(|request| *request != Request::Turn)
+            .collect();
+        assert_eq!(world.codes(), ["handshake_too_large"]);
+        assert!(matches!(world.log[..], [Request::Note(_), Request::Close { handle }] if handle == client.handle));
+        assert_eq!((world.gate.turn(world.now), world.gate.connections()), (vec![], 0));
+    }
+}
+
+#[test]
+fn a_stranger_that_is_shed_after_its_verdict_is_no_handshake_that_ends_once_more() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.shed_after_ms) = (2, 0);
+    let mut world = World::with_limits(limits);
+    let [first, last] = ["first", "last"].map(|id| world.tech.device(id));
+    let mut judged = world.connect(&client_config(Some(&first), &version::TLS13));
+    world.run(&mut judged);
+    let config = client_config(Some(&last), &version::TLS13);
+    let _silent = world.connect(&config);
+    let mut client = world.connect(&config);
+    assert_eq!((world.codes(), world.gate.half_open()), (vec!["shed".to_owned()], 2));
+    world.log.clear();
+    for _ in 0..2 {
+        let said = client.hello();
+        let requests = world.gate.receive(client.handle, &said, world.now);
+        world.log.extend(requests);
+        world.take_turns();
+        world.deliver(&mut client);
+    }
+    assert!(world.log.iter().any(|request| matches!(request, Request::Tick { .. })), "it waits for the silent one");
+}
+
+#[test]
+fn x01_a_hello_behind_which_the_stream_has_ended_is_not_answered() {
+    for version in BOTH {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        let hello = client.hello();
+        // An octet that has had a turn changes nothing.
+        let (octet, rest) = hello.split_at(1);
+        assert_eq!(world.gate.receive(client.handle, octet, world.now), [Request::Turn]);
+        assert_eq!(world.gate.turn(world.now), []);
+        assert_eq!(world.gate.receive(client.handle, rest, world.now), [Request::Turn]);
+        assert_eq!(world.gate.end_of_stream(client.handle, world.now), [Request::Close { handle: client.handle }]);
+        assert_eq!((world.gate.turn(world.now), world.gate.connections()), (vec![], 0));
+        assert_eq!(world.gate.counters().get("handshakes_left"), Some(&1));
+        assert_eq!(world.gate.counters().get("strangers_answered"), None);
+    }
+}
+
+#[test]
+fn l01_what_an_answered_peer_said_before_the_end_of_its_stream_is_worked_on_before_it_ends() {
     let mut world = World::new();
     let device = world.tech.device("widget-1");
     let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
-    let garbage = world.gate.receive(client.handle, b"GET / HTTP/1.1\r\n\r\n", world.now);
-    assert_eq!(garbage, [Request::Turn]);
+    let hello = client.hello();
+    world.log = world.gate.receive(client.handle, &hello, world.now);
+    world.take_turns();
+    world.deliver(&mut client);
+    let flight = client.hello();
+    assert_eq!(world.gate.receive(client.handle, &flight, world.now), [Request::Turn]);
     assert_eq!(world.gate.end_of_stream(client.handle, world.now), []);
     let requests = world.gate.turn(world.now);
-    assert!(
-        matches!(&requests[..], [.., Request::Send { data, .. }, Request::Finish { .. }, Request::Close { .. }] if data[0] == 21)
-    );
-    world.log.extend(requests);
-    world.deliver(&mut client);
-    assert_eq!((world.gate.connections(), world.codes()), (0, vec!["tls_error".to_owned()]));
+    assert_eq!(requests.last(), Some(&Request::Close { handle: client.handle }));
+    let counters = world.gate.counters();
+    let [begun, completed] = ["strangers_answered", "handshakes_completed"].map(|name| counters.get(name).copied());
+    assert_eq!((begun, completed, world.gate.connections()), (Some(1), Some(1), 0));
 }
 
 #[test]

@@ -86,13 +86,9 @@ pub struct Session {
 
 impl Session {
     /// A connection that was just accepted. Its limits are everybody's: share them.
-    ///
-    /// # Errors
-    /// `tls_error` when the library cannot make one.
-    pub fn new(config: &TlsConfig, limits: impl Into<Arc<Limits>>) -> Result<Self, Fault> {
-        let tls = Tls::new(config)?;
-        Ok(Self {
-            tls,
+    pub fn new(config: &TlsConfig, limits: impl Into<Arc<Limits>>) -> Self {
+        Self {
+            tls: Tls::new(config),
             limits: limits.into(),
             phase: Phase::Handshaking,
             plaintext: Vec::new(),
@@ -101,7 +97,7 @@ impl Session {
             output: Vec::new(),
             fed: 0,
             heard: false,
-        })
+        }
     }
 
     /// Takes bytes from the peer. Ask `next_event` afterwards, then `take_output`.

@@ -1,4 +1,4 @@
-//! One question to a ClientHello before the TLS library reads it: does it offer TLS 1.3? (RFC 8446 §4.1.2, §4.2.1)
+//! Two questions to a ClientHello before the TLS library reads it: can it be one, and does it offer TLS 1.3? (RFC 8446 §4.1.2, §4.2.1)
 //!
 //! The library asks one and the same ticketer for both versions and does not say for which; tickets are for TLS 1.3 alone
 //! (`trust.md` §1.3). It takes 1.3 whenever that is offered, so the hello decides. A hello that is not whole in the first record,
@@ -8,12 +8,23 @@ use crate::record::HEADER_LENGTH;
 
 /// §5.1
 const HANDSHAKE_RECORD: u8 = 22;
+/// §5.1: of `legacy_record_version`, the same in all versions that there are.
+const MAJOR_VERSION: u8 = 3;
 /// §4
 const CLIENT_HELLO: u8 = 1;
 /// §4.2
 const SUPPORTED_VERSIONS: u16 = 43;
 /// §4.2.1
 const TLS13: u16 = 0x0304;
+
+/// Whether `octets`, the first of a connection and perhaps not all that come, can begin a ClientHello. What cannot is no TLS, and worth
+/// neither a handshake nor an answer.
+pub fn may_be_hello(octets: &[u8]) -> bool {
+    let [kind, major, message] = [0, 1, 5].map(|at: usize| octets.get(at).copied());
+    kind.is_none_or(|kind| kind == HANDSHAKE_RECORD)
+        && major.is_none_or(|major| major == MAJOR_VERSION)
+        && message.is_none_or(|message| message == CLIENT_HELLO)
+}
 
 /// Whether `record`, the first of a connection, holds a whole ClientHello that offers TLS 1.3.
 pub(crate) fn offers_tls13(record: &[u8]) -> bool {
@@ -108,6 +119,23 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(offers_tls13(&hello(extensions)), offers, "{extensions:?}");
+        }
+    }
+
+    #[test]
+    fn l10_what_begins_otherwise_is_no_hello() {
+        let whole = hello(&[(43, &[2, 3, 4])]);
+        for end in 0..whole.len() {
+            assert!(may_be_hello(&whole[..end]), "{end}");
+        }
+        for (at, octet) in [(0, 21), (0, 23), (1, 2), (1, 4), (5, 0), (5, 2)] {
+            let mut other = whole.clone();
+            other[at] = octet;
+            assert!(may_be_hello(&other[..at]) && !may_be_hello(&other[..=at]) && !may_be_hello(&other), "{at}");
+        }
+        // A request of HTTP, a CONNECT of MQTT in the clear, and the hello of SSL 2.0.
+        for said in [&b"GET / HTTP/1.1"[..], &[0x10, 0x1a, 0, 4], &[0x80, 0x2e, 1, 3, 1]] {
+            assert!(!may_be_hello(said));
         }
     }
 

@@ -34,6 +34,7 @@ mod tls;
 pub use device::{Event, Session};
 pub use error::{ConfigurationFault, Fault};
 pub use handshake::{KnownKeys, PresentedChain, TlsConfig};
+pub use hello::may_be_hello;
 pub use inbox::{Delivery, Message};
 pub use limits::Limits;
 pub use mqtt::{Connect, Goodbye, Reason, Version, Will};

@@ -14,6 +14,8 @@ pub(crate) struct Tls {
 
 #[derive(Debug)]
 enum Layer {
+    /// Nothing was said: most of what dials never says anything, and what the library needs for a handshake is made for who does.
+    Silent(Box<TlsConfig>),
     Library(Box<Handshake>),
     Own(Box<Records>),
     /// A take-over failed; the connection is over.
@@ -21,8 +23,8 @@ enum Layer {
 }
 
 impl Tls {
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
-        Ok(Self { layer: Layer::Library(Box::new(Handshake::new(config)?)), partial: Vec::new() })
+    pub(crate) fn new(config: &TlsConfig) -> Self {
+        Self { layer: Layer::Silent(Box::new(config.clone())), partial: Vec::new() }
     }
 
     /// Takes what came, appends what it says to `plaintext` and what must be answered at once to `output`.
@@ -71,10 +73,13 @@ impl Tls {
     }
 
     fn feed_record(&mut self, record: &[u8], plaintext: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), Fault> {
+        if let Layer::Silent(config) = &self.layer {
+            self.layer = Layer::Library(Box::new(Handshake::new(config)?));
+        }
         match &mut self.layer {
             Layer::Library(handshake) => handshake.feed(record, plaintext),
             Layer::Own(records) => records.receive(&mut record.to_vec(), plaintext, output),
-            Layer::Gone => Ok(()),
+            Layer::Silent(_) | Layer::Gone => Ok(()),
         }
     }
 
@@ -82,7 +87,7 @@ impl Tls {
     pub(crate) fn peer(&mut self) -> Option<Result<Peer, Fault>> {
         match &mut self.layer {
             Layer::Library(handshake) => handshake.peer(),
-            Layer::Own(_) | Layer::Gone => None,
+            Layer::Silent(_) | Layer::Own(_) | Layer::Gone => None,
         }
     }
 
@@ -95,7 +100,7 @@ impl Tls {
                 Ok(())
             }
             Layer::Own(records) => records.send(plaintext, output),
-            Layer::Gone => Ok(()),
+            Layer::Silent(_) | Layer::Gone => Ok(()),
         }
     }
 
@@ -107,7 +112,7 @@ impl Tls {
                 handshake.drain(output);
             }
             Layer::Own(records) => records.close(output),
-            Layer::Gone => {}
+            Layer::Silent(_) | Layer::Gone => {}
         }
     }
 
@@ -128,7 +133,7 @@ impl Tls {
         self.drain(output);
         match std::mem::replace(&mut self.layer, Layer::Gone) {
             Layer::Library(handshake) => self.layer = Layer::Own(Box::new(handshake.into_records()?)),
-            own @ (Layer::Own(_) | Layer::Gone) => self.layer = own,
+            other @ (Layer::Silent(_) | Layer::Own(_) | Layer::Gone) => self.layer = other,
         }
         self.partial.shrink_to_fit();
         Ok(())

@@ -93,7 +93,7 @@ impl Pair {
             .unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let client = ClientConnection::new(Arc::new(client), name).unwrap();
-        let session = Session::new(&config, limits).unwrap();
+        let session = Session::new(&config, limits);
         let mut pair = Self { client, session, heard: Vec::new(), piece: usize::MAX };
         for _ in 0..4 {
             if let [Event::Presented(_)] = pair.up().as_slice() {

@@ -70,7 +70,7 @@ impl Pair {
         let name = ServerName::try_from("localhost").unwrap();
         let mut pair = Self {
             client: ClientConnection::new(Arc::new(client), name).unwrap(),
-            session: Session::new(&config, Limits::default()).unwrap(),
+            session: Session::new(&config, Limits::default()),
             heard: Vec::new(),
         };
         pair.client.writer().write_all(&connect()).unwrap();
@@ -198,7 +198,7 @@ fn a_key_update_before_the_connect_is_followed() {
         .unwrap();
     let mut pair = Pair {
         client: ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").unwrap()).unwrap(),
-        session: Session::new(&config, Limits::default()).unwrap(),
+        session: Session::new(&config, Limits::default()),
         heard: Vec::new(),
     };
     let mut said = false;
