@@ -13,7 +13,7 @@ use crate::convert::{json_object, round_trip_time};
 use crate::lines::Lines;
 
 /// Turns before the interpreter has its own: claims, the inbox and timers wait for a few milliseconds at the most.
-const TURNS_AT_ONCE: usize = 4;
+const TURNS_AT_ONCE: usize = 8;
 
 pub(crate) struct Plane {
     pub(crate) gate: Gate,
@@ -56,19 +56,26 @@ impl Plane {
             left.extend(self.carry_out(acknowledged, now, received_at_ms));
             let heard = self.front.hear(&mut self.gate, now);
             left.extend(self.carry_out(heard, now, received_at_ms));
-            if self.store.queued() > 0 && self.front.wants_turn(now) {
-                // A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more; so
-                // the disk is at work while strangers are worked for.
-                std::thread::yield_now();
+            if self.front.wants_turn(now) {
+                self.let_the_store_on();
             }
             let asked = self.front.meet(&mut self.gate, now);
             left.extend(self.carry_out(asked, now, received_at_ms));
             if !self.front.wants_turn(now) {
                 return left;
             }
+            self.let_the_store_on();
         }
         left.push(Request::Turn);
         left
+    }
+
+    /// A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more, at each of its
+    /// steps; so the disk is at work while strangers are worked for.
+    fn let_the_store_on(&self) {
+        if self.store.queued() > 0 {
+            std::thread::yield_now();
+        }
     }
 
     /// Every connection that is left is lost.

@@ -841,7 +841,9 @@ fn answered(requests: &[Request]) -> Vec<u64> {
 
 #[test]
 fn x01_addresses_that_devices_came_from_have_turns_of_their_own() {
-    let mut world = World::new();
+    let mut limits = Limits::default();
+    limits.handshakes_a_turn = 4;
+    let mut world = World::with_limits(limits);
     let device = world.tech.device("widget-1");
     for _ in 0..3 {
         let _client = world.admit(&device, "widget-1", &version::TLS13);
@@ -866,7 +868,9 @@ fn drip(world: &mut World, drippers: &[Client]) {
 
 #[test]
 fn x01_strangers_that_drip_take_no_turns_from_devices() {
-    let mut world = World::new();
+    let mut limits = Limits::default();
+    limits.handshakes_a_turn = 4;
+    let mut world = World::with_limits(limits);
     let device = world.tech.device("widget-1");
     for _ in 0..10 {
         let _client = world.admit(&device, "widget-1", &version::TLS13);
