@@ -10,11 +10,13 @@ import socket
 import ssl
 import subprocess
 import time
+import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast import metrics
 from holdfast.hub.tickets import SECONDS, TicketKeys
 
 from ..support.hub import RunningHub, running, wait_for
@@ -30,6 +32,7 @@ FACTORY = ROOT.intermediate("Factory-Y")
 TECHNICIAN = FACTORY.intermediate("Technician-Z")
 # So many connections that the kernel has given each of two workers some.
 MANY = 16
+METRICS_PORT = 9464
 
 
 class Client:
@@ -68,11 +71,18 @@ REFUSED = (False, CONNACK_NOT_AUTHORIZED)
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningHub]:
-    for hub in running(tmp_path, workers=2):
+    for hub in running(tmp_path, workers=2, metrics_port=METRICS_PORT):
         hub.trust(company=ROOT)
         hub.start()
         hub.wait_for_events("serving", 2)
         yield hub
+
+
+def tickets(hub: RunningHub) -> list[float]:
+    """How many each worker knows, as of the last second."""
+    with urllib.request.urlopen(f"http://{hub.address}:{METRICS_PORT}/metrics", timeout=TIMEOUT_SECONDS) as answer:
+        samples = list(metrics.parse_exposition(answer.read().decode()))
+    return [sample.value for sample in samples if sample.name == "holdfast_tickets"]
 
 
 def comes_back(client: Client) -> None:
@@ -91,6 +101,7 @@ def test_a_device_comes_back_by_its_ticket_to_whichever_worker(hub: RunningHub) 
     assert client.visit() == FULL
     assert client.session is not None
     assert (client.session.has_ticket, client.session.ticket_lifetime_hint) == (True, SECONDS)
+    wait_for(lambda: tickets(hub) == [1, 1], "both workers' knowledge of it")
     for _ in range(MANY):
         comes_back(client)
     admitted = hub.wait_for_events("admitted", MANY + 1)
