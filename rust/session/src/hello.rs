@@ -4,12 +4,8 @@
 //! (`trust.md` §1.3). It takes 1.3 whenever that is offered, so the hello decides. A hello that is not whole in the first record,
 //! or is no hello, answers no, which costs a full handshake.
 
-use crate::record::HEADER_LENGTH;
+use crate::record::{HANDSHAKE, HEADER_LENGTH, MAJOR_VERSION};
 
-/// §5.1
-const HANDSHAKE_RECORD: u8 = 22;
-/// §5.1: of `legacy_record_version`, the same in all versions that there are.
-const MAJOR_VERSION: u8 = 3;
 /// §4
 const CLIENT_HELLO: u8 = 1;
 /// §4.2
@@ -21,7 +17,7 @@ const TLS13: u16 = 0x0304;
 /// neither a handshake nor an answer.
 pub fn may_be_hello(octets: &[u8]) -> bool {
     let [kind, major, message] = [0, 1, 5].map(|at: usize| octets.get(at).copied());
-    kind.is_none_or(|kind| kind == HANDSHAKE_RECORD)
+    kind.is_none_or(|kind| kind == HANDSHAKE)
         && major.is_none_or(|major| major == MAJOR_VERSION)
         && message.is_none_or(|message| message == CLIENT_HELLO)
 }
@@ -34,7 +30,7 @@ pub(crate) fn offers_tls13(record: &[u8]) -> bool {
 /// The list in `supported_versions`.
 fn versions(record: &[u8]) -> Option<&[u8]> {
     let (header, fragment) = record.split_at_checked(HEADER_LENGTH)?;
-    if header.first() != Some(&HANDSHAKE_RECORD) {
+    if header.first() != Some(&HANDSHAKE) {
         return None;
     }
     let mut message = Reader(fragment);

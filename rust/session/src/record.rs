@@ -10,10 +10,12 @@ use crate::error::Fault;
 /// §5.1: what a record carries.
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
+pub(crate) const HANDSHAKE: u8 = 22;
 const APPLICATION_DATA: u8 = 23;
 
 pub(crate) const HEADER_LENGTH: usize = 5;
+/// RFC 8446 §5.1: of `legacy_record_version`, the same in all versions that there are.
+pub(crate) const MAJOR_VERSION: u8 = 3;
 /// §5.1: octets of plaintext in a record.
 const PLAINTEXT_LENGTH_MAX: usize = 1 << 14;
 /// §5.2: what protection may add in TLS 1.3 (a type, padding, a tag); TLS 1.2's 2,048 are never needed by an AEAD.
@@ -326,7 +328,7 @@ impl Records {
 pub(crate) fn record_length(bytes: &[u8]) -> Result<Option<usize>, Fault> {
     let Some(&[_, major, _, high, low]) = bytes.first_chunk::<HEADER_LENGTH>() else { return Ok(None) };
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if major != 3 || length > PLAINTEXT_LENGTH_MAX.saturating_add(EXPANSION_MAX) {
+    if major != MAJOR_VERSION || length > PLAINTEXT_LENGTH_MAX.saturating_add(EXPANSION_MAX) {
         return Err(Fault::new("tls_error", "a record header that is none"));
     }
     Ok(Some(length.saturating_add(HEADER_LENGTH)))
