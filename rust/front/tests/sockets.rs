@@ -137,6 +137,14 @@ impl World {
         assert_eq!(left, []);
     }
 
+    /// A peer that has said hello and waits to be accepted.
+    fn newcomer(&self) -> TcpStream {
+        let mut peer = TcpStream::connect(self.address).unwrap();
+        peer.write_all(b"hello").unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        peer
+    }
+
     /// A peer, accepted.
     fn peer(&mut self) -> TcpStream {
         let (peer, opened) = (TcpStream::connect(self.address).unwrap(), self.script.opened);
@@ -452,9 +460,7 @@ fn x01_whoever_has_reset_before_it_was_accepted_is_passed_over() {
 #[test]
 fn what_a_newcomer_said_while_it_waited_is_heard_with_it_and_what_it_says_then_as_well() {
     let mut world = World::new();
-    let mut peer = TcpStream::connect(world.address).unwrap();
-    peer.write_all(b"hello").unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    let mut peer = world.newcomer();
     world.turn();
     assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5)]);
     peer.write_all(b"more").unwrap();
@@ -484,9 +490,7 @@ fn more_than_is_read_at_once_waits_with_a_newcomer_and_the_end_behind_it_as_well
 #[test]
 fn a_newcomer_that_is_turned_away_for_what_it_said_is_closed_at_once() {
     let mut world = World::new();
-    let mut peer = TcpStream::connect(world.address).unwrap();
-    peer.write_all(b"hello").unwrap();
-    std::thread::sleep(Duration::from_millis(50));
+    let mut peer = world.newcomer();
     world.script.answers.push_back(|handle| vec![Request::Close { handle }]);
     world.turn();
     assert!(is_over(&mut peer));
@@ -497,8 +501,7 @@ fn a_newcomer_that_is_turned_away_for_what_it_said_is_closed_at_once() {
 #[test]
 fn x01_strangers_have_their_turn_after_it_was_looked_whether_they_are_still_there() {
     let mut world = World::new();
-    let mut peer = TcpStream::connect(world.address).unwrap();
-    peer.write_all(b"hello").unwrap();
+    let peer = world.newcomer();
     peer.shutdown(Shutdown::Write).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     world.script.answers.push_back(|_| vec![Request::Turn]);

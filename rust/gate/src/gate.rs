@@ -1277,7 +1277,8 @@ impl Gate {
         connection.stage = Stage::Draining { bytes_left: 0 };
     }
 
-    /// Why a live session ends. Of others nothing is said here: a refusal was noted when it was reached.
+    /// Why a live session ends. Of others nothing is said here: a refusal was noted when it was reached, and strangers who give up are only
+    /// counted.
     fn note_end(&mut self, handle: Handle, reason: &'static str, requests: &mut Vec<Request>) {
         let admitted = match self.slots.get_mut(handle).map(|connection| &connection.stage) {
             Some(Stage::Live { admitted, .. }) => admitted,

@@ -1067,13 +1067,7 @@ fn a_stranger_that_is_shed_after_its_verdict_is_no_handshake_that_ends_once_more
     let mut client = world.connect(&config);
     assert_eq!((world.codes(), world.gate.half_open()), (vec!["shed".to_owned()], 2));
     world.log.clear();
-    for _ in 0..2 {
-        let said = client.hello();
-        let requests = world.gate.receive(client.handle, &said, world.now);
-        world.log.extend(requests);
-        world.take_turns();
-        world.deliver(&mut client);
-    }
+    world.carry(&mut client);
     assert!(world.log.iter().any(|request| matches!(request, Request::Tick { .. })), "it waits for the silent one");
 }
 
@@ -1101,8 +1095,7 @@ fn l01_what_an_answered_peer_said_before_the_end_of_its_stream_is_worked_on_befo
     let mut world = World::new();
     let device = world.tech.device("widget-1");
     let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
-    let hello = client.hello();
-    world.log = world.gate.receive(client.handle, &hello, world.now);
+    say_hello(&mut world, std::slice::from_mut(&mut client));
     world.take_turns();
     world.deliver(&mut client);
     let flight = client.hello();
