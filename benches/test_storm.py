@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from collections import Counter
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -24,9 +23,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.support import servers
-from tests.support.hub import wait_for
+from tests.support.hub import METRICS_PORT, wait_for
 
-from holdfast import metrics
 from holdfast.fleet.plan import Crowd, Publish
 from holdfast.fleet.report import latency, outcomes
 
@@ -62,7 +60,6 @@ HUB_SHARE = float(os.environ.get("HOLDFAST_BENCH_HUB_SHARE", "0.34"))
 """Of its core, which the hub has. Whoever plays the crowd needs as much of a core for a device as the hub does: only so
 are there ten times as many at the door as it can let in."""
 PERIOD_US = 3_000
-METRICS_PORT = 9_464
 CROWD_NICE = 10
 
 pytestmark = pytest.mark.timeout(3600)
@@ -384,10 +381,8 @@ def children() -> list[int]:
 
 def done(server: servers.Server) -> Counter[str]:
     """What the hub has counted, by name and by the code of a refusal."""
-    with urllib.request.urlopen(f"http://{server.address}:{METRICS_PORT}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
     counted: Counter[str] = Counter()
-    for sample in metrics.parse_exposition(text):
+    for sample in server.hub.samples() if server.hub else []:
         if sample.name.endswith("_total"):
             name = sample.name.removeprefix("holdfast_").removesuffix("_total")
             counted[f"refused {sample.labels['code']}" if name == "refused" else name] += int(sample.value)

@@ -14,7 +14,7 @@ from holdfast.errors import ConfigurationError, HoldfastError, UnreachableError
 from holdfast.hub import checkup, watcher
 from holdfast.settings import Settings, load
 
-from ..support.hub import HUB, RunningHub, now, running, wait_for
+from ..support.hub import HUB, METRICS_PORT, RunningHub, now, running, wait_for
 from ..support.pki import DAY, Ca, server_identity
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningHub]:
     """A hub that is well, and does not run yet."""
-    for hub in running(tmp_path, metrics_port=9464, limits={"connections_count_max": 500}):
+    for hub in running(tmp_path, metrics_port=METRICS_PORT, limits={"connections_count_max": 500}):
         hub.trust(company=ROOT)
         yield hub
 

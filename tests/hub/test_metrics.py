@@ -26,7 +26,7 @@ from holdfast.hub.vitals import Present, Vitals
 
 from ..house.repository import ROOT as REPOSITORY
 from ..house.repository import RUST
-from ..support.hub import HUB, RunningHub, running, wait_for
+from ..support.hub import HUB, METRICS_PORT, RunningHub, running, wait_for
 from ..support.mqtt import CONNACK_NOT_AUTHORIZED, CONNACK_YES, connect, dialled, puback, publish, read_exactly
 from ..support.pki import DAY, DER, NOW, Ca, serialization, server_identity
 
@@ -34,14 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PORT = 9464
 ROOT = Ca.root("Company-X Root")
 FACTORY, STRANGER = ROOT.intermediate("Factory-Y"), Ca.root("Elsewhere")
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningHub]:
-    for hub in running(tmp_path, workers=2, metrics_port=PORT):
+    for hub in running(tmp_path, workers=2, metrics_port=METRICS_PORT):
         hub.trust(company=ROOT)
         hub.start()
         hub.wait_for_events("serving", 2)
@@ -49,7 +48,7 @@ def hub(tmp_path: Path) -> Iterator[RunningHub]:
 
 
 def ask(hub: RunningHub, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-    asked = http.client.HTTPConnection(hub.address, PORT, timeout=10)
+    asked = http.client.HTTPConnection(hub.address, METRICS_PORT, timeout=10)
     try:
         asked.request(method, path, headers=headers)
         answer = asked.getresponse()
@@ -74,7 +73,7 @@ def scraped(hub: RunningHub) -> dict[str, float]:
 
 def raw(hub: RunningHub, request: bytes) -> bytes:
     """What comes back for these bytes, and nothing after them."""
-    with socket.create_connection((hub.address, PORT), timeout=10) as plain:
+    with socket.create_connection((hub.address, METRICS_PORT), timeout=10) as plain:
         plain.sendall(request)
         plain.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: plain.recv(65_536), b""))
@@ -151,7 +150,7 @@ def test_i15_no_label_is_anything_that_a_peer_says(hub: RunningHub) -> None:
 def test_the_pages_answer_what_they_are_asked_and_nothing_else(hub: RunningHub) -> None:
     wait_for(lambda: ask(hub, "/readyz") == (200, "ok\n"), "readiness")
     assert ask(hub, "/livez") == ask(hub, "/livez?verbose") == (200, "ok\n")
-    assert ask(hub, "/livez", Host=f"{HUB}:{PORT}") == ask(hub, "/livez", Host="[::1]:1") == (200, "ok\n")
+    assert ask(hub, "/livez", Host=f"{HUB}:{METRICS_PORT}") == ask(hub, "/livez", Host="[::1]:1") == (200, "ok\n")
     for host in ("evil.example", "127.0.0.1.evil.example", "", "[", "a b"):
         assert ask(hub, "/metrics", Host=host)[0] == 421
     for path in ("/", "/metrics/", "/METRICS", "//metrics", "/../metrics", "*"):
@@ -176,13 +175,13 @@ def test_the_pages_answer_what_they_are_asked_and_nothing_else(hub: RunningHub) 
 
 
 def test_the_pages_are_bounded_in_size_time_and_number(hub: RunningHub) -> None:
-    with socket.create_connection((hub.address, PORT), timeout=10) as plain:
+    with socket.create_connection((hub.address, METRICS_PORT), timeout=10) as plain:
         plain.sendall(b"GET /livez HTTP/1.1\r\nX: " + b"x" * 8_192)
         assert plain.recv(100).startswith(b"HTTP/1.1 400 ")
     with ExitStack() as stack:
         began = time.monotonic()
         silent = [
-            stack.enter_context(socket.create_connection((hub.address, PORT), timeout=10))
+            stack.enter_context(socket.create_connection((hub.address, METRICS_PORT), timeout=10))
             for _ in range(CONNECTIONS_COUNT_MAX)
         ]
         wait_for(lambda: not tolerant(hub), "turn away")

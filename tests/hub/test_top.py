@@ -15,7 +15,7 @@ from holdfast.hub import watcher
 from holdfast.hub.flow import Flow, Look
 from holdfast.settings import Settings
 
-from ..support.hub import RunningHub, running, wait_for
+from ..support.hub import METRICS_PORT, RunningHub, running, wait_for
 from ..support.mqtt import CONNACK_NOT_AUTHORIZED, CONNACK_YES, connect, dialled, puback, publish, read_exactly
 from ..support.pki import Ca
 
@@ -28,7 +28,7 @@ ROOT = Ca.root()
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[RunningHub]:
-    for hub in running(tmp_path, metrics_port=9464):
+    for hub in running(tmp_path, metrics_port=METRICS_PORT):
         hub.trust(company=ROOT)
         yield hub
 

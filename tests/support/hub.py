@@ -10,12 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography import x509
 
+from holdfast import metrics
 from holdfast.registry import open_registry
 from holdfast.registry.upload import read_proof
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 20.0
 PORT = 8883
+METRICS_PORT = 9464
 HUB = "hub.test"
 T = TypeVar("T")
 
@@ -166,6 +169,11 @@ class RunningHub:
             check=check,
             timeout=60,
         )
+
+    def samples(self) -> list[metrics.Sample]:
+        """What it counts, as of the last second; its `metrics_port` must be `METRICS_PORT`."""
+        with urllib.request.urlopen(f"http://{self.address}:{METRICS_PORT}/metrics", timeout=WAIT_SECONDS) as answer:
+            return list(metrics.parse_exposition(answer.read().decode()))
 
     def worker_pid(self) -> int:
         return int(self.events("serving")[-1]["pid"])
