@@ -319,20 +319,26 @@ fn read_configuration(
 /// One field of the limits, whatever its type.
 enum LimitField<'a> {
     Count(&'a mut usize),
+    /// That may be none.
+    CountOrNone(&'a mut usize),
     Time(&'a mut u64),
 }
 
 impl LimitField<'_> {
     fn get(&self) -> u64 {
         match self {
-            Self::Count(count) => u64::try_from(**count).unwrap_or(u64::MAX),
+            Self::Count(count) | Self::CountOrNone(count) => u64::try_from(**count).unwrap_or(u64::MAX),
             Self::Time(time) => **time,
         }
     }
 
+    fn may_be(&self, value: u64) -> bool {
+        value > 0 || matches!(self, Self::CountOrNone(_))
+    }
+
     fn set(&mut self, value: u64) {
         match self {
-            Self::Count(count) => **count = usize::try_from(value).unwrap_or(usize::MAX),
+            Self::Count(count) | Self::CountOrNone(count) => **count = usize::try_from(value).unwrap_or(usize::MAX),
             Self::Time(time) => **time = value,
         }
     }
@@ -340,7 +346,7 @@ impl LimitField<'_> {
 
 /// The names by which settings know the limits.
 fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
-    use LimitField::{Count, Time};
+    use LimitField::{Count, CountOrNone, Time};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
@@ -361,7 +367,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
         ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
         ("facts_count_max", Count(&mut limits.facts_count_max)),
-        ("strips_count_max", Count(&mut limits.strips_count_max)),
+        ("strips_count_max", CountOrNone(&mut limits.strips_count_max)),
         ("tickets_count_max", Count(&mut limits.tickets_count_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
@@ -384,7 +390,7 @@ fn read_limits(py: Python<'_>, given: &HashMap<String, u64>) -> PyResult<Limits>
     let mut fields = limit_fields(&mut limits);
     for (name, value) in given {
         match fields.iter_mut().find(|(known, _)| known == name) {
-            Some((_, field)) if *value > 0 || name == "strips_count_max" => field.set(*value),
+            Some((_, field)) if field.may_be(*value) => field.set(*value),
             Some(_) => return Err(errors::configuration(py, "bad_limit", &format!("limit {name} must be above 0"))),
             None => return Err(errors::configuration(py, "unknown_limit", &format!("there is no limit {name}"))),
         }
