@@ -4,7 +4,7 @@
 //! key's exact octets, and only when the caller says that its device was admitted; what the kernel says of a signature is settled as in
 //! `bulk`, with the same switch: rejects and open cases are decided by the plain verifier, accepts are sampled.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -27,17 +27,12 @@ pub struct Strips {
 /// none of them.
 const KEPT_OF_NEWCOMERS: u32 = 8;
 
-/// With so many all of them may have a strip again.
-const BARRED_COUNT_MAX: usize = 1_024;
-
 /// Two generations: a strip that was used moves to the young one; when that is full, the old one is forgotten whole.
 #[derive(Debug, Default)]
 struct State {
     generation_count_max: usize,
     /// Since there was no room for one.
     newcomers: u32,
-    /// Keys of which none is made any more: somebody claims an identity with one, which wants the plain verifier each time.
-    barred: HashSet<Point>,
     young: HashMap<Point, KeyStrip>,
     old: HashMap<Point, KeyStrip>,
 }
@@ -102,17 +97,12 @@ impl Strips {
         }
     }
 
-    /// The key of this path is to be proven to the plain verifier from now on.
-    pub fn forget(&self, path: &VerifiedPath) {
-        if let Some(point) = point_of(path) {
-            let mut state = self.lock();
-            state.young.remove(&point);
-            state.old.remove(&point);
-            if state.barred.len() >= BARRED_COUNT_MAX {
-                state.barred.clear();
-            }
-            state.barred.insert(point);
+    /// The kernel has believed what the plain verifier does not.
+    pub fn doubt(&self) {
+        if let Some(service) = self.service.get() {
+            service.switch_off();
         }
+        self.clear();
     }
 
     /// Forgets all of them.
@@ -161,7 +151,7 @@ impl State {
 
     fn wants(&mut self, point: &Point) -> bool {
         let is_there = self.young.contains_key(point) || self.old.contains_key(point);
-        if is_there || self.generation_count_max == 0 || self.barred.contains(point) {
+        if is_there || self.generation_count_max == 0 {
             return false;
         }
         let count = self.young.len().saturating_add(self.old.len());
@@ -303,6 +293,16 @@ mod tests {
         assert!(accepted.count() < 64);
         assert!(!strips.is_on() && strips.is_empty());
         assert_eq!(said(&strips, &known, b"m", &thief.sign(b"m")), None, "it is never asked again");
+    }
+
+    #[test]
+    fn a_kernel_that_is_doubted_is_never_asked_again() {
+        let (strips, known) = (strips(Service::new(), 8), Device::new());
+        strips.remember_key(known.point());
+        strips.doubt();
+        assert!(!strips.is_on() && strips.is_empty());
+        strips.remember_key(known.point());
+        assert_eq!(said(&strips, &known, b"m", &known.sign(b"m")), None);
     }
 
     #[test]

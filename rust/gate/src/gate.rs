@@ -972,9 +972,10 @@ impl Gate {
         &mut self,
         handle: Handle,
         connect: &Connect,
-        judged: Box<Judged>,
+        mut judged: Box<Judged>,
     ) -> Result<(Placement, Box<Judged>), No> {
-        let device = || Value::peer(&judged.device_id);
+        let device_id = Arc::clone(&judged.device_id);
+        let device = || Value::peer(&device_id);
         let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
         if self.draining {
             return Err(No::new("draining").answer(Reason::ServerUnavailable));
@@ -995,17 +996,19 @@ impl Gate {
         match self.roster.place(&judged.device_id, judged.pin()) {
             Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
             Placement::PinnedElsewhere => Err(No::new("identity_pinned").with("device", device())),
-            // What moves a pin is a key that was proven now, and a signature that was checked for it (trust.md §6.2).
+            // What moves a pin is a key that was proven now ...
             Placement::New | Placement::Rekeyed if judged.chain.resumed().is_some() => {
                 Err(No::new("resumed_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
-            }
-            Placement::New | Placement::Rekeyed if judged.chain.by_known_key() => {
-                self.strips.forget(&judged.path);
-                Err(No::new("kernel_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
             }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
             Placement::Rekeyed if self.live_with_other_key(handle, &judged) => {
                 Err(No::new("rekeyed_while_live").with("device", device()))
+            }
+            // ... and to the library, whoever else believes it (trust.md §6.2).
+            Placement::New | Placement::Rekeyed if !judged.chain.confirm() => {
+                self.strips.doubt();
+                // Who that is has not been proven.
+                Err(No::new("kernel_doubted").answer(Reason::ServerUnavailable))
             }
             placement @ (Placement::Known | Placement::New | Placement::Rekeyed) => Ok((placement, judged)),
         }

@@ -62,7 +62,6 @@ pub const CODES: &[&str] = &[
     "identity_case_conflict",
     "identity_pinned",
     "kernel_doubted",
-    "kernel_unpinned",
     "lease_lapsed",
     "no_certificate",
     "rekeyed_while_live",

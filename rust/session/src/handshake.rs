@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use ::aws_lc_rs::digest::{self, Digest, SHA256, SHA256_OUTPUT_LEN};
+use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use holdfast_x509::{Certificate, PublicKeyAlgorithm, UnixSeconds};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -106,9 +108,30 @@ impl TlsConfig {
 pub struct PresentedChain {
     certificates: Vec<Vec<u8>>,
     handshake_units: u32,
-    by_known_key: bool,
+    by_known_key: Option<Signed>,
     ticket: Option<Reference>,
     resumed: Option<Reference>,
+}
+
+/// What the peer has signed in its handshake, by ECDSA with SHA-256 on P-256. In TLS 1.2 the message is all that was said so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Signed {
+    digest: [u8; SHA256_OUTPUT_LEN],
+    signature: Vec<u8>,
+}
+
+impl Signed {
+    fn new(message: &[u8], signature: &[u8]) -> Self {
+        let mut digest = [0; SHA256_OUTPUT_LEN];
+        digest.copy_from_slice(digest::digest(&SHA256, message).as_ref());
+        Self { digest, signature: signature.to_vec() }
+    }
+
+    fn is_by(&self, key: &[u8]) -> bool {
+        Digest::import_less_safe(&self.digest, &SHA256).is_ok_and(|digest| {
+            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify_digest(&digest, &self.signature).is_ok()
+        })
+    }
 }
 
 impl PresentedChain {
@@ -124,7 +147,20 @@ impl PresentedChain {
 
     /// Whether the proof was checked by who knows the key, and not by the library.
     pub fn by_known_key(&self) -> bool {
-        self.by_known_key
+        self.by_known_key.is_some()
+    }
+
+    /// Has the library check the proof, too, where it was checked by who knows the key; if it holds, it is the library's from here on.
+    /// Cost: one verification on P-256.
+    #[must_use]
+    pub fn confirm(&mut self) -> bool {
+        let Some(signed) = &self.by_known_key else { return true };
+        let leaf = self.certificates.first().and_then(|leaf| Certificate::parse(leaf).ok());
+        let holds = leaf.is_some_and(|leaf| signed.is_by(leaf.spki.key));
+        if holds {
+            self.by_known_key = None;
+        }
+        holds
     }
 
     /// The ticket that the peer is given with this handshake: void, until it is put into the list.
@@ -182,10 +218,10 @@ enum Possession {
     Failed(String),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Proof {
     units: u32,
-    by_known_key: bool,
+    by_known_key: Option<Signed>,
 }
 
 /// Puts a slot in place for one step of one connection; taken away again even when the step panics.
@@ -358,7 +394,8 @@ impl SetAside {
             .filter(|_| may_be_known)
             .and_then(|keys| keys.verify(leaf.spki.key, message, signed.signature(), &plain));
         if known.unwrap_or_else(plain) {
-            Ok(Proof { units: key.cost_units(), by_known_key: known.is_some() })
+            let by_known_key = known.map(|_| Signed::new(message, signed.signature()));
+            Ok(Proof { units: key.cost_units(), by_known_key })
         } else {
             Err(bad("the handshake is not signed by the certificate's key"))
         }
@@ -534,7 +571,7 @@ impl Handshake {
             (Some(reference), Some(chain), Some(ProtocolVersion::TLSv1_3)) => Ok(PresentedChain {
                 certificates: chain.iter().map(|certificate| certificate.to_vec()).collect(),
                 handshake_units: 0,
-                by_known_key: false,
+                by_known_key: None,
                 ticket: self.slot.minted,
                 resumed: Some(reference),
             }),
@@ -677,7 +714,7 @@ mod tests {
         Slot {
             offers_tls13: true,
             presented: Some(vec![vec![0x30, 0]]),
-            possession: Some(Possession::Proven(Proof { units: 1, by_known_key: false })),
+            possession: Some(Possession::Proven(Proof { units: 1, by_known_key: None })),
             reference: Reference::new(),
             client_secret: Secret::new(&[1; 32]),
             ..Slot::default()

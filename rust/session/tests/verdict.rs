@@ -1,55 +1,15 @@
 //! What leaves a session while its verdict is awaited, however long that takes (I1, `trust.md` §1.4).
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::Write;
-use std::sync::Arc;
+mod pair;
 
-use holdfast_session::{Admission, Event, Limits, Reason, Session, TlsConfig};
-use rustls::client::{ClientConfig, ClientConnection};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{RootCertStore, SupportedProtocolVersion, version};
+use std::io::Write;
+
+use holdfast_session::{Admission, Event, Reason};
+use pair::{give, pair, until_presented};
+use rustls::version;
 
 const CONNECT: &[u8] = &[0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'w', b'1'];
-
-fn pair(version: &'static SupportedProtocolVersion) -> (Session, ClientConnection) {
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let (certificate, key) = (own.cert.der().clone(), own.signing_key.serialize_der());
-    let config = TlsConfig::new(vec![certificate.to_vec()], key.clone()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(vec![certificate], PrivateKeyDer::try_from(key).unwrap())
-        .unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    (Session::new(&config, Limits::default()), ClientConnection::new(Arc::new(client), name).unwrap())
-}
-
-/// Carries bytes both ways until the session has something to say of its peer.
-fn until_presented(session: &mut Session, client: &mut ClientConnection) -> Event {
-    for _ in 0..10 {
-        let mut bytes = Vec::new();
-        while client.wants_write() {
-            client.write_tls(&mut bytes).unwrap();
-        }
-        session.receive(&bytes).unwrap();
-        if let Some(event) = session.next_event().unwrap() {
-            return event;
-        }
-        give(client, &session.take_output().unwrap());
-    }
-    panic!("the handshake does not end");
-}
-
-fn give(client: &mut ClientConnection, mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        client.read_tls(&mut bytes).unwrap();
-        client.process_new_packets().unwrap();
-    }
-}
 
 #[test]
 fn i01_tls_12_hears_our_finished_only_after_the_verdict() {
