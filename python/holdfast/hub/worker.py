@@ -23,6 +23,7 @@ from holdfast.errors import HoldfastError
 from holdfast.hub import counts, messages
 from holdfast.hub.door import Door
 from holdfast.hub.log import configure, lines_to, report_unhandled
+from holdfast.hub.slices import with_short_slices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Worker:
         self._listeners = start.listeners
         self._task: asyncio.Task[None] | None = None
         self._epoch = 0
-        self._store = TelemetryWriter(start.telemetry_file)
+        self._store = with_short_slices(lambda: TelemetryWriter(start.telemetry_file))
         gate = Gate(
             certificate_chain=start.certificate_chain,
             private_key=start.private_key,
