@@ -1,0 +1,40 @@
+"""A neighbour on a core: `python -m benches.neighbour CORE SHARE`, until it is killed, takes all but SHARE of it.
+
+It comes and goes every 0.6 ms, and whoever else is on the core waits for it: to them the core is a slower one. (A quota
+of cgroups is looked at by the kernel's tick, each 4 ms here, and leaves holes of 8 ms and more.) Needs CAP_SYS_NICE.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from pathlib import Path
+
+from holdfast.hub.slices import with_short_slices
+
+PERIOD_SECONDS = 0.0006
+
+
+def take(share: float) -> None:
+    clock, pause = time.perf_counter, time.sleep
+    begins = clock()
+    while True:
+        ends = begins + share * PERIOD_SECONDS
+        while clock() < ends:
+            pass
+        begins += PERIOD_SECONDS
+        left = begins - clock()
+        if left > 0:
+            pause(left)
+        else:  # it was kept from it, and does not make up for that
+            begins = clock()
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {int(sys.argv[1])})
+    os.setpriority(os.PRIO_PROCESS, 0, -20)
+    Path("/proc/self/timerslack_ns").write_text("1")
+    gc.disable()
+    with_short_slices(lambda: take(1 - float(sys.argv[2])))
