@@ -163,8 +163,9 @@ def _value(name: str, value: object, path: Path) -> object:
         raise ConfigurationError("bad_setting", message)
     if kind is Path:
         return path.parent / str(value)
-    if isinstance(value, dict) and not all(type(one) is int and 0 < one <= LIMIT_MAX for one in value.values()):
-        message = f"{path}: every entry of '{name}' must be a whole number above 0"
+    # Which of them may be 0, the gate knows.
+    if isinstance(value, dict) and not all(type(one) is int and 0 <= one <= LIMIT_MAX for one in value.values()):
+        message = f"{path}: every entry of '{name}' must be a whole number, and not below 0"
         raise ConfigurationError("bad_setting", message)
     return value
 

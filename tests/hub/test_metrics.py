@@ -121,6 +121,21 @@ def test_what_happens_is_counted_once_and_a_dead_worker_keeps_what_it_counted(hu
     assert hub.stop() == 0
 
 
+@pytest.mark.parametrize("strips_count_max", [0, 8])
+def test_the_kernel_can_be_turned_off_in_the_settings(tmp_path: Path, strips_count_max: int) -> None:
+    limits = {"strips_count_max": strips_count_max}
+    for hub in running(tmp_path, metrics_port=METRICS_PORT, resumption=False, limits=limits):
+        hub.trust(company=ROOT)
+        hub.start()
+        device = FACTORY.device("w1").write(hub.directory, "w1")
+        for _ in range(2):
+            with dialled(hub, device) as secured:
+                secured.sendall(connect("w1"))
+                assert read_exactly(secured, 4) == CONNACK_YES
+        wait_for(lambda hub=hub: scraped(hub)["admitted_total"] == 2, "both are counted")
+        assert scraped(hub)["possessions_by_kernel_total"] == (1 if strips_count_max else 0)
+
+
 def test_i15_no_label_is_anything_that_a_peer_says(hub: RunningHub) -> None:
     """Peers with names of all kinds, with and without a key, with garbage: the labels stay words of ours."""
     for name in ("widget-1", "a" * 64, "$evil", 'x"y', "é"):

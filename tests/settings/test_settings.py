@@ -87,6 +87,7 @@ def test_metrics_are_for_this_machine_unless_the_operator_says_otherwise() -> No
         ("limits = 1", "bad_setting"),
         ('[limits]\nx = "1"', "bad_setting"),
         ("[limits]\nx = false", "bad_setting"),
+        ("[limits]\nx = -1", "bad_setting"),
         ("hub = ", "bad_settings"),
     ],
 )
