@@ -12,6 +12,7 @@ import platform
 import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -32,8 +33,14 @@ def with_short_slices(make: Callable[[], T]) -> T:
 
     Where the system has no such thing, or the operator has chosen another policy, they are as all others.
     """
-    with ThreadPoolExecutor(1, initializer=_shorten) as pool:
-        return pool.submit(make).result()
+
+    def shortened() -> T:
+        with suppress(OSError):  # a system that forbids to ask
+            _shorten()
+        return make()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(shortened).result()
 
 
 def _shorten() -> None:
