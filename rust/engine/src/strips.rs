@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use holdfast_p256::{Health, Kernel, KeyStrip, PublicKey, Signature};
 use holdfast_x509::{PublicKeyAlgorithm, SubjectPublicKeyInfo};
 
-use crate::backend::sha256;
 use crate::bulk::{self, Service};
 use crate::verified::VerifiedPath;
 
@@ -112,14 +111,14 @@ impl Strips {
         state.old = HashMap::new();
     }
 
-    /// Whether `key`, an uncompressed point on P-256, has signed SHA-256 of `message`; `signature` is DER. `None` is for the plain verifier,
+    /// Whether `key`, an uncompressed point on P-256, has signed what has this SHA-256; `signature` is DER. `None` is for the plain verifier,
     /// because there is no strip of the key, the kernel is off, or the signature is none that could hold. `plain` is that verifier.
-    pub fn verify(&self, key: &[u8], message: &[u8], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool> {
+    pub fn verify(&self, key: &[u8], digest: &[u8; 32], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool> {
         let (service, kernel) = self.kernel()?;
         let signature = Signature::from_der(signature)?;
         let mut state = self.lock();
         let (strip, is_old) = state.find(key)?;
-        let finding = kernel.verify_alone(strip, &sha256(message), &signature);
+        let finding = kernel.verify_alone(strip, digest, &signature);
         let (held, health) = service.settle_one(finding, plain);
         match health {
             Health::Sound if held && is_old => state.renew(key),
@@ -191,6 +190,7 @@ mod tests {
     use holdfast_p256::{Finding, Verdict};
 
     use super::*;
+    use crate::backend::sha256;
 
     struct Device(EcdsaKeyPair);
 
@@ -218,7 +218,7 @@ mod tests {
     fn said(strips: &Strips, device: &Device, message: &[u8], signature: &[u8]) -> Option<bool> {
         let point = device.point();
         let plain = || UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &point).verify(message, signature).is_ok();
-        strips.verify(&point, message, signature, &plain)
+        strips.verify(&point, &sha256(message), signature, &plain)
     }
 
     fn counts(strips: &Strips) -> holdfast_p256::Counts {

@@ -9,8 +9,8 @@ use holdfast_session::{KnownKeys, TlsConfig};
 struct Known(Arc<Strips>);
 
 impl KnownKeys for Known {
-    fn verify(&self, key: &[u8], message: &[u8], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool> {
-        self.0.verify(key, message, signature, plain)
+    fn verify(&self, key: &[u8], digest: &[u8; 32], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool> {
+        self.0.verify(key, digest, signature, plain)
     }
 }
 

@@ -30,9 +30,9 @@ use crate::tickets::{Reference, Tickets};
 
 /// Whoever knows keys on P-256, and checks what they have signed faster than the library does.
 pub trait KnownKeys: std::fmt::Debug + Send + Sync {
-    /// Whether `key`, an uncompressed point, has signed SHA-256 of `message`; `signature` is DER. `None`: let the library decide. `plain` is
+    /// Whether `key`, an uncompressed point, has signed what has this SHA-256; `signature` is DER. `None`: let the library decide. `plain` is
     /// what the library says, for whoever wants to compare.
-    fn verify(&self, key: &[u8], message: &[u8], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool>;
+    fn verify(&self, key: &[u8], digest: &[u8; 32], signature: &[u8], plain: &dyn Fn() -> bool) -> Option<bool>;
 }
 
 /// What the listener shows and how it speaks; one for all its connections.
@@ -390,11 +390,12 @@ impl SetAside {
         // The scheme fits the key, so that in TLS 1.2, too, this is SHA-256.
         let may_be_known =
             key == PublicKeyAlgorithm::EcdsaP256 && signed.scheme == SignatureScheme::ECDSA_NISTP256_SHA256;
-        let known = known_keys
-            .filter(|_| may_be_known)
-            .and_then(|keys| keys.verify(leaf.spki.key, message, signed.signature(), &plain));
-        if known.unwrap_or_else(plain) {
-            let by_known_key = known.map(|_| Signed::new(message, signed.signature()));
+        let known = known_keys.filter(|_| may_be_known).and_then(|keys| {
+            let signed = Signed::new(message, signed.signature());
+            Some((keys.verify(leaf.spki.key, &signed.digest, &signed.signature, &plain)?, signed))
+        });
+        let (holds, by_known_key) = known.map_or_else(|| (plain(), None), |(holds, signed)| (holds, Some(signed)));
+        if holds {
             Ok(Proof { units: key.cost_units(), by_known_key })
         } else {
             Err(bad("the handshake is not signed by the certificate's key"))

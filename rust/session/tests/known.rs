@@ -14,7 +14,7 @@ use rustls::{SupportedProtocolVersion, version};
 struct Says(Option<bool>);
 
 impl KnownKeys for Says {
-    fn verify(&self, _: &[u8], _: &[u8], _: &[u8], _: &dyn Fn() -> bool) -> Option<bool> {
+    fn verify(&self, _: &[u8], _: &[u8; 32], _: &[u8], _: &dyn Fn() -> bool) -> Option<bool> {
         self.0
     }
 }
