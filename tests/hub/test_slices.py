@@ -15,12 +15,13 @@ import pytest
 
 from holdfast.errors import HoldfastError
 from holdfast.hub.slices import SHORT_SLICE_NS, with_short_slices
-from tests.support.hub import running
+
+from ..support.hub import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.hub import RunningHub
+    from ..support.hub import RunningHub
 
 SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}.get(platform.machine())
 SCHED_ATTR = struct.Struct("=IIQiIQQQII")
