@@ -23,7 +23,7 @@ SECONDS = 1.0
 """How often a worker says what it has counted."""
 # What the gate calls it, and what it is; a test compares it with what the gate counts.
 COUNTERS = {
-    "connections_opened": "Connections that were accepted.",
+    "connections_opened": "Connections that were accepted and taken on.",
     "accepts_failed": "Times that nobody could be accepted, for want of a descriptor or of memory.",
     "accepts_gone": "Connections that were over before they were accepted.",
     "bytes_received": "Bytes that peers sent, TLS included.",
