@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -124,6 +124,35 @@ def test_closing_raises_the_epoch_once_and_says_so(house: House) -> None:
     assert close(house, house.factory) == epoch
     assert {**dump(house.registry), "deployment": 0} == {**again, "deployment": 0}
     assert [one.named.subject for one in house.registry.closures.list()] == ["CN=Factory-Y"]
+
+
+def test_whoever_has_an_epoch_has_all_that_was_committed_with_it(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command commits between any two of the looks that reading trust takes."""
+    path = tmp_path / "registry.db"
+    before = house.registry.cas.trust()
+    looks, look = [0], house.registry.database.rows
+    for interrupted in range(1, 6):
+
+        def rows(*asked: Any, interrupted: int = interrupted) -> Any:
+            looks[0] += 1
+            if looks[0] == interrupted:
+                with open_registry(path, hub="hub.test", tenant="default", at=NOW, create=False) as other:
+                    named = other.closures.find(fingerprint_of(house.factory))
+                    other.closures.close([named], actor=WHO, at=NOW)
+                    other.cas.disable("company-x", actor=WHO, at=NOW)
+            return look(*asked)
+
+        monkeypatch.setattr(house.registry.database, "rows", rows)
+        looks[0] = 0
+        trust = house.registry.cas.trust()
+        monkeypatch.undo()
+        if trust.epoch > before.epoch:
+            assert (trust.anchors, trust.closed[Kind.KEY]) == ((), {key_of(house.factory)})
+        house.registry.closures.open(house.registry.closures.find(fingerprint_of(house.factory)), actor=WHO, at=NOW)
+        house.registry.cas.enable("company-x", actor=WHO, at=NOW)
+        before = house.registry.cas.trust()
 
 
 def test_what_was_closed_is_opened_what_was_revoked_is_not(house: House) -> None:

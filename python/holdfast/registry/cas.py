@@ -93,13 +93,16 @@ class Cas:
         return _ca(self._row(self._database, name))
 
     def trust(self) -> Trust:
-        """Whom devices may present now."""
+        """Whom devices may present now.
+
+        The epoch is read first: whoever has applied it has applied all that was committed with it, and perhaps more.
+        """
+        epochs = self._database.rows(select(tenants.c.epoch).where(tenants.c.tenant == self._tenant))
         anchors = self._database.rows(
             select(cas.c.certificate)
             .where(cas.c.tenant == self._tenant, cas.c.state == State.PROVEN.value)
             .order_by(cas.c.id)
         )
-        epochs = self._database.rows(select(tenants.c.epoch).where(tenants.c.tenant == self._tenant))
         return Trust(
             epoch=epochs[0]["epoch"] if epochs else 0,
             anchors=tuple(row["certificate"] for row in anchors),
