@@ -286,13 +286,15 @@ class Gate:
     def default_limits() -> dict[str, int]: ...
     def replace_trust(
         self,
+        *,
         epoch: int,
         anchors: Sequence[bytes],
         clock_floor: datetime,
         closed_keys: Sequence[bytes],
         closed_certificates: Sequence[bytes],
+        successions: Sequence[tuple[bytes, bytes]],
     ) -> list[Request]:
-        """Replace the anchors (proven, enabled CAs) and what is closed (SHA-256 of SPKI, of certificates).
+        """Replace the anchors (proven, enabled CAs), what is closed (SHA-256 of SPKI, of certificates), which key succeeds which.
 
         When the epoch moves, live sessions are ended whose path no longer leads to an anchor, or by something closed.
         It renews the lease.
@@ -319,8 +321,8 @@ class Gate:
         """
     def is_live_with_other_key(self, device: Device) -> bool:
         """Whether the device has a live session under another leaf key than this."""
-    def load_devices(self, devices: Sequence[Device]) -> None:
-        """Amend the pins: known devices are admitted without a claim."""
+    def load_devices(self, devices: Sequence[Device]) -> list[Request]:
+        """Amend the pins: known devices are admitted without a claim. Whose own key is 32 octets of nothing is ended."""
     def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> list[Request]:
         """What others keep of the sessions of these (pinned) devices; of those that are connected here ours is kept again."""
     def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,6 +103,64 @@ def test_r01_what_was_revoked_or_closed_since_stays_so_whatever_the_backup_says(
         with pytest.raises(HoldfastError) as refused:
             registry.closures.open(key(2), actor="test", at=LATER)
         assert refused.value.code == "revoked_for_ever"
+
+
+def succeed(settings: Settings, old: int, new: int, *, withdraw: bool = False, at: datetime = NOW) -> None:
+    with opened(settings) as registry:
+        change = registry.successions.withdraw if withdraw else registry.successions.declare
+        change(key(old), key(new), actor="test", at=at)
+
+
+def successions(settings: Settings) -> dict[tuple[int, int], str]:
+    with opened(settings) as registry:
+        return {(one.old.sha256[0], one.new.sha256[0]): one.state.value for one in registry.successions.list()}
+
+
+def test_a_succession_that_was_withdrawn_stays_so_whatever_the_other_side_says(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """1 to 2 withdrawn since, 3 to 4 withdrawn before and declared since, 5 to 6 declared since."""
+    succeed(settings, 1, 2)
+    succeed(settings, 3, 4), succeed(settings, 3, 4, withdraw=True)
+    make(settings, tmp_path / "backup", at=NOW)
+    succeed(settings, 1, 2, withdraw=True), succeed(settings, 3, 4), succeed(settings, 5, 6)
+    back(settings, tmp_path / "backup")
+    assert successions(settings) == {(1, 2): "withdrawn", (3, 4): "withdrawn", (5, 6): "declared"}
+
+
+def test_a_succession_comes_back_where_the_state_was_lost_unless_life_went_on_the_other_way_round(
+    settings: Settings, tmp_path: Path
+) -> None:
+    close(settings, 9)
+    make(settings, tmp_path / "first", at=NOW)
+    succeed(settings, 1, 2), succeed(settings, 3, 4)
+    make(settings, tmp_path / "second", at=NOW)
+    lost = Settings(hub=HUB, state_dir=tmp_path / "empty")
+    lost.state_dir.mkdir(mode=0o700)
+    back(lost, tmp_path / "first")
+    succeed(lost, 2, 1, at=LATER)
+    back(lost, tmp_path / "second")
+    assert successions(lost) == {(1, 2): "withdrawn", (2, 1): "declared", (3, 4): "declared"}
+    with opened(lost) as registry:
+        assert registry.cas.trust().successions == {(key(2).sha256, key(1).sha256), (key(3).sha256, key(4).sha256)}
+
+
+def test_e04_what_an_owner_took_from_an_issuer_since_does_not_go_back_to_it(settings: Settings, tmp_path: Path) -> None:
+    """1 is repinned, 2 succeeded, 3 rekeyed, 4 repinned before the backup and rekeyed since."""
+    close(settings, 9)
+    for number in range(1, 5):
+        pin(settings, f"widget-{number}", 1, number)
+    with opened(settings) as registry:
+        registry.devices.repin("widget-4", key(3), actor="test", at=NOW)
+    pin(settings, "widget-4", 3, 4)
+    make(settings, tmp_path / "backup", at=NOW)
+    with opened(settings) as registry:
+        registry.devices.repin("widget-1", key(2), actor="test", at=NOW)
+    pin(settings, "widget-1", 2, 11)
+    succeed(settings, 1, 2)
+    pin(settings, "widget-2", 2, 12), pin(settings, "widget-3", 1, 13), pin(settings, "widget-4", 3, 14)
+    back(settings, tmp_path / "backup")
+    assert pins(settings) == {"widget-1": (2, 11), "widget-2": (2, 12), "widget-3": (1, 3), "widget-4": (3, 4)}
 
 
 def test_r01_what_the_backup_revoked_is_revoked_where_the_state_was_lost(settings: Settings, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from holdfast._holdfast import Certificate
 from holdfast.inbox import Inbox, open_inbox
 from holdfast.inbox.sessions import Session
 from holdfast.registry import open_registry
@@ -18,7 +19,7 @@ from holdfast.registry.devices import Claim, Pin
 from holdfast.registry.paths import path_of
 
 from ..support.hub import prove
-from ..support.pki import Ca
+from ..support.pki import Ca, key_pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,3 +171,46 @@ def test_usage(words: tuple[str, ...]) -> None:
 def test_a_directory_without_a_hub(tmp_path: Path) -> None:
     assert complaint("list", "--state-dir", str(tmp_path / "elsewhere"), status=3) == "no_registry"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_device_is_repinned_by_a_certificate_or_a_hash(tmp_path: Path) -> None:
+    factory = ROOT.intermediate("Factory-S")
+    (tmp_path / "factory-s.pem").write_bytes(factory.pem)
+    key = Certificate(factory.der).spki_sha256
+    said = answer("repin", "widget-1", "factory-s.pem", "--yes", "--reason", "repaired")
+    assert said == {
+        "device": "widget-1",
+        "issuer": f"CN=Factory-S ({key})",
+        "before": "01" * 32,
+        "epoch": said["epoch"],
+        "applied": "no hub runs here",
+    }
+    shown = answer("show", "widget-1")
+    assert (shown["issuer_spki_sha256"], shown["leaf_spki_sha256"], shown["path"]) == (key, None, [])
+    again = answer("repin", "widget-1", key, "--unseen", "--yes")
+    assert (again["issuer"], again["epoch"]) == (key, said["epoch"] + 1)
+    root = answer("repin", "widget-2", Certificate(ROOT.der).fingerprint, "--yes")
+    assert root["issuer"] == f"CN=Company-X Root ({Certificate(ROOT.der).spki_sha256})"
+    asked = device("repin", "widget-2", key, "--unseen", stdin=b"n\n")
+    assert (asked.returncode, "End widget-2" in asked.stderr) == (1, True)
+    assert answer("show", "widget-2")["issuer_spki_sha256"] == Certificate(ROOT.der).spki_sha256
+
+
+def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
+    widget = ROOT.device("widget-9")
+    (tmp_path / "widget.pem").write_bytes(
+        widget.pem.split(b"-----END CERTIFICATE-----")[0] + b"-----END CERTIFICATE-----"
+    )
+    (tmp_path / "key.pem").write_bytes(key_pem(widget.key))
+    (tmp_path / "other.txt").write_text("Factory-S")
+    for issuer, code in (
+        ("widget.pem", "not_a_ca"),
+        ("key.pem", "private_key_in_upload"),
+        ("other.txt", "not_a_certificate"),
+        ("missing.pem", "bad_hash"),
+        ("ab" * 32, "unknown_branch"),
+        ("02" * 32, "unknown_branch"),
+    ):
+        assert complaint("repin", "widget-1", issuer, "--yes", status=3) == code
+    assert complaint("repin", "widget-7", "ab" * 32, "--unseen", "--yes", status=3) == "unknown_device"
+    assert answer("show", "widget-1")["issuer_spki_sha256"] == "01" * 32

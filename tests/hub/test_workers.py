@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..support.hub import RunningHub, running, wait_for
 from ..support.mqtt import CONNACK_NOT_AUTHORIZED, CONNACK_YES, connect, dialled, read_exactly, read_to_end
@@ -127,6 +128,56 @@ def test_r01_a_worker_that_does_not_answer_is_killed_before_the_command_returns(
     assert [event["worker"] for event in hub.events("worker_silent")] in ([0], [1])
     wait_for(lambda: not os.path.exists(f"/proc/{stopped}"), "end of the worker")  # noqa: PTH110 (a process)
     hub.wait_for_events("serving", 3)
+
+
+def test_e04_a_repinned_device_is_out_in_every_worker_before_the_command_returns(hub: RunningHub) -> None:
+    mine, other = (files(hub, ca.device("widget-1")) for ca in (FACTORY, SIBLING))
+    issuer = hub.directory / "factory-s.pem"
+    issuer.write_bytes(SIBLING.pem)
+    with ExitStack() as stack:
+        session = live(stack, hub, mine, "widget-1")
+        neighbour = live(stack, hub, files(hub, FACTORY.device("widget-2")), "widget-2")
+        assert answer(hub, other, "widget-1") == CONNACK_NOT_AUTHORIZED
+        (refused,) = hub.events("refused")
+        key = SIBLING.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        assert (refused["code"], refused["issuer_spki_sha256"]) == ("identity_pinned", hashlib.sha256(key).hexdigest())
+        done = hub.command("device", "repin", "widget-1", str(issuer), "--yes", "--reason", "sent back", "--json")
+        assert '"applied": "by every worker"' in done.stdout
+        for _ in range(MANY):
+            assert answer(hub, mine, "widget-1") == CONNACK_NOT_AUTHORIZED
+        assert read_to_end(session) == b""
+        for _ in range(MANY):
+            assert answer(hub, other, "widget-1") == CONNACK_YES
+        assert is_open(neighbour)
+    assert hub.events("closed")[0]["reason"] == "repinned"
+    assert [event["device"] for event in hub.events("rekeyed")] == ["widget-1"]
+    assert set(hub.refusals()) == {"identity_pinned"}
+
+
+def test_e04_a_signer_s_devices_move_to_its_declared_successor_whichever_worker_they_come_to(hub: RunningHub) -> None:
+    before = [files(hub, FACTORY.device(f"widget-{number}")) for number in range(MANY)]
+    after = [files(hub, SIBLING.device(f"widget-{number}")) for number in range(MANY)]
+    for number, device in enumerate(before):
+        assert answer(hub, device, f"widget-{number}") == CONNACK_YES
+    new = hub.directory / "factory-s.pem"
+    new.write_bytes(SIBLING.pem)
+    preview = hub.command("branch", "succeed", fingerprint(FACTORY), str(new), "--preview", "--json").stdout
+    assert f'"devices": {MANY}' in preview
+    hub.command("branch", "succeed", fingerprint(FACTORY), str(new), "--yes", "--reason", "a new key")
+    hub.wait_for_events("trust_applied", 4)
+    with ExitStack() as stack:
+        kept = live(stack, hub, before[0], "widget-0")
+        assert answer(hub, after[0], "widget-0") == CONNACK_NOT_AUTHORIZED, "never while the old key is live"
+        assert is_open(kept)
+    # The old signer's key is closed at once, as if it had been stolen: who has not moved yet still can.
+    hub.command("branch", "close", fingerprint(FACTORY), "--yes")
+    for number, device in enumerate(after):
+        wait_for(lambda: answer(hub, device, f"widget-{number}") == CONNACK_YES, "the old session's end")  # noqa: B023
+    assert len(hub.events("succeeded")) == MANY
+    assert "a new key" in hub.command("branch", "successions").stdout
+    hub.command("branch", "succeed", fingerprint(FACTORY), fingerprint(SIBLING), "--withdraw")
+    refused = hub.command("branch", "succeed", fingerprint(FACTORY), str(new), "--withdraw", "--json", check=False)
+    assert (refused.returncode, '"not_declared"' in refused.stderr) == (6, True)
 
 
 def test_what_was_revoked_stays_closed_and_the_command_says_so(hub: RunningHub) -> None:

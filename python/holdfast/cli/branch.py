@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import actor, now, open_registry, read_settings, settings_options, wait_applied
+from holdfast.cli.options import (
+    actor,
+    find_issuer,
+    now,
+    open_registry,
+    read_settings,
+    settings_options,
+    wait_applied,
+)
 from holdfast.cli.output import emit_record, emit_table, json_option
 
 if TYPE_CHECKING:
     from holdfast.registry.closures import Closure, Named, Preview
+    from holdfast.registry.successions import Succession
 
 NAMES_SHOWN_MAX = 10
 HASH = click.argument("hash_", metavar="HASH")
@@ -21,6 +30,7 @@ UNSEEN = click.option(
     "--unseen", is_flag=True, help="Take a HASH that the hub has never met for the key's (SPKI) all the same."
 )
 REASON = click.option("--reason", default="", help="Why, for the record.")
+SUCCESSION_COLUMNS = ("state", "old", "new", "changed_at", "reason")
 COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
 
 
@@ -109,6 +119,60 @@ def open_(
     emit_record(_named_record(named) | {"state": "open"}, as_json=as_json)
 
 
+@branch.command()
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@UNSEEN
+@click.option("--withdraw", is_flag=True, help="Let no more devices over; those that came by NEW stay.")
+@click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@REASON
+@settings_options
+@json_option
+def succeed(
+    old: str,
+    new: str,
+    *,
+    unseen: bool,
+    withdraw: bool,
+    preview: bool,
+    yes: bool,
+    reason: str,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 (click's options)
+) -> None:
+    """Declare NEW the successor of OLD: devices that OLD vouched for may come by NEW, and stay with it.
+
+    Each is a HASH or a file with the CA's certificate. Whoever holds NEW can be any of those devices. OLD goes on
+    vouching for those that have not moved; close it when they have, or at once if it is stolen.
+    """
+    with open_registry(read_settings(**given)) as registry:
+        before = find_issuer(registry, old, unseen=unseen)
+        after = find_issuer(registry, new, unseen=unseen)
+        record = {"old": str(before), "new": str(after), "devices": registry.successions.pinned(before)}
+        if preview:
+            emit_record(record, as_json=as_json)
+            return
+        if withdraw:
+            registry.successions.withdraw(before, after, actor=actor(), at=now(), reason=reason)
+        else:
+            if not yes:
+                question = f"Let the {record['devices']} devices of {before} come by {after}?"
+                click.confirm(question, abort=True, err=True)
+            registry.successions.declare(before, after, actor=actor(), at=now(), reason=reason)
+    emit_record(record | {"state": "withdrawn" if withdraw else "declared"}, as_json=as_json)
+
+
+@branch.command()
+@settings_options
+@json_option
+def successions(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+    """List which key was declared the successor of which."""
+    with open_registry(read_settings(**given)) as registry:
+        records = [_succession_record(one) for one in registry.successions.list()]
+    emit_table(records, SUCCESSION_COLUMNS, as_json=as_json, empty="no key was ever declared another's successor")
+
+
 @branch.command(name="list")
 @settings_options
 @json_option
@@ -132,6 +196,17 @@ def _named_record(named: Named) -> dict[str, object]:
 def _closure_record(one: Closure) -> dict[str, object]:
     changed_at = one.changed_at.isoformat()
     return {"state": one.state.value, **_named_record(one.named), "changed_at": changed_at, "reason": one.reason}
+
+
+def _succession_record(one: Succession) -> dict[str, object]:
+    changed_at = one.changed_at.isoformat()
+    return {
+        "state": one.state.value,
+        "old": str(one.old),
+        "new": str(one.new),
+        "changed_at": changed_at,
+        "reason": one.reason,
+    }
 
 
 def _preview_record(found: Preview, *, as_json: bool) -> dict[str, object]:

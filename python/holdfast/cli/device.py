@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import now, open_registry, read_input, read_settings, settings_options
+from holdfast.cli.options import (
+    actor,
+    find_issuer,
+    now,
+    open_registry,
+    read_input,
+    read_settings,
+    settings_options,
+    wait_applied,
+)
 from holdfast.cli.output import emit_record, emit_table, json_option
 
 if TYPE_CHECKING:
@@ -36,7 +45,7 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 
 @click.group()
 def device() -> None:
-    """Look at devices, and send them messages.
+    """Look at devices, send them messages, and say who vouches for them.
 
     A device is known once it was let in. The hub may be running meanwhile; it notices within a fraction of a second.
     """
@@ -133,6 +142,47 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     emit_table(records, COLUMNS, as_json=as_json, empty="no device was let in yet")
 
 
+@device.command()
+@DEVICE
+@click.argument("issuer", metavar="ISSUER")
+@click.option("--unseen", is_flag=True, help="Take a hash that the hub has never met for a key's all the same.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="", help="Why, for the record.")
+@settings_options
+@json_option
+def repin(
+    device_id: str,
+    issuer: str,
+    *,
+    unseen: bool,
+    yes: bool,
+    reason: str,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 (click's options)
+) -> None:
+    """Say that ISSUER vouches for DEVICE from here on.
+
+    ISSUER is a file with the CA's certificate, or the SHA-256 of that or of its key. Whoever is connected as DEVICE is
+    ended, and the next that comes with a certificate of that issuer's is the device. With the issuer of before, that
+    lets another key in. A whole signer is replaced by `holdfast branch succeed`.
+    """
+    settings = read_settings(**given)
+    with open_registry(settings) as registry:
+        before = registry.devices.find(device_id).pin
+        named = find_issuer(registry, issuer, unseen=unseen)
+        if not yes:
+            click.confirm(f"End {device_id}, and let whoever comes by {named} be it?", abort=True, err=True)
+        epoch = registry.devices.repin(device_id, named, actor=actor(), at=now(), reason=reason)
+    record = {
+        "device": device_id,
+        "issuer": str(named),
+        "before": before.issuer_spki_sha256.hex(),
+        "epoch": epoch,
+        "applied": wait_applied(settings, epoch),
+    }
+    emit_record(record, as_json=as_json)
+
+
 @contextmanager
 def _inbox(settings: Settings) -> Iterator[Inbox]:
     from holdfast.inbox import open_inbox
@@ -148,7 +198,8 @@ def _record(found: Device, session: Session | None, waiting: int) -> dict[str, o
         "session": _session(session),
         "messages": waiting,
         "issuer_spki_sha256": found.pin.issuer_spki_sha256.hex(),
-        "leaf_spki_sha256": found.pin.leaf_spki_sha256.hex(),
+        # None while its owner has pinned it anew and it has not come.
+        "leaf_spki_sha256": found.pin.leaf_spki_sha256.hex() if found.path else None,
     }
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from holdfast.registry import Registry
+    from holdfast.registry.closures import Named
 
 SETTINGS_FILE = Path("holdfast.toml")
 
@@ -77,6 +78,26 @@ def open_registry(settings: Settings, *, create: bool = False) -> Iterator[Regis
     path = settings.registry_file
     with registry.open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=create) as opened:
         yield opened
+
+
+def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
+    """The key that `text` names: of the CA certificate in the file of that name, or as `Closures.find_issuer` reads it.
+
+    Raises:
+        ConfigurationError: `unreadable_file`.
+        LimitExceededError: `file_too_large`, `upload_too_large`.
+        RegistrationError: `bad_hash`, `unknown_branch`, `not_a_ca`, and as `read_ca_certificate` refuses.
+    """
+    from holdfast.errors import RegistrationError
+    from holdfast.registry.closures import Kind, Named
+    from holdfast.registry.upload import read_ca_certificate
+
+    if not Path(text).is_file():
+        return registry.closures.find_issuer(text, unseen=unseen)
+    certificate = read_ca_certificate(read_file(Path(text)))
+    if not certificate.is_ca:
+        raise RegistrationError("not_a_ca", f"the certificate in {text} is of no CA: {certificate.subject}")
+    return Named(Kind.KEY, bytes.fromhex(certificate.spki_sha256), certificate.subject)
 
 
 def wait_applied(settings: Settings, epoch: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from holdfast._holdfast import InboxMessage, KeptSession, KeptWill, Request
@@ -12,7 +13,6 @@ from holdfast.inbox.wills import Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from holdfast._holdfast import Device, Gate
 
@@ -104,16 +104,17 @@ class Door:
 
     # ── what is told ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def replace_trust(
-        self,
-        epoch: int,
-        anchors: Sequence[bytes],
-        clock_floor: datetime,
-        closed_keys: Sequence[bytes],
-        closed_certificates: Sequence[bytes],
-    ) -> None:
+    def replace_trust(self, trust: messages.Trust) -> None:
         """Trust these anchors and nobody else, and nobody who comes by what is closed."""
-        self._perform(self._gate.replace_trust(epoch, anchors, clock_floor, closed_keys, closed_certificates))
+        requests = self._gate.replace_trust(
+            epoch=trust.epoch,
+            anchors=trust.anchors,
+            clock_floor=datetime.fromtimestamp(trust.clock_floor, UTC),
+            closed_keys=trust.closed_keys,
+            closed_certificates=trust.closed_certificates,
+            successions=trust.successions,
+        )
+        self._perform(requests)
 
     def place(self, rows: Sequence[tuple[bool, bytes]]) -> None:
         """Admissions of all workers (ours or not) in the order that counts."""
@@ -121,7 +122,7 @@ class Door:
 
     def load_devices(self, devices: Sequence[Device]) -> None:
         """These devices are pinned so."""
-        self._gate.load_devices(devices)
+        self._perform(self._gate.load_devices(devices))
 
     def load_sessions(self, rows: Iterable[tuple[str, int | None, int | None, int | None]]) -> None:
         """Know what is kept of devices' sessions."""

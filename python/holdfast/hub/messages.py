@@ -57,6 +57,7 @@ class Trust(Message):
     anchors: list[bytes]
     closed_keys: list[bytes]
     closed_certificates: list[bytes]
+    successions: list[tuple[bytes, bytes]]
     clock_floor: int
 
 

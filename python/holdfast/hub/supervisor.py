@@ -363,8 +363,11 @@ class Supervisor:
             try:
                 version = self._registry.database.data_version()
                 if version != seen:
-                    self._spread_trust()
+                    # In this order: whoever has applied an epoch knows the pins that were moved with it, and no later
+                    # commit can come between.
+                    trust = self._registry.cas.trust()
                     self._spread_pins()
+                    self._spread_trust(trust)
                 seen, self._read_at = version, time.monotonic()
                 if self._read_at - self._leased_at >= LEASE_RENEWED_SECONDS:
                     self._leased_at = self._read_at
@@ -387,13 +390,13 @@ class Supervisor:
             if self._tickets.rotate(at=time.monotonic()):
                 self._spread_ticket_keys()
 
-    def _spread_trust(self) -> None:
-        trust = self._registry.cas.trust()
+    def _spread_trust(self, trust: Trust) -> None:
         if trust == replace(self._trust, clock_floor=trust.clock_floor):
             return
         self._trust = trust
         closed = {f"closed_{kind}s": len(hashes) for kind, hashes in trust.closed.items()}
-        self._log.info("trust_changed", epoch=trust.epoch, anchors=len(trust.anchors), **closed)
+        counts = {"anchors": len(trust.anchors), **closed, "successions": len(trust.successions)}
+        self._log.info("trust_changed", epoch=trust.epoch, **counts)
         for worker in self._workers.values():
             worker.send(_trust_message(trust))
         asyncio.get_running_loop().call_later(APPLY_SECONDS_MAX, self._end_silent, trust.epoch)
@@ -490,6 +493,7 @@ def _trust_message(trust: Trust) -> messages.Trust:
         anchors=list(trust.anchors),
         closed_keys=list(trust.closed[Kind.KEY]),
         closed_certificates=list(trust.closed[Kind.CERTIFICATE]),
+        successions=list(trust.successions),
         clock_floor=int(trust.clock_floor.timestamp()),
     )
 

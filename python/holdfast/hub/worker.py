@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,10 +120,7 @@ class Worker:
         """Know what the registry and the other workers say."""
         match message:
             case messages.Trust():
-                floor = datetime.fromtimestamp(message.clock_floor, UTC)
-                self._door.replace_trust(
-                    message.epoch, message.anchors, floor, message.closed_keys, message.closed_certificates
-                )
+                self._door.replace_trust(message)
                 self._epoch = message.epoch
                 self._send(messages.TrustApplied(epoch=message.epoch))
             case messages.Lease():

@@ -10,6 +10,7 @@ from holdfast.registry.cas import Cas
 from holdfast.registry.closures import Closures
 from holdfast.registry.database import Database
 from holdfast.registry.devices import Devices
+from holdfast.registry.successions import Successions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,7 @@ class Registry:
     cas: Cas
     closures: Closures
     devices: Devices
+    successions: Successions
 
 
 @contextmanager
@@ -37,7 +39,8 @@ def open_registry(path: Path, *, hub: str, tenant: str, at: datetime, create: bo
             database=database,
             cas=Cas(database, closures, hub=hub, tenant=tenant),
             closures=closures,
-            devices=Devices(database, tenant=tenant),
+            devices=Devices(database, closures, tenant=tenant),
+            successions=Successions(database, closures, tenant=tenant),
         )
     finally:
         database.close()

@@ -24,6 +24,7 @@ from holdfast.possession import CODE_PREFIX, Challenge, Proof, ProofKind
 from holdfast.registry.moves import Move, State, move
 from holdfast.registry.renewal import carries_over
 from holdfast.registry.schema import cas, challenges, tenants
+from holdfast.registry.successions import declared
 from holdfast.registry.upload import read_ca_certificate
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Trust:
     """DER of every CA that is proven and enabled."""
     closed: Mapping[Kind, frozenset[bytes]]
     """SHA-256 of keys and certificates that may stand in no path."""
+    successions: frozenset[tuple[bytes, bytes]]
+    """Issuing keys (SHA-256): whoever is pinned to the first may come by the second."""
     clock_floor: datetime
     """The highest time that the registry has seen; an earlier clock admits nobody."""
 
@@ -107,6 +110,7 @@ class Cas:
             epoch=epochs[0]["epoch"] if epochs else 0,
             anchors=tuple(row["certificate"] for row in anchors),
             closed=self._closures.closed(),
+            successions=declared(self._database, self._tenant),
             clock_floor=_time(self._database.clock_floor()),
         )
 

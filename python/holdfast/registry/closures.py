@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from holdfast._holdfast import Certificate
 from holdfast.errors import ConflictError, RegistrationError
 from holdfast.registry.moves import State
-from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions
+from holdfast.registry.paths import HASH_BYTES, NO_KEY, fingerprints, in_portions
 from holdfast.registry.schema import cas, certificates, closures, devices, paths
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class Named:
     sha256: bytes
     subject: str = ""
     """Whose it is, as far as the registry knows; RFC 4514."""
+
+    def __str__(self) -> str:
+        """For people."""
+        return f"{self.subject} ({self.sha256.hex()})" if self.subject else self.sha256.hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,7 @@ class Closures:
         rows = self._database.rows(
             select(closures).where(closures.c.tenant == self._tenant).order_by(closures.c.changed_at.desc())
         )
-        subjects = self._subjects()
+        subjects = self.subjects()
         return [
             Closure(
                 named=Named(Kind(row["kind"]), row["sha256"], subjects.get(row["sha256"], "")),
@@ -118,30 +122,23 @@ class Closures:
         Raises:
             RegistrationError: `bad_hash`, `unknown_branch`.
         """
-        try:
-            sha256 = bytes.fromhex(text.replace(":", ""))
-        except ValueError:
-            sha256 = b""
-        if len(sha256) != HASH_BYTES:
-            message = f"{text[:80]!r} is not a SHA-256: 64 hexadecimal digits are wanted"
-            raise RegistrationError("bad_hash", message)
-        known = [(row["fingerprint"], row["spki_sha256"], _subject(row)) for row in self._certificates()]
+        sha256 = _sha256(text)
         leaf = select(devices.c.fingerprint, devices.c.leaf_spki_sha256, devices.c.device_id).where(
             devices.c.tenant == self._tenant,
             (devices.c.leaf_spki_sha256 == sha256) | (devices.c.fingerprint == sha256),
         )
-        known += [
+        leaves = [
             (row["fingerprint"], row["leaf_spki_sha256"], f"CN={row['device_id']}") for row in self._database.rows(leaf)
         ]
-        for fingerprint, key, subject in known:
-            if kind is Kind.CERTIFICATE and sha256 == fingerprint:
-                return Named(kind, fingerprint, subject)
-            if kind is Kind.KEY and sha256 in {fingerprint, key}:
-                return Named(kind, key, subject)
-        if unseen:
-            return Named(kind, sha256)
-        message = f"no {kind.value} with this hash was registered or has vouched for a device"
-        raise RegistrationError("unknown_branch", message, hint="`--unseen` closes it all the same")
+        return _find(sha256, kind, [*self._issuers(), *leaves], unseen=unseen)
+
+    def find_issuer(self, text: str, *, unseen: bool = False) -> Named:
+        """The key of a CA that `text` names, as in `find`.
+
+        Raises:
+            RegistrationError: `bad_hash`, `unknown_branch`.
+        """
+        return _find(_sha256(text), Kind.KEY, self._issuers(), unseen=unseen)
 
     def preview(self, named: Named, *, descendants: bool = False) -> Preview:
         """What `close` would do; changes nothing."""
@@ -156,6 +153,11 @@ class Closures:
         }
         leaves = [one.sha256 for one in closing if one.kind is Kind.KEY]
         affected = self._devices(devices.c.path_id, shut) | self._devices(devices.c.leaf_spki_sha256, leaves)
+        # Whom its owner has pinned anew has not come by any path yet: the issuer that was named counts.
+        pending = self._devices(devices.c.leaf_spki_sha256, [NO_KEY])
+        affected = {name: row for name, row in affected.items() if name not in pending} | {
+            name: row for name, row in pending.items() if row["issuer_spki_sha256"] in leaves
+        }
         surviving = [
             row["device_id"]
             for _, row in sorted(affected.items())
@@ -244,11 +246,18 @@ class Closures:
         Raises:
             RegistrationError: `key_closed`, `certificate_closed`.
         """
-        found = self._closed(transaction)
-        if bytes.fromhex(certificate.spki_sha256) in found[Kind.KEY]:
-            raise RegistrationError("key_closed", "the key of this certificate is closed", hint=HINT)
-        if bytes.fromhex(certificate.fingerprint) in found[Kind.CERTIFICATE]:
+        self.check_key(transaction, bytes.fromhex(certificate.spki_sha256))
+        if bytes.fromhex(certificate.fingerprint) in self._closed(transaction)[Kind.CERTIFICATE]:
             raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
+
+    def check_key(self, transaction: Transaction, spki_sha256: bytes) -> None:
+        """Refuse a closed key for what nobody could come by.
+
+        Raises:
+            RegistrationError: `key_closed`.
+        """
+        if spki_sha256 in self._closed(transaction)[Kind.KEY]:
+            raise RegistrationError("key_closed", "this key is closed", hint=HINT)
 
     def _state(self, transaction: Transaction, named: Named) -> ClosureState | None:
         rows = transaction.rows(
@@ -274,7 +283,12 @@ class Closures:
             found += self._database.rows(select(*columns).where(table.c.tenant == self._tenant))
         return found
 
-    def _subjects(self) -> Mapping[bytes, str]:
+    def _issuers(self) -> Sequence[tuple[bytes, bytes, str]]:
+        """Of every CA certificate: fingerprint, key, subject."""
+        return [(row["fingerprint"], row["spki_sha256"], _subject(row)) for row in self._certificates()]
+
+    def subjects(self) -> Mapping[bytes, str]:
+        """Whose a CA's key or certificate is, by its hash."""
         known: dict[bytes, str] = {}
         for row in self._certificates():
             known[row["fingerprint"]] = known[row["spki_sha256"]] = _subject(row)
@@ -309,12 +323,36 @@ class Closures:
             hashes = path.keys if named.kind is Kind.KEY else path.fingerprints
             if named.sha256 in hashes:
                 below |= dict.fromkeys(path.keys[: hashes.index(named.sha256)])
-        subjects = self._subjects()
+        subjects = self.subjects()
         return [Named(Kind.KEY, key, subjects.get(key, "")) for key in below if key != named.sha256]
 
     def _anchors(self) -> set[bytes]:
         proven = select(cas.c.fingerprint).where(cas.c.tenant == self._tenant, cas.c.state == State.PROVEN.value)
         return {row["fingerprint"] for row in self._database.rows(proven)}
+
+
+def _sha256(text: str) -> bytes:
+    try:
+        sha256 = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        sha256 = b""
+    if len(sha256) != HASH_BYTES:
+        message = f"{text[:80]!r} is not a SHA-256: 64 hexadecimal digits are wanted"
+        raise RegistrationError("bad_hash", message)
+    return sha256
+
+
+def _find(sha256: bytes, kind: Kind, known: Iterable[tuple[bytes, bytes, str]], *, unseen: bool) -> Named:
+    """Which of `known` (fingerprint, key, subject) the hash is of."""
+    for fingerprint, key, subject in known:
+        if kind is Kind.CERTIFICATE and sha256 == fingerprint:
+            return Named(kind, fingerprint, subject)
+        if kind is Kind.KEY and sha256 in {fingerprint, key}:
+            return Named(kind, key, subject)
+    if unseen:
+        return Named(kind, sha256)
+    message = f"no {kind.value} with this hash was registered or has vouched for a device"
+    raise RegistrationError("unknown_branch", message, hint="`--unseen` takes it all the same")
 
 
 HINT = "Use another key; `holdfast branch list` says why, and when, this one was closed"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 KIND = Kind(
     name="registry",
     application_id=0x48467267,  # the letters `HFrg`
-    revision="0001",
+    revision="0002",
     migrations=Path(__file__).parent / "migrations",
     codes=Codes(
         missing="no_registry",

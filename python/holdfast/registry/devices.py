@@ -10,11 +10,14 @@ from sqlalchemy import select, update
 
 from holdfast.errors import RegistrationError
 from holdfast.registry import paths, schema
+from holdfast.registry.paths import NO_KEY
 from holdfast.registry.schema import acts, devices, tenants
+from holdfast.registry.successions import declared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from holdfast.registry.closures import Closures, Named
     from holdfast.registry.database import Database, Transaction
 
 ROWS_AT_ONCE = 10_000
@@ -31,7 +34,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A first admission, or one with a new key of the pinned issuer, as a worker asks for it."""
+    """A first admission, or one with a new key of the pinned issuer or of its successor, as a worker asks for it."""
 
     pin: Pin
     fingerprint: bytes
@@ -41,6 +44,7 @@ class Claim:
     epoch: int
     """The tenant's epoch when the path was judged."""
     rekeyed: bool
+    """Whether the worker knows that the identity is pinned, and to other keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +53,19 @@ class Device:
 
     pin: Pin
     path: tuple[str, ...]
-    """Fingerprints of the certificates that were admitted first with these keys, end entity first, the anchor last."""
+    """Fingerprints of the certificates that were admitted first with these keys, end entity first, the anchor last.
+
+    Empty while its owner has pinned it anew and it has not come yet: then its own key is `NO_KEY`.
+    """
     pinned_at: datetime
 
 
 class Devices:
     """The devices of `tenant`."""
 
-    def __init__(self, database: Database, *, tenant: str) -> None:
+    def __init__(self, database: Database, closures: Closures, *, tenant: str) -> None:
         self._database = database
+        self._closures = closures
         self._tenant = tenant
 
     def claim(
@@ -80,20 +88,45 @@ class Devices:
                 paths.learn(transaction, self._tenant, chains)
             path_ids = paths.known(transaction, self._tenant, (claim.path for claim in claims))
             known = self._known(transaction, claims)
-            pinned: list[Claim] = []
-            rekeyed: list[Claim] = []
+            pairs = declared(transaction, self._tenant)
+            changes: dict[str, list[Claim]] = {"device.pinned": [], "device.rekeyed": [], "device.succeeded": []}
             answers: list[str | None] = []
             for claim in claims:
-                answer = _judge(claim, known.get(fold(claim.pin.device_id)), epoch)
+                folded = fold(claim.pin.device_id)
+                before = known.get(folded)
+                answer = _judge(claim, before, epoch, pairs)
                 if answer is None and claim.path not in path_ids:
                     answer = "path_unknown"
-                if answer is None and known.get(fold(claim.pin.device_id)) != claim.pin:
-                    (rekeyed if fold(claim.pin.device_id) in known else pinned).append(claim)
-                    known[fold(claim.pin.device_id)] = claim.pin
+                if answer is None and before != claim.pin:
+                    changes[_action(claim, before)].append(claim)
+                    known[folded] = claim.pin
                 answers.append(answer)
-            self._insert(transaction, pinned, path_ids)
-            self._update(transaction, rekeyed, path_ids)
+            for action, changed in changes.items():
+                self._record(transaction, action, changed, path_ids)
             return answers
+
+    def repin(self, device_id: str, issuer: Named, *, actor: str, at: datetime, reason: str = "") -> int:
+        """Pin `device_id` to another issuing key, or to the same one anew; answers the epoch from which on it holds.
+
+        Its own key is open until a device comes by that issuer, and then that device's. Whoever is connected is ended.
+
+        Raises:
+            RegistrationError: `unknown_device`, `key_closed`.
+            ConflictError: `clock_behind`.
+        """
+        before = self.find(device_id).pin
+        with self._database.writing(at=int(at.timestamp())) as transaction:
+            transaction.check_clock()
+            self._closures.check_key(transaction, issuer.sha256)
+            keys = {"issuer_spki_sha256": issuer.sha256.hex(), "before": before.issuer_spki_sha256.hex()}
+            act = transaction.act(
+                self._tenant, actor, "device.repinned", device_id, **keys, of=issuer.subject, reason=reason
+            )
+            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(device_id))
+            values = {"issuer_spki_sha256": issuer.sha256, "leaf_spki_sha256": NO_KEY, "act": act}
+            transaction.change(update(devices).where(this).values(values))
+            transaction.raise_epoch(self._tenant)
+            return transaction.epoch(self._tenant)
 
     def changed_since(self, act: int) -> Iterator[tuple[int, list[Pin]]]:
         """Pins that came or changed after `act`, in portions, each with the act to ask from next time."""
@@ -151,22 +184,10 @@ class Devices:
             known |= {row["folded_id"]: _pin(row) for row in rows}
         return known
 
-    def _insert(self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int]) -> None:
-        rows = [
-            {"tenant": self._tenant, "folded_id": fold(claim.pin.device_id), "device_id": claim.pin.device_id} | values
-            for claim, values in self._recorded(transaction, claims, path_ids, "device.pinned")
-        ]
-        transaction.insert_all(devices, rows)
-
-    def _update(self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int]) -> None:
-        for claim, values in self._recorded(transaction, claims, path_ids, "device.rekeyed"):
-            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(claim.pin.device_id))
-            transaction.change(update(devices).where(this).values(values))
-
-    def _recorded(
-        self, transaction: Transaction, claims: Sequence[Claim], path_ids: Mapping[bytes, int], action: str
-    ) -> Iterator[tuple[Claim, dict[str, object]]]:
-        """Write the act of every claim; answers each with what its device's row is to say."""
+    def _record(
+        self, transaction: Transaction, action: str, claims: Sequence[Claim], path_ids: Mapping[bytes, int]
+    ) -> None:
+        """Write the act of every claim, and what it makes of its device's row."""
         keys = [
             {
                 "issuer_spki_sha256": claim.pin.issuer_spki_sha256,
@@ -180,21 +201,39 @@ class Devices:
             for claim, own in zip(claims, keys, strict=True)
         ]
         numbers = transaction.acts(self._tenant, paths.ACTOR, action, details)
-        for claim, own, number in zip(claims, keys, numbers, strict=True):
-            yield claim, {**own, "path_id": path_ids[claim.path], "act": number}
+        rows = [
+            {"tenant": self._tenant, "folded_id": fold(claim.pin.device_id), "device_id": claim.pin.device_id}
+            | {**own, "path_id": path_ids[claim.path], "act": number}
+            for claim, own, number in zip(claims, keys, numbers, strict=True)
+        ]
+        if action == "device.pinned":
+            transaction.insert_all(devices, rows)
+            return
+        for row in rows:
+            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == row["folded_id"])
+            transaction.change(update(devices).where(this).values(row))
 
 
-def _judge(claim: Claim, known: Pin | None, epoch: int | None) -> str | None:
+def _action(claim: Claim, before: Pin | None) -> str:
+    if before is None:
+        return "device.pinned"
+    same_issuer = before.issuer_spki_sha256 == claim.pin.issuer_spki_sha256
+    return "device.rekeyed" if same_issuer else "device.succeeded"
+
+
+def _judge(
+    claim: Claim, known: Pin | None, epoch: int | None, successions: Collection[tuple[bytes, bytes]]
+) -> str | None:
     if claim.epoch != epoch:
         return "trust_moved"
     if known is None:
         return None
     if known.device_id != claim.pin.device_id:
         return "identity_case_conflict"
-    if known.issuer_spki_sha256 != claim.pin.issuer_spki_sha256:
+    issuers = (known.issuer_spki_sha256, claim.pin.issuer_spki_sha256)
+    if issuers[0] != issuers[1] and issuers not in successions:
         return "identity_pinned"
-    same_key = known.leaf_spki_sha256 == claim.pin.leaf_spki_sha256
-    return None if same_key or claim.rekeyed else "claim_lost"
+    return None if known == claim.pin or claim.rekeyed else "claim_lost"
 
 
 def _pin(row: Mapping[str, Any]) -> Pin:
@@ -206,7 +245,8 @@ def _pin(row: Mapping[str, Any]) -> Pin:
 
 
 def _device(row: Mapping[str, Any]) -> Device:
-    path = [row["fingerprint"], *paths.fingerprints(row["certificates"])]
+    pending = row["leaf_spki_sha256"] == NO_KEY
+    path = [] if pending else [row["fingerprint"], *paths.fingerprints(row["certificates"])]
     return Device(
         pin=Pin(**{name: row[name] for name in Pin.__slots__}),
         path=tuple(one.hex() for one in path),

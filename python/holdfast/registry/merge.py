@@ -1,8 +1,9 @@
 """How a backup of the registry comes back: nothing that shuts out is undone by it. `trust.md` §5.1.
 
-What only grows is merged: closures (the stricter word counts), certificates and paths that were met, devices, acts, the
-clock's floor, epochs. Pins are the backup's where it has them. CAs are the backup's, but none of them is trusted
-that is not trusted now; open challenges do not come back, for they may have been answered since (I5).
+What only grows is merged: closures and successions (the stricter word counts), certificates and paths that were met,
+devices, acts, the clock's floor, epochs. Pins are the backup's where it has them, but of a device that its owner has
+taken from its issuer since. CAs are the backup's, but none of them is trusted that is not trusted now; open challenges
+do not come back, for they may have been answered since (I5).
 """
 
 from __future__ import annotations
@@ -18,12 +19,24 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.errors import ConfigurationError
 from holdfast.registry.closures import ClosureState
+from holdfast.registry.devices import fold
 from holdfast.registry.moves import State
 from holdfast.registry.paths import known
-from holdfast.registry.schema import acts, cas, certificates, closures, deployment, devices, paths, tenants
+from holdfast.registry.schema import (
+    acts,
+    cas,
+    certificates,
+    closures,
+    deployment,
+    devices,
+    paths,
+    successions,
+    tenants,
+)
+from holdfast.registry.successions import SuccessionState, declared, reached
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from holdfast.registry.database import Database, Transaction
 
@@ -56,13 +69,14 @@ def merge(database: Database, backup: Database, *, actor: str, at: datetime, mad
     Cost: every row of the backup crosses into Python; other writers wait meanwhile.
     """
     with database.writing(at=int(at.timestamp())) as transaction:
-        untrusted = _untrusted(transaction)
+        untrusted, moved = _untrusted(transaction), _moved_since(transaction, backup)
         _merge_deployment(transaction, backup)
         epochs = _merge_tenants(transaction, backup)
         act_numbers = _merge_acts(transaction, backup)
         _merge_closures(transaction, backup)
+        _merge_successions(transaction, backup)
         path_ids = _merge_paths(transaction, backup)
-        count = _merge_devices(transaction, backup, act_numbers, path_ids)
+        count = _merge_devices(transaction, backup, act_numbers, path_ids, keeping=moved)
         names, disabled, removed = _replace_cas(transaction, backup, untrusted)
         for tenant, epoch in epochs.items():
             transaction.act(
@@ -145,6 +159,22 @@ def _strictness(state: str | None) -> int:
     return -1 if state is None else STRICTNESS.index(state)
 
 
+def _merge_successions(transaction: Transaction, backup: Database) -> None:
+    """What was withdrawn here stays so, and what would close a circle comes back withdrawn."""
+    keys = ("tenant", "old_spki_sha256", "new_spki_sha256")
+    mine = {_key(row, keys) for row in transaction.rows(select(successions))}
+    for rows in backup.portions(successions):
+        for row in rows:
+            tenant, old, new = key = _key(row, keys)
+            if key in mine and row["state"] == SuccessionState.DECLARED.value:
+                continue
+            circle = old in reached(declared(transaction, tenant), new)
+            values = {**row, "state": SuccessionState.WITHDRAWN.value} if circle else row
+            put = upsert(successions).values(values)
+            changed = {name: values[name] for name in ("state", "reason", "changed_at")}
+            transaction.change(put.on_conflict_do_update(index_elements=list(keys), set_=changed))
+
+
 def _merge_paths(transaction: Transaction, backup: Database) -> dict[int, int]:
     """Answers which path here is which of the backup's."""
     for rows in backup.portions(certificates):
@@ -161,7 +191,12 @@ def _merge_paths(transaction: Transaction, backup: Database) -> dict[int, int]:
 
 
 def _merge_devices(
-    transaction: Transaction, backup: Database, act_numbers: Mapping[int, int], path_ids: Mapping[int, int]
+    transaction: Transaction,
+    backup: Database,
+    act_numbers: Mapping[int, int],
+    path_ids: Mapping[int, int],
+    *,
+    keeping: Collection[tuple[str, str]],
 ) -> int:
     put = upsert(devices)
     changed = {column.name: put.excluded[column.name] for column in devices.c if not column.primary_key}
@@ -171,9 +206,19 @@ def _merge_devices(
         own = [
             {**row, "act": act_numbers.get(row["act"], row["act"]), "path_id": path_ids[row["path_id"]]} for row in rows
         ]
-        transaction.change(put, own)
+        own = [row for row in own if _key(row, ("tenant", "folded_id")) not in keeping]
+        if own:
+            transaction.change(put, own)
         count += len(own)
     return count
+
+
+def _moved_since(transaction: Transaction, backup: Database) -> set[tuple[str, str]]:
+    """Devices (tenant, folded id) that an owner's word has taken from their issuer since the backup was made."""
+    by_word = select(acts).where(acts.c.action.in_(["device.repinned", "device.succeeded"]))
+    before = {tuple(row.values()) for row in backup.rows(by_word)}
+    since = [row for row in transaction.rows(by_word) if tuple(row.values()) not in before]
+    return {(row["tenant"], fold(row["subject"])) for row in since}
 
 
 def _untrusted(transaction: Transaction) -> set[tuple[str, bytes]]:

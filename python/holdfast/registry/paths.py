@@ -21,6 +21,8 @@ T = TypeVar("T")
 ACTOR = "hub"
 """Who records a path: the hub, on the strength of having judged it."""
 HASH_BYTES = 32
+NO_KEY = bytes(HASH_BYTES)
+"""What no key has for its hash: a device's own, since its owner said by whom it is to come, until it has come."""
 PARAMETERS_AT_ONCE = 500
 """What one statement may name; SQLite takes 999 at the least."""
 

@@ -136,6 +136,7 @@ devices = Table(
     Column("folded_id", Text, primary_key=True),
     Column("device_id", Text, nullable=False),
     Column("issuer_spki_sha256", HASH, nullable=False),
+    # 32 octets of nothing: pinned anew by its owner, until a device comes by that issuer.
     Column("leaf_spki_sha256", HASH, nullable=False),
     # The certificate that was admitted first with these keys, and its path.
     Column("fingerprint", HASH, nullable=False),
@@ -160,6 +161,20 @@ closures = Table(
     Column("changed_at", NUMBER, nullable=False),
     CheckConstraint("kind IN ('key', 'certificate')", name="kind"),
     CheckConstraint("state IN ('closed', 'open', 'revoked')", name="state"),
+    sqlite_strict=True,
+)
+
+# Issuing keys that an owner has declared the successors of others (trust.md §3.2). Rows are never deleted.
+successions = Table(
+    "successions",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.tenant"), primary_key=True),
+    Column("old_spki_sha256", HASH, primary_key=True),
+    Column("new_spki_sha256", HASH, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("changed_at", NUMBER, nullable=False),
+    CheckConstraint("state IN ('declared', 'withdrawn')", name="state"),
     sqlite_strict=True,
 )
 

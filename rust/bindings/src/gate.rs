@@ -67,6 +67,8 @@ impl Gate {
         limit_fields(&mut limits).into_iter().map(|(name, field)| (name, field.get())).collect()
     }
 
+    #[pyo3(signature = (*, epoch, anchors, clock_floor, closed_keys, closed_certificates, successions))]
+    #[expect(clippy::too_many_arguments, reason = "what a tenant trusts, by keywords")]
     fn replace_trust(
         &self,
         py: Python<'_>,
@@ -75,21 +77,23 @@ impl Gate {
         clock_floor: &Bound<'_, PyAny>,
         closed_keys: Vec<[u8; 32]>,
         closed_certificates: Vec<[u8; 32]>,
+        successions: Vec<([u8; 32], [u8; 32])>,
     ) -> PyResult<Vec<Request>> {
         let keys = closed_keys.into_iter().collect();
         let closures = Arc::new(Closures { keys, certificates: closed_certificates.into_iter().collect() });
         let clock_floor = seconds(Some(clock_floor))?;
         let anchors: Vec<Vec<u8>> = anchors.iter().map(|der| der.to_vec()).collect();
         let anchors = py.detach(|| Anchors::new(anchors)).map_err(|refusal| errors::refused(py, &refusal))?;
-        let trust = Trust { epoch, anchors: Arc::new(anchors), closures, clock_floor };
+        let successions = Arc::new(successions.into_iter().collect());
+        let trust = Trust { epoch, anchors: Arc::new(anchors), closures, successions, clock_floor };
         Ok(self.step(py, |gate, now| gate.replace_trust(trust, now)))
     }
 
-    fn load_devices(&self, devices: Vec<PyRef<'_, Device>>) {
-        let mut plane = self.lock();
-        for device in devices {
-            plane.gate.amend_device(&device.device_id, device.pin);
-        }
+    fn load_devices(&self, py: Python<'_>, devices: Vec<PyRef<'_, Device>>) -> Vec<Request> {
+        let devices: Vec<_> = devices.iter().map(|device| (device.device_id.clone(), device.pin)).collect();
+        self.step(py, |gate, now| {
+            devices.into_iter().flat_map(|(device_id, pin)| gate.amend_device(&device_id, pin, now)).collect()
+        })
     }
 
     fn load_sessions(&self, py: Python<'_>, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) -> Vec<Request> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use holdfast_engine::{Facts, Strips, Verifier, hex, sha256};
-use holdfast_roster::{KeyHash, Pin, Placement, Roster, Trust};
+use holdfast_roster::{KeyHash, NO_KEY, Pin, Placement, Roster, Trust};
 use holdfast_session::{
     self as session, Admission, Connect, Event, Fault, LINEAGE_SECONDS, PresentedChain, Reason, Reference, Session,
     Tickets, TlsConfig, may_be_hello,
@@ -65,7 +65,7 @@ pub struct Gate {
     /// Of the live sessions that were ever sent something.
     pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
-    claims: HashMap<Handle, (Arc<str>, Pin)>,
+    claims: HashMap<Handle, (Arc<str>, Pin, Placement)>,
     /// The latest time seen; a clock that goes back admits nobody.
     latest: UnixSeconds,
     draining: bool,
@@ -248,12 +248,18 @@ impl Gate {
         matches!(live, Some(Connection { stage: Stage::Live { admitted, .. }, .. }) if admitted.leaf != leaf)
     }
 
-    /// Amends the pins. Whoever is pinned to other keys than before has no tickets.
-    pub fn amend_device(&mut self, device_id: &str, pin: Pin) {
+    /// Amends the pins. Whoever is pinned to other keys than before has no tickets; whom its owner has pinned anew has no session.
+    pub fn amend_device(&mut self, device_id: &str, pin: Pin, now: Now) -> Vec<Request> {
         let moved = self.roster.amend(device_id, pin).is_some_and(|before| before != pin);
         if let Some(tickets) = self.live_tickets().filter(|_| moved) {
             tickets.forget_device(device_id);
         }
+        let mut requests = Vec::new();
+        let ended = if pin.leaf == NO_KEY { self.live.get(device_id).copied() } else { None };
+        if let Some(handle) = ended {
+            self.end_live(handle, Why::Repinned, now, &mut requests);
+        }
+        requests
     }
 
     fn live_tickets(&self) -> Option<&Tickets> {
@@ -587,8 +593,9 @@ impl Gate {
     pub fn claimed(&mut self, handle: u64, code: Option<&str>, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         let claim = self.claims.remove(&handle);
-        if let (None, Some((device_id, pin))) = (code, &claim) {
-            self.amend_device(device_id, *pin);
+        if let (None, Some((device_id, pin, placement))) = (code, claim) {
+            requests.extend(self.amend_device(&device_id, pin, now));
+            requests.extend(moved_note(handle, &device_id, pin, placement));
         }
         let Some(connection) = self.slots.get_mut(handle) else { return requests };
         // A verdict that nobody waits for (late, doubled, for a connection that went another way) does nothing.
@@ -953,7 +960,7 @@ impl Gate {
             Ok((placement, judged)) => {
                 let path = self.meet(&judged, requests);
                 requests.push(Request::Claim(claim(handle, &judged, path, placement)));
-                self.claims.insert(handle, (judged.device_id.clone(), judged.pin()));
+                self.claims.insert(handle, (judged.device_id.clone(), judged.pin(), placement));
                 if let Some(connection) = self.slots.get_mut(handle) {
                     connection.stage = Stage::Claiming { judged, asked: Box::new(asked) };
                 }
@@ -995,22 +1002,27 @@ impl Gate {
         }
         match self.roster.place(&judged.device_id, judged.pin()) {
             Placement::CaseConflict => Err(No::new("identity_case_conflict").with("device", device())),
-            Placement::PinnedElsewhere => Err(No::new("identity_pinned").with("device", device())),
+            // Whom the owner would have to name for this device to be let in.
+            Placement::PinnedElsewhere => Err(No::new("identity_pinned")
+                .with("device", device())
+                .with("issuer_spki_sha256", Value::Text(hex(&judged.pin().issuer)))),
             // What moves a pin is a key that was proven now ...
-            Placement::New | Placement::Rekeyed if judged.chain.resumed().is_some() => {
+            Placement::New | Placement::Rekeyed | Placement::Succeeded if judged.chain.resumed().is_some() => {
                 Err(No::new("resumed_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
             }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
-            Placement::Rekeyed if self.live_with_other_key(handle, &judged) => {
+            Placement::Rekeyed | Placement::Succeeded if self.live_with_other_key(handle, &judged) => {
                 Err(No::new("rekeyed_while_live").with("device", device()))
             }
             // ... and to the library, whoever else believes it (trust.md §6.2).
-            Placement::New | Placement::Rekeyed if !judged.chain.confirm() => {
+            Placement::New | Placement::Rekeyed | Placement::Succeeded if !judged.chain.confirm() => {
                 self.strips.doubt();
                 // Who that is has not been proven.
                 Err(No::new("kernel_doubted").answer(Reason::ServerUnavailable))
             }
-            placement @ (Placement::Known | Placement::New | Placement::Rekeyed) => Ok((placement, judged)),
+            placement @ (Placement::Known | Placement::New | Placement::Rekeyed | Placement::Succeeded) => {
+                Ok((placement, judged))
+            }
         }
     }
 
@@ -1348,8 +1360,24 @@ fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, placement: Pl
         pin: judged.pin(),
         fingerprint: judged.path.fingerprints().first().copied().unwrap_or_default(),
         path: path.map(|path| path.fingerprints.clone()).unwrap_or_default(),
-        rekeyed: placement == Placement::Rekeyed,
+        rekeyed: placement != Placement::New,
     }
+}
+
+/// What is said of an identity that has moved to other keys.
+fn moved_note(handle: Handle, device_id: &str, pin: Pin, placement: Placement) -> Option<Request> {
+    let event = match placement {
+        Placement::Rekeyed => "rekeyed",
+        Placement::Succeeded => "succeeded",
+        Placement::Known | Placement::New | Placement::PinnedElsewhere | Placement::CaseConflict => return None,
+    };
+    let fields = vec![
+        ("device", Value::peer(device_id)),
+        ("connection", Value::Text(format!("{handle:x}"))),
+        ("issuer_spki_sha256", Value::Text(hex(&pin.issuer))),
+        ("leaf_spki_sha256", Value::Text(hex(&pin.leaf))),
+    ];
+    Some(Request::Note(Note { level: Level::Info, event, fields }))
 }
 
 /// Whether a user name is of this device: `{host}/{device}/?{query}`, as stock SDKs write it, or the device's id alone. What the host

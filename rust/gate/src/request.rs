@@ -116,7 +116,7 @@ pub struct KeptWill {
     pub not_after: UnixSeconds,
 }
 
-/// An identity that nobody has claimed, or whose issuer vouches for a new key.
+/// An identity that nobody has claimed, or that is pinned to keys which these may replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim {
@@ -130,7 +130,7 @@ pub struct Claim {
     pub fingerprint: [u8; 32],
     /// SHA-256 of each CA certificate of the path, the device's issuer first, the anchor last.
     pub path: Box<[[u8; 32]]>,
-    /// Whether the identity was pinned to another key of the same issuer.
+    /// Whether the identity was pinned to another key of the same issuer, or to an issuer that this one succeeds.
     pub rekeyed: bool,
 }
 

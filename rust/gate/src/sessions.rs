@@ -67,6 +67,8 @@ pub(crate) enum Why {
     Expired,
     InboxUnavailable,
     KeepAlive,
+    /// Its owner has pinned its identity anew.
+    Repinned,
     TakenOver {
         clean_start: bool,
     },
@@ -83,6 +85,7 @@ impl Why {
             Self::Expired => ("expired", Reason::NotAuthorized, End::Untrusted),
             Self::InboxUnavailable => ("inbox_unavailable", Reason::ImplementationSpecificError, End::Lost),
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),
+            Self::Repinned => ("repinned", Reason::NotAuthorized, End::Untrusted),
             Self::TakenOver { clean_start } => ("taken_over", Reason::SessionTakenOver, End::TakenOver { clean_start }),
             Self::TakenOverElsewhere => ("taken_over", Reason::SessionTakenOver, End::TakenOverElsewhere),
             Self::Untrusted => ("untrusted", Reason::NotAuthorized, End::Untrusted),

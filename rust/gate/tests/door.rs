@@ -5,9 +5,12 @@ mod world;
 
 use std::sync::Arc;
 
-use holdfast_gate::{Limits, Request};
+use holdfast_engine::hex;
+use holdfast_gate::{Claim, Limits, Request};
+use holdfast_roster::{NO_KEY, Pin};
 use holdfast_session::client::write_publish;
 use holdfast_x509::{Certificate, Closures};
+use rustls::client::ClientConfig;
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{
     BOTH, Ca, Client, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text,
@@ -212,6 +215,75 @@ fn e04_an_identity_pinned_to_another_factory_is_refused() {
     world.run(&mut client);
     assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_NO[..], vec!["identity_pinned".to_owned()]));
     assert_eq!(world.gate.sessions(), 1, "the session of the rightful device goes on");
+}
+
+/// What a device of `ca` would be pinned to, its own key left open.
+fn issued_by(ca: &Ca) -> Pin {
+    let der = &ca.der;
+    Pin { issuer: sha256(Certificate::parse(der).unwrap().spki.der), leaf: NO_KEY }
+}
+
+#[test]
+fn e04_a_declared_successor_takes_an_identity_over_and_the_old_issuer_does_not_get_it_back() {
+    let mut world = World::new();
+    let factory = world.root.intermediate("Factory-W");
+    let (old, new) = (world.tech.device("widget-1"), factory.device("widget-1"));
+    let config = client_config(Some(&new), &version::TLS12);
+    let old_client = world.admit(&old, "widget-1", &version::TLS12);
+    assert_eq!(visit(&mut world, &config).read, CONNACK_NO);
+    let refused = fact(world.notes("refused")[0], "issuer_spki_sha256");
+    assert_eq!((world.codes(), refused), (vec!["identity_pinned".to_owned()], hex(&issued_by(&factory).issuer)));
+    let pair = (issued_by(&world.tech).issuer, issued_by(&factory).issuer);
+    world.successions = Arc::new([pair].into());
+    world.trust(1, &[world.root.der.clone()]);
+    assert_eq!(visit(&mut world, &config).read, CONNACK_NO);
+    assert_eq!(world.codes(), ["identity_pinned", "rekeyed_while_live"]);
+    world.gate.lost(old_client.handle, world.now);
+    let mut client = visit(&mut world, &config);
+    assert!(matches!(world.log.iter().rev().find_map(claim_of), Some(claim) if claim.rekeyed));
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.notes("succeeded").len()), (&CONNACK_YES[..], 1));
+    assert_eq!(visit(&mut world, &client_config(Some(&old), &version::TLS12)).read, CONNACK_NO);
+    assert_eq!(world.codes().last().unwrap(), "identity_pinned");
+    assert_eq!(world.gate.sessions(), 1);
+}
+
+#[test]
+fn e04_an_identity_that_its_owner_pins_anew_is_out_at_once_and_comes_back_by_the_named_issuer_alone() {
+    let mut world = World::new();
+    let factory = world.root.intermediate("Factory-W");
+    let (old, new) = (world.tech.device("widget-1"), factory.device("widget-1"));
+    let sibling = world.tech.device("widget-2");
+    world.admit(&sibling, "widget-2", &version::TLS13);
+    let mut old_client = world.admit(&old, "widget-1", &version::TLS13);
+    world.pin("widget-1", issued_by(&factory));
+    assert_eq!((world.closed(), world.gate.sessions()), (vec!["repinned".to_owned()], 1));
+    world.run(&mut old_client);
+    assert!(old_client.ended_cleanly());
+    assert_eq!(visit(&mut world, &client_config(Some(&old), &version::TLS13)).read, CONNACK_NO);
+    let mut client = visit(&mut world, &client_config(Some(&new), &version::TLS13));
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.notes("rekeyed").len()), (&CONNACK_YES[..], 1));
+    // The same issuer: whoever is connected makes room for another key.
+    world.pin("widget-1", issued_by(&factory));
+    assert_eq!(world.gate.sessions(), 1);
+    let mut client = visit(&mut world, &client_config(Some(&factory.device("widget-1")), &version::TLS13));
+    world.answer_claim(client.handle, None);
+    world.run(&mut client);
+    assert_eq!(client.read, CONNACK_YES);
+}
+
+fn visit(world: &mut World, config: &Arc<ClientConfig>) -> Client {
+    let mut client = world.connect(config);
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    client
+}
+
+fn claim_of(request: &Request) -> Option<&Claim> {
+    if let Request::Claim(claim) = request { Some(claim) } else { None }
 }
 
 #[test]

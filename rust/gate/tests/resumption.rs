@@ -256,7 +256,7 @@ fn l04_a_ticket_of_another_tenant_or_listener_is_taken_back_by_nobody() {
         let (handle, _, ticket) = told.first().unwrap();
         assert!(ticket.is_some());
         // b knows the device, and is told that the ticket is live: only what it is bound to stands in the way.
-        b.gate.amend_device("widget-1", claimed_pin(&a));
+        b.pin("widget-1", claimed_pin(&a));
         let requests = b.gate.fence([(false, *handle, "widget-1", *ticket)], b.now);
         assert_eq!(requests, []);
         let kind = visit(&mut b, &config, "widget-1").0;
@@ -344,7 +344,7 @@ fn l06_tickets_outlive_one_change_of_keys_and_neither_two_nor_a_restart() {
     again.set_keys(vec![[9; 32]]);
     let mut restarted = World::with_tickets(Limits::default(), again);
     restarted.trust(2, &[root]);
-    restarted.gate.amend_device("widget-1", claimed_pin(&world));
+    restarted.pin("widget-1", claimed_pin(&world));
     assert_eq!(visit(&mut restarted, &config, "widget-1"), (FULL, CONNACK_YES.to_vec()));
     assert_eq!((counted(&restarted, "tickets_void"), counted(&restarted, "tickets_unknown")), (1, 0));
 }
@@ -430,10 +430,10 @@ fn e04_a_resumed_connection_moves_no_pin() {
     assert_eq!(visit(&mut world, &before, "widget-1"), (FULL, CONNACK_YES.to_vec()));
     assert_eq!(world.claims(), 3);
     assert_eq!(visit(&mut world, &before, "widget-1").0, RESUMED);
-    world.gate.amend_device("widget-1", old_pin);
+    world.pin("widget-1", old_pin);
     assert_eq!(visit(&mut world, &before, "widget-1").0, RESUMED, "nothing has changed");
     // And so it is where another worker, or an operator, has moved the pin.
-    world.gate.amend_device("widget-1", Pin { leaf: [1; 32], ..old_pin });
+    world.pin("widget-1", Pin { leaf: [1; 32], ..old_pin });
     assert_eq!(visit(&mut world, &before, "widget-1").0, FULL);
 }
 
@@ -447,7 +447,7 @@ fn e04_a_ticket_of_another_key_than_the_pinned_one_or_of_nobody_s_lets_nobody_in
         assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
         let told = a.gate.take_admissions();
         if known {
-            b.gate.amend_device("widget-1", Pin { leaf: [1; 32], ..claimed_pin(&a) });
+            b.pin("widget-1", Pin { leaf: [1; 32], ..claimed_pin(&a) });
         }
         let _none = b.gate.fence([(false, 1, "widget-1", told[0].2)], b.now);
         assert_eq!(visit(&mut b, &config, "widget-1"), (RESUMED, CONNACK_LATER.to_vec()));
@@ -481,7 +481,7 @@ fn a_worker_takes_back_what_another_has_given_once_it_is_told_and_only_in_the_sa
         let told = a.gate.take_admissions();
         let ticket = told[0].2;
         let octets = write_admissions(&told);
-        b.gate.amend_device("widget-1", claimed_pin(&a));
+        b.pin("widget-1", claimed_pin(&a));
         // Its own come back to it too, and change nothing.
         for (world, ours) in [(&mut b, false), (&mut a, true)] {
             let placed = read_admissions(&octets).unwrap().into_iter();
@@ -595,7 +595,7 @@ fn r03_a_clock_that_was_ahead_for_a_moment_in_another_worker_makes_no_longer_lin
     a.tick_after(10);
     assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
     let told = a.gate.take_admissions();
-    b.gate.amend_device("widget-1", claimed_pin(&a));
+    b.pin("widget-1", claimed_pin(&a));
     let _none = b.gate.fence([(false, told[0].0, "widget-1", told[0].2)], b.now);
     assert_eq!(visit(&mut b, &config, "widget-1").0, RESUMED);
     pass_seconds(&mut b, 3_300);

@@ -5,14 +5,18 @@
 //! without asking anybody.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use holdfast_x509::{Anchors, Closures, UnixSeconds};
 
 /// SHA-256 of a `SubjectPublicKeyInfo`: what "the same key" means everywhere.
 pub type KeyHash = [u8; 32];
+
+/// What no key has for its hash: stands for the device's own in the pin of an identity that its owner has pinned to another issuer,
+/// until a device comes by that.
+pub const NO_KEY: KeyHash = [0; 32];
 
 /// Who may vouch for devices, as of one epoch.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Trust {
     pub anchors: Arc<Anchors>,
     /// Keys and certificates that may stand in no path (`trust.md` §5.1).
     pub closures: Arc<Closures>,
+    /// Pairs of issuing keys: whoever is pinned to the first may come by the second (`trust.md` §3.2).
+    pub successions: Arc<HashSet<(KeyHash, KeyHash)>>,
     /// The highest time that the registry has seen; an earlier clock admits nobody (`trust.md` §5.3).
     pub clock_floor: UnixSeconds,
 }
@@ -47,6 +53,8 @@ pub enum Placement {
     New,
     /// The pinned issuer vouches for another leaf key.
     Rekeyed,
+    /// Another issuer key is pinned, and the owner has declared this one its successor.
+    Succeeded,
     /// Another issuer key is pinned.
     PinnedElsewhere,
     /// The identity differs only in case from one that is claimed (`trust.md` §3.1).
@@ -88,8 +96,13 @@ struct Device {
 impl Roster {
     /// A roster that admits nobody until trust is given.
     pub fn new() -> Self {
-        let (anchors, closures) = (Arc::new(Anchors::default()), Arc::default());
-        let trust = Trust { epoch: 0, anchors, closures, clock_floor: UnixSeconds(i64::MIN) };
+        let trust = Trust {
+            epoch: 0,
+            anchors: Arc::default(),
+            closures: Arc::default(),
+            successions: Arc::default(),
+            clock_floor: UnixSeconds(i64::MIN),
+        };
         Self { trust, devices: HashMap::new() }
     }
 
@@ -154,6 +167,7 @@ impl Roster {
         match (device.pin.issuer == pin.issuer, device.pin.leaf == pin.leaf) {
             (true, true) => Placement::Known,
             (true, false) => Placement::Rekeyed,
+            (false, _) if self.trust.successions.contains(&(device.pin.issuer, pin.issuer)) => Placement::Succeeded,
             (false, _) => Placement::PinnedElsewhere,
         }
     }
@@ -200,6 +214,29 @@ mod tests {
         assert_eq!(roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN }), Some(PIN));
         assert_eq!(roster.place("Widget-1", PIN), Placement::Rekeyed);
         assert_eq!(roster.devices_count(), 1);
+    }
+
+    #[test]
+    fn a_declared_successor_takes_over_what_its_predecessor_vouched_for_and_nothing_else() {
+        let (mut roster, new) = (Roster::new(), Pin { issuer: [7; 32], leaf: [8; 32] });
+        roster.amend("widget-1", PIN);
+        roster.amend("widget-2", Pin { issuer: [9; 32], ..PIN });
+        let successions = Arc::new(HashSet::from([(PIN.issuer, new.issuer)]));
+        roster.replace_trust(Trust { successions, ..roster.trust().clone() });
+        assert_eq!(roster.place("widget-1", new), Placement::Succeeded);
+        assert_eq!(roster.place("widget-1", Pin { leaf: PIN.leaf, ..new }), Placement::Succeeded);
+        assert_eq!(roster.place("widget-1", Pin { issuer: [9; 32], ..new }), Placement::PinnedElsewhere);
+        assert_eq!(roster.place("widget-2", new), Placement::PinnedElsewhere);
+        roster.amend("widget-1", new);
+        assert_eq!(roster.place("widget-1", PIN), Placement::PinnedElsewhere, "there is no way back");
+    }
+
+    #[test]
+    fn an_identity_without_a_key_of_its_own_is_its_issuer_s_to_give() {
+        let mut roster = Roster::new();
+        roster.amend("widget-1", Pin { leaf: NO_KEY, ..PIN });
+        assert_eq!(roster.place("widget-1", PIN), Placement::Rekeyed);
+        assert_eq!(roster.place("widget-1", Pin { issuer: [3; 32], ..PIN }), Placement::PinnedElsewhere);
     }
 
     #[test]

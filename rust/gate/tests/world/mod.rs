@@ -12,11 +12,12 @@
     reason = "a test's tool box: it fails by panicking, and each test uses its part"
 )]
 
+use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
 use holdfast_gate::{Gate, Limits, Note, Now, Request, Tickets, TlsConfig, Value};
-use holdfast_roster::Trust;
+use holdfast_roster::{KeyHash, Pin, Trust};
 use holdfast_x509::{Anchors, Closures, UnixSeconds};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -180,6 +181,7 @@ pub struct World {
     pub root: Ca,
     pub tech: Ca,
     pub closures: Arc<Closures>,
+    pub successions: Arc<HashSet<(KeyHash, KeyHash)>>,
     /// Whether somebody renews the gate's lease as time passes.
     pub supervised: bool,
     /// Everything the gate asked for, in order.
@@ -209,6 +211,7 @@ impl World {
             root,
             tech,
             closures: Arc::default(),
+            successions: Arc::default(),
             supervised: true,
             log: Vec::new(),
         };
@@ -218,8 +221,19 @@ impl World {
 
     pub fn trust(&mut self, epoch: u64, anchors: &[Vec<u8>]) {
         let anchors = Arc::new(Anchors::new(anchors.iter().cloned()).unwrap());
-        let trust = Trust { epoch, anchors, closures: Arc::clone(&self.closures), clock_floor: UnixSeconds(0) };
+        let trust = Trust {
+            epoch,
+            anchors,
+            closures: Arc::clone(&self.closures),
+            successions: Arc::clone(&self.successions),
+            clock_floor: UnixSeconds(0),
+        };
         let requests = self.gate.replace_trust(trust, self.now);
+        self.log.extend(requests);
+    }
+
+    pub fn pin(&mut self, device_id: &str, pin: Pin) {
+        let requests = self.gate.amend_device(device_id, pin, self.now);
         self.log.extend(requests);
     }
 
