@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -48,6 +49,16 @@ def found(hub: RunningHub, check: str) -> list[tuple[str, str, str | None]]:
     odd = [one for one in findings if one.state is not checkup.State.GOOD]
     assert {one.check for one in odd} <= {check}, odd
     return [(one.state.value, one.found, one.code) for one in odd]
+
+
+def test_a_port_that_another_has_is_found_before_the_start(hub: RunningHub) -> None:
+    place = settings(hub)
+    with socket.create_server((place.metrics_host, place.metrics_port)):
+        ((state, _, code),) = found(hub, "metrics")
+    assert (state, code) == ("bad", "address_in_use")
+    with socket.create_server((place.mqtt_host, place.mqtt_port)):
+        ((state, _, code),) = found(hub, "port")
+    assert (state, code) == ("bad", "address_in_use")
 
 
 def test_a_hub_that_is_well_is_good_before_it_runs_and_while_it_does(hub: RunningHub) -> None:

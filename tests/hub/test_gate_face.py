@@ -50,6 +50,9 @@ def test_a_gate_is_made_of_what_can_serve(telemetry: TelemetryWriter, how: str) 
     assert code_of(lambda: gate([CA.der], KEY, speed_max=1), ConfigurationError) == "unknown_limit"
     assert code_of(lambda: gate([CA.der], KEY, filters_count_max=0), ConfigurationError) == "bad_limit"
     gate([CA.der], KEY, strips_count_max=0)  # aws-lc-rs decides all
+    gate([CA.der], KEY, lease_ms=5_000)
+    assert code_of(lambda: gate([CA.der], KEY, lease_ms=5_001), ConfigurationError) == "bad_limit"
+    assert code_of(lambda: gate([CA.der], KEY, lease_ms=0), ConfigurationError) == "bad_limit"
     for chain, key in (([], KEY), ([b"x"], KEY), ([CA.der], b"x"), ([Ca.root().der], KEY)):
         assert code_of(lambda chain=chain, key=key: gate(chain, key), ConfigurationError) == "unusable_tls_certificate"
 

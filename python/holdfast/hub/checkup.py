@@ -281,7 +281,9 @@ def _pages(settings: Settings) -> Iterator[Found]:
         yield _good("off; metrics_port = 9464 in the settings turns them on")
         return
     if not status.runs(settings.state_dir):
-        yield _good("on, once the hub runs")
+        for listener in open_listeners(settings.metrics_host, settings.metrics_port, 1):
+            listener.close()
+        yield _good(f"on, once the hub runs; {settings.metrics_host}:{settings.metrics_port} is free")
         return
     answer, why = watcher.fetch(settings, "/readyz")
     if answer == HTTPStatus.OK:

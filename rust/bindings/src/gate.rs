@@ -326,31 +326,38 @@ enum LimitField<'a> {
     /// That may be none.
     CountOrNone(&'a mut usize),
     Time(&'a mut u64),
+    /// That may not be longer.
+    TimeAtMost(&'a mut u64, u64),
 }
 
 impl LimitField<'_> {
     fn get(&self) -> u64 {
         match self {
             Self::Count(count) | Self::CountOrNone(count) => u64::try_from(**count).unwrap_or(u64::MAX),
-            Self::Time(time) => **time,
+            Self::Time(time) | Self::TimeAtMost(time, _) => **time,
         }
     }
 
-    fn may_be(&self, value: u64) -> bool {
-        value > 0 || matches!(self, Self::CountOrNone(_))
+    /// Why it may not be `value`.
+    fn forbids(&self, value: u64) -> Option<String> {
+        match self {
+            Self::CountOrNone(_) => None,
+            Self::TimeAtMost(_, at_most) if value > *at_most => Some(format!("must not be above {at_most}")),
+            Self::Count(_) | Self::Time(_) | Self::TimeAtMost(..) => (value == 0).then(|| "must be above 0".to_owned()),
+        }
     }
 
     fn set(&mut self, value: u64) {
         match self {
             Self::Count(count) | Self::CountOrNone(count) => **count = usize::try_from(value).unwrap_or(usize::MAX),
-            Self::Time(time) => **time = value,
+            Self::Time(time) | Self::TimeAtMost(time, _) => **time = value,
         }
     }
 }
 
 /// The names by which settings know the limits.
 fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
-    use LimitField::{Count, CountOrNone, Time};
+    use LimitField::{Count, CountOrNone, Time, TimeAtMost};
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
@@ -360,7 +367,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
         ("shed_after_ms", Time(&mut limits.shed_after_ms)),
         ("pressed_deadline_ms", Time(&mut limits.pressed_deadline_ms)),
         ("handshakes_a_turn", Count(&mut limits.handshakes_a_turn)),
-        ("lease_ms", Time(&mut limits.lease_ms)),
+        ("lease_ms", TimeAtMost(&mut limits.lease_ms, gate::LEASE_MS_MAX)),
         ("handshake_deadline_ms", Time(&mut limits.handshake_deadline_ms)),
         ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),
         ("drain_bytes_max", Count(&mut limits.drain_bytes_max)),
@@ -393,11 +400,13 @@ fn read_limits(py: Python<'_>, given: &HashMap<String, u64>) -> PyResult<Limits>
     let mut limits = Limits::default();
     let mut fields = limit_fields(&mut limits);
     for (name, value) in given {
-        match fields.iter_mut().find(|(known, _)| known == name) {
-            Some((_, field)) if field.may_be(*value) => field.set(*value),
-            Some(_) => return Err(errors::configuration(py, "bad_limit", &format!("limit {name} must be above 0"))),
-            None => return Err(errors::configuration(py, "unknown_limit", &format!("there is no limit {name}"))),
+        let Some((_, field)) = fields.iter_mut().find(|(known, _)| known == name) else {
+            return Err(errors::configuration(py, "unknown_limit", &format!("there is no limit {name}")));
+        };
+        if let Some(why) = field.forbids(*value) {
+            return Err(errors::configuration(py, "bad_limit", &format!("limit {name} {why}")));
         }
+        field.set(*value);
     }
     Ok(limits)
 }

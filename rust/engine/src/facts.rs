@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::mem;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdfast_x509::SignatureJob;
@@ -16,7 +17,7 @@ use crate::backend::Digest;
 /// Facts of one tenant, shared by all verifiers that judge for it.
 #[derive(Debug)]
 pub struct Facts {
-    generation_count_max: usize,
+    generation_count_max: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -52,7 +53,16 @@ impl Fact {
 impl Facts {
     /// Room for `count_max` facts at most. Memory: about 40 bytes for each that is there.
     pub fn new(count_max: usize) -> Self {
-        Self { generation_count_max: count_max / 2, state: Mutex::default() }
+        Self { generation_count_max: AtomicUsize::new(count_max / 2), state: Mutex::default() }
+    }
+
+    /// From here on room for `count_max`; what is too much goes as new ones come.
+    pub fn bound(&self, count_max: usize) {
+        self.generation_count_max.store(count_max / 2, Ordering::Relaxed);
+    }
+
+    fn generation_count_max(&self) -> usize {
+        self.generation_count_max.load(Ordering::Relaxed)
     }
 
     /// How many are remembered.
@@ -68,7 +78,7 @@ impl Facts {
 
     /// Whether nothing is ever remembered.
     pub(crate) fn have_no_room(&self) -> bool {
-        self.generation_count_max == 0
+        self.generation_count_max() == 0
     }
 
     /// Forgets everything.
@@ -108,14 +118,14 @@ impl Facts {
         let issuer = state.hasher.hash_one(issuer);
         let held = state.quotas.entry(issuer).or_default();
         // A single key signs a fleet's devices: half of the room is enough for it, and leaves the other half to the others.
-        if *held < self.generation_count_max / 2 {
+        if *held < self.generation_count_max() / 2 {
             *held = held.saturating_add(1);
             state.young.insert(fact);
         }
     }
 
     fn make_room(&self, state: &mut State) {
-        if state.young.len() >= self.generation_count_max {
+        if state.young.len() >= self.generation_count_max() {
             state.old = mem::take(&mut state.young);
             state.quotas.clear();
         }

@@ -147,4 +147,10 @@ fn one_key_cannot_crowd_the_others_out_and_memory_has_an_end() {
         }
         assert!(facts.len() <= 32, "{}", facts.len());
     }
+    facts.bound(8);
+    for device in 0..10 {
+        verifier
+            .remember_leaf(&judge(&verifier, &root.intermediate("new").chain(&format!("{device}")), TODAY).unwrap());
+    }
+    assert!(facts.len() <= 8, "{}", facts.len());
 }

@@ -19,6 +19,7 @@ use crate::turns::Claim;
 pub(crate) struct Connection {
     pub(crate) session: Session,
     pub(crate) source: Option<IpAddr>,
+    pub(crate) opened_ms: u64,
     pub(crate) stage: Stage,
     /// When the present stage has lasted too long.
     pub(crate) deadline: Deadline,

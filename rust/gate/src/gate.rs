@@ -193,6 +193,7 @@ impl Gate {
     /// Shows `tls` to new connections and holds them to `limits`; those that are there keep what they began with.
     pub fn reconfigure(&mut self, tls: TlsConfig, limits: Limits) {
         self.tls = knowing(tls, &self.strips);
+        self.facts.bound(limits.facts_count_max);
         self.strips.bound(limits.strips_count_max);
         self.session_limits = Arc::new(limits.session);
         self.refusal_lines = LineQuota::new(limits.refusal_lines_burst, limits.refusal_lines_per_second);
@@ -327,6 +328,7 @@ impl Gate {
         let handle = self.slots.insert(Connection {
             session: Session::new(&self.tls, Arc::clone(&self.session_limits)),
             source,
+            opened_ms: now.monotonic_ms,
             stage: Stage::Handshake { queued: Vec::new(), ended: false },
             deadline: Deadline::default(),
             paused: false,
@@ -831,8 +833,8 @@ impl Gate {
     fn present(&mut self, handle: Handle, chain: PresentedChain, now: Now) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         connection.stage = Stage::Waiting;
-        // It has proven that it holds a key: from here on we are the ones who take time.
-        let due_ms = now.monotonic_ms.saturating_add(self.limits.handshake_deadline_ms);
+        // It has proven that it holds a key: a crowd at the door does not hurry it any more.
+        let due_ms = connection.opened_ms.saturating_add(self.limits.handshake_deadline_ms);
         self.deadlines.set(handle, &mut connection.deadline, due_ms);
         match chain.resumed() {
             Some(_) => self.count("handshakes_resumed"),

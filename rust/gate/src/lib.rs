@@ -27,7 +27,7 @@ mod wills;
 pub use gate::{BATCH_SIZES, Gate};
 pub use holdfast_session::{ConfigurationFault, Message, TICKET_KEY_LENGTH, Tickets, TlsConfig};
 pub use judges::Judges;
-pub use limits::Limits;
+pub use limits::{LEASE_MS_MAX, Limits};
 pub use request::{Claim, KeptWill, Level, Note, Request, Value};
 pub use tickets::{LiveTicket, ToldAdmission, read_admissions, write_admissions};
 pub use verdicts::{Batch, Verdict};

@@ -2,6 +2,9 @@
 
 use holdfast_session as session;
 
+/// The longest `lease_ms`: what a command that shuts somebody out waits for before it says that it has (`trust.md` §5.2).
+pub const LEASE_MS_MAX: u64 = 5_000;
+
 /// Bounds on a worker and on each of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,7 +76,7 @@ impl Default for Limits {
             shed_after_ms: 1_000,
             pressed_deadline_ms: 2_000,
             handshakes_a_turn: 2,
-            lease_ms: 5_000,
+            lease_ms: LEASE_MS_MAX,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,
             drain_bytes_max: 64 * 1024,

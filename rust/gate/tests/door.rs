@@ -556,15 +556,19 @@ fn l17_a_peer_that_stalls_is_closed_at_the_deadline_whatever_it_drips() {
     let device = world.tech.device("widget-1");
     let mut silent = world.connect(&client_config(Some(&device), &version::TLS13));
     let mut halfway = world.connect(&client_config(Some(&device), &version::TLS13));
+    let mut late = world.connect(&client_config(Some(&device), &version::TLS13));
     world.run(&mut halfway);
     world.tick_after(9_000);
+    // A key that is proven only now, whosever it is, does not begin the time anew (I7).
+    world.run(&mut late);
     halfway.say(&connect_packet("widget-1")[..3]);
     world.run(&mut halfway);
     world.tick_after(1_000);
     world.deliver(&mut silent);
     world.deliver(&mut halfway);
-    assert!(silent.closed && halfway.closed);
-    assert_eq!((world.codes(), world.gate.connections()), (vec!["handshake_deadline".to_owned(); 2], 0));
+    world.deliver(&mut late);
+    assert!(silent.closed && halfway.closed && late.closed);
+    assert_eq!((world.codes(), world.gate.connections()), (vec!["handshake_deadline".to_owned(); 3], 0));
 }
 
 #[test]
