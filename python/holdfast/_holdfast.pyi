@@ -502,7 +502,7 @@ class Request:
             "device",
             "fingerprint",
             "path",
-            "rekeyed",
+            "before",
         )
         def __new__(
             cls,
@@ -510,7 +510,7 @@ class Request:
             device: Device,
             fingerprint: bytes,
             path: bytes,
-            rekeyed: bool,
+            before: Device | None,
         ) -> Request.Claim: ...
         @property
         def handle(self) -> int: ...
@@ -523,8 +523,8 @@ class Request:
         def path(self) -> bytes:
             """SHA-256 of each CA certificate, the device's issuer first, the anchor last, concatenated."""
         @property
-        def rekeyed(self) -> bool:
-            """The issuer is the pinned one, the leaf key is new."""
+        def before(self) -> Device | None:
+            """What the identity is pinned to, as this worker knows."""
 
     @final
     class Keep(Request):

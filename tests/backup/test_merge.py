@@ -56,13 +56,15 @@ def close(settings: Settings, number: int, *, revoke: bool = False) -> int:
 
 
 def pin(settings: Settings, device_id: str, issuer: int, leaf: int) -> None:
+    """A device comes to a worker that knows all there is to know."""
     with opened(settings) as registry:
+        known = {one.pin.device_id: one.pin for one in registry.devices.all()}.get(device_id)
         claim = Claim(
             pin=Pin(device_id=device_id, issuer_spki_sha256=bytes([issuer]) * 32, leaf_spki_sha256=bytes([leaf]) * 32),
             fingerprint=bytes(32),
             path=path_of([ROOT.der]),
             epoch=registry.cas.trust().epoch,
-            rekeyed=True,
+            before=known and (known.issuer_spki_sha256, known.leaf_spki_sha256),
         )
         assert registry.devices.claim([claim], at=NOW, chains=[[ROOT.der]]) == [None]
 
@@ -146,21 +148,35 @@ def test_a_succession_comes_back_where_the_state_was_lost_unless_life_went_on_th
 
 
 def test_e04_what_an_owner_took_from_an_issuer_since_does_not_go_back_to_it(settings: Settings, tmp_path: Path) -> None:
-    """1 is repinned, 2 succeeded, 3 rekeyed, 4 repinned before the backup and rekeyed since."""
+    """1 repinned, 2 succeeded, 3 rekeyed since; 4 repinned before and rekeyed since; 5 repinned before, came since."""
     close(settings, 9)
-    for number in range(1, 5):
+    for number in range(1, 6):
         pin(settings, f"widget-{number}", 1, number)
     with opened(settings) as registry:
         registry.devices.repin("widget-4", key(3), actor="test", at=NOW)
     pin(settings, "widget-4", 3, 4)
+    with opened(settings) as registry:
+        registry.devices.repin("widget-5", key(3), actor="test", at=NOW)
     make(settings, tmp_path / "backup", at=NOW)
     with opened(settings) as registry:
         registry.devices.repin("widget-1", key(2), actor="test", at=NOW)
     pin(settings, "widget-1", 2, 11)
     succeed(settings, 1, 2)
     pin(settings, "widget-2", 2, 12), pin(settings, "widget-3", 1, 13), pin(settings, "widget-4", 3, 14)
+    pin(settings, "widget-5", 3, 15)
     back(settings, tmp_path / "backup")
-    assert pins(settings) == {"widget-1": (2, 11), "widget-2": (2, 12), "widget-3": (1, 3), "widget-4": (3, 4)}
+    assert pins(settings) == {
+        "widget-1": (2, 11),
+        "widget-2": (2, 12),
+        "widget-3": (1, 3),
+        "widget-4": (3, 4),
+        "widget-5": (3, 15),
+    }
+    # Where nothing is known of it, it is open as it was.
+    lost = Settings(hub=HUB, state_dir=tmp_path / "empty")
+    lost.state_dir.mkdir(mode=0o700)
+    back(lost, tmp_path / "backup")
+    assert pins(lost)["widget-5"] == (3, 0)
 
 
 def test_r01_what_the_backup_revoked_is_revoked_where_the_state_was_lost(settings: Settings, tmp_path: Path) -> None:

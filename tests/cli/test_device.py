@@ -45,7 +45,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 fingerprint=b"\x03" * 32,
                 path=path_of([ROOT.der]),
                 epoch=registry.cas.trust().epoch,
-                rekeyed=False,
+                before=None,
             )
             for name in ("widget-1", "widget-2")
         ]
@@ -180,17 +180,18 @@ def test_a_device_is_repinned_by_a_certificate_or_a_hash(tmp_path: Path) -> None
     said = answer("repin", "widget-1", "factory-s.pem", "--yes", "--reason", "repaired")
     assert said == {
         "device": "widget-1",
-        "issuer": f"CN=Factory-S ({key})",
-        "before": "01" * 32,
+        "issuer": "CN=Factory-S",
+        "issuer_spki_sha256": key,
+        "successors": [],
         "epoch": said["epoch"],
         "applied": "no hub runs here",
     }
     shown = answer("show", "widget-1")
     assert (shown["issuer_spki_sha256"], shown["leaf_spki_sha256"], shown["path"]) == (key, None, [])
     again = answer("repin", "widget-1", key, "--unseen", "--yes")
-    assert (again["issuer"], again["epoch"]) == (key, said["epoch"] + 1)
+    assert (again["issuer_spki_sha256"], again["epoch"]) == (key, said["epoch"] + 1)
     root = answer("repin", "widget-2", Certificate(ROOT.der).fingerprint, "--yes")
-    assert root["issuer"] == f"CN=Company-X Root ({Certificate(ROOT.der).spki_sha256})"
+    assert (root["issuer"], root["issuer_spki_sha256"]) == ("CN=Company-X Root", Certificate(ROOT.der).spki_sha256)
     asked = device("repin", "widget-2", key, "--unseen", stdin=b"n\n")
     assert (asked.returncode, "End widget-2" in asked.stderr) == (1, True)
     assert answer("show", "widget-2")["issuer_spki_sha256"] == Certificate(ROOT.der).spki_sha256
@@ -207,7 +208,9 @@ def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
         ("widget.pem", "not_a_ca"),
         ("key.pem", "private_key_in_upload"),
         ("other.txt", "not_a_certificate"),
-        ("missing.pem", "bad_hash"),
+        ("missing.pem", "unreadable_file"),
+        (".", "unreadable_file"),
+        ("a" * 5000, "unreadable_file"),
         ("ab" * 32, "unknown_branch"),
         ("02" * 32, "unknown_branch"),
     ):

@@ -43,7 +43,7 @@ class House:
         pin = Pin(device_id=device_id, issuer_spki_sha256=keys[0], leaf_spki_sha256=leaf)
         chain = [one.der for one in above]
         epoch = self.registry.cas.trust().epoch
-        one = Claim(pin=pin, fingerprint=leaf[::-1], path=path_of(chain), epoch=epoch, rekeyed=False)
+        one = Claim(pin=pin, fingerprint=leaf[::-1], path=path_of(chain), epoch=epoch, before=None)
         assert self.registry.devices.claim([one], at=NOW, chains=[chain]) == [None]
 
 

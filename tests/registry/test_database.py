@@ -8,6 +8,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +52,26 @@ def test_migrations_lead_to_the_schema(tmp_path: Path) -> None:
     assert all("STRICT" in one for one in ddl if one and "alembic" not in one and "sqlite_" not in one)
     database.close()
     assert ScriptDirectory(os.fspath(KIND.migrations)).get_heads() == [KIND.revision]
+
+
+def test_a_registry_of_the_first_revision_is_taken_over_with_its_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as past:
+        past.setattr("holdfast.registry.database.KIND", replace(KIND, revision="0001"))
+        opened(tmp_path / "r.db", create=True).close()
+    with closing(sqlite3.connect(tmp_path / "r.db")) as raw:
+        raw.execute("INSERT INTO tenants VALUES ('default', 1)")
+        raw.execute("INSERT INTO acts VALUES (1, 'default', 0, 'hub', 'device.pinned', 'w', '{}')")
+        raw.execute("INSERT INTO paths VALUES (1, 'default', x'')")
+        raw.execute(
+            "INSERT INTO devices VALUES ('default', 'w', 'w', ?, ?, ?, 1, 1)", [bytes([n]) * 32 for n in (1, 2, 3)]
+        )
+        raw.commit()
+    with open_registry(tmp_path / "r.db", hub="hub.test", tenant="default", at=NOW, create=False) as registry:
+        (found,) = registry.devices.all()
+        assert (found.pin.leaf_spki_sha256, found.path) == (b"\x02" * 32, (("03" * 32),))
+        assert registry.successions.list() == []
 
 
 def test_the_pragmas_that_durability_rests_on(tmp_path: Path) -> None:

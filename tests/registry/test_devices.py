@@ -29,10 +29,17 @@ ISSUER, LEAF, OTHER = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
 
 
 def claim(
-    device_id: str = "widget-1", *, issuer: bytes = ISSUER, leaf: bytes = LEAF, epoch: int = 1, rekeyed: bool = False
+    device_id: str = "widget-1",
+    *,
+    issuer: bytes = ISSUER,
+    leaf: bytes = LEAF,
+    epoch: int = 1,
+    before: bytes | None = None,
 ) -> Claim:
+    """Of a worker that knows the identity to be pinned to `ISSUER` and the key `before`, or to nothing."""
     pin = Pin(device_id=device_id, issuer_spki_sha256=issuer, leaf_spki_sha256=leaf)
-    return Claim(pin=pin, fingerprint=b"\x04" * 32, path=path_of(CHAIN), epoch=epoch, rekeyed=rekeyed)
+    known = None if before is None else (ISSUER, before)
+    return Claim(pin=pin, fingerprint=b"\x04" * 32, path=path_of(CHAIN), epoch=epoch, before=known)
 
 
 def commit(registry: Registry, *claims: Claim) -> list[str | None]:
@@ -66,7 +73,7 @@ def test_e04_an_identity_stays_with_the_key_that_first_vouched_for_it(registry: 
     before = dump(registry)
     answers = commit(
         registry,
-        claim(), claim(issuer=OTHER), claim(issuer=OTHER, rekeyed=True), claim(leaf=OTHER), claim("Widget-1"),
+        claim(), claim(issuer=OTHER), claim(issuer=OTHER, before=LEAF), claim(leaf=OTHER), claim("Widget-1"),
     )  # fmt: skip
     assert answers == [None, "identity_pinned", "identity_pinned", "claim_lost", "identity_case_conflict"]
     assert dump(registry) == before
@@ -75,7 +82,7 @@ def test_e04_an_identity_stays_with_the_key_that_first_vouched_for_it(registry: 
 def test_a_new_key_of_the_pinned_issuer_replaces_the_old_one(registry: Registry) -> None:
     commit(registry, claim())
     (seen, _) = next(registry.devices.changed_since(0))
-    assert commit(registry, claim(leaf=OTHER, rekeyed=True)) == [None]
+    assert commit(registry, claim(leaf=OTHER, before=LEAF)) == [None]
     assert pins(registry, seen) == pins(registry) == [claim(leaf=OTHER).pin]
     assert last_act(registry)["action"] == "device.rekeyed"
 
@@ -137,7 +144,7 @@ def test_what_changed_is_read_in_portions_in_order(registry: Registry, monkeypat
     assert [len(portion) for _, portion in portions] == [3, 3, 2]
     assert [pin for _, portion in portions for pin in portion] == [one.pin for one in claims]
     assert list(registry.devices.changed_since(portions[-1][0])) == []
-    commit(registry, replace(claims[0], pin=replace(claims[0].pin, leaf_spki_sha256=OTHER), rekeyed=True))
+    commit(registry, replace(claims[0], pin=replace(claims[0].pin, leaf_spki_sha256=OTHER), before=(ISSUER, LEAF)))
     assert [pin.device_id for pin in pins(registry, portions[-1][0])] == ["widget-0"]
 
 

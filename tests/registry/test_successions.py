@@ -11,7 +11,7 @@ import pytest
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind, Named
 from holdfast.registry.devices import Claim, Pin
-from holdfast.registry.paths import path_of
+from holdfast.registry.paths import NO_KEY, path_of
 from holdfast.registry.successions import SuccessionState
 
 from ..support.pki import DAY, NOW
@@ -44,14 +44,29 @@ def declare(house: House, old: Ca, new: Ca) -> None:
     house.registry.successions.declare(named(old), named(new), actor=WHO, at=NOW, reason="a new laptop")
 
 
-def come(house: House, device_id: str, issuer: Ca, *, leaf: bytes = b"new", rekeyed: bool = True) -> str | None:
-    """A device claims its identity by `issuer`, which the root has signed."""
+def pin_of(house: House, device_id: str) -> tuple[bytes, bytes]:
+    pin = house.registry.devices.find(device_id).pin
+    return pin.issuer_spki_sha256, pin.leaf_spki_sha256
+
+
+def claim(
+    house: House, device_id: str, issuer: Ca, *, leaf: bytes = b"new", before: tuple[bytes, bytes] | None
+) -> Claim:
+    """Of an identity by `issuer`, which the root has signed; the worker knows of the pin `before`."""
     own = hashlib.sha256(leaf).digest()
-    pin = Pin(device_id=device_id, issuer_spki_sha256=key_of(issuer), leaf_spki_sha256=own)
-    chain = [issuer.der, house.root.der]
-    epoch = house.registry.cas.trust().epoch
-    claim = Claim(pin=pin, fingerprint=own[::-1], path=path_of(chain), epoch=epoch, rekeyed=rekeyed)
-    return house.registry.devices.claim([claim], at=NOW, chains=[chain])[0]
+    return Claim(
+        pin=Pin(device_id=device_id, issuer_spki_sha256=key_of(issuer), leaf_spki_sha256=own),
+        fingerprint=own[::-1],
+        path=path_of([issuer.der, house.root.der]),
+        epoch=house.registry.cas.trust().epoch,
+        before=before,
+    )
+
+
+def come(house: House, device_id: str, issuer: Ca, *, leaf: bytes = b"new") -> str | None:
+    """A device comes to a worker that knows all there is to know."""
+    one = claim(house, device_id, issuer, leaf=leaf, before=pin_of(house, device_id))
+    return house.registry.devices.claim([one], at=NOW, chains=[[issuer.der, house.root.der]])[0]
 
 
 def test_e04_a_device_moves_to_the_declared_successor_and_not_back(house: House) -> None:
@@ -62,14 +77,15 @@ def test_e04_a_device_moves_to_the_declared_successor_and_not_back(house: House)
     trust = house.registry.cas.trust()
     assert trust.successions == {(key_of(house.technician), key_of(new))}
     assert trust.epoch == epoch, "nobody who was admitted might no longer be"
-    assert house.registry.successions.pinned(named(house.technician)) == 2
+    assert house.registry.successions.preview(named(house.technician), named(new)) == 2
     assert come(house, "s-1", new) == "identity_pinned", "the sibling's devices are the sibling's"
-    assert come(house, "a-1", new, rekeyed=False) == "claim_lost", "whoever takes it for a new identity is late"
+    late = claim(house, "a-1", new, before=None)
+    assert house.registry.devices.claim([late], at=NOW) == ["claim_lost"], "whoever takes it for a new identity is late"
     assert come(house, "a-1", new) is None
     act = last_act(house.registry)
     assert (act["action"], act["subject"]) == ("device.succeeded", "a-1")
     assert act["details"]["issuer_spki_sha256"] == key_of(new).hex()
-    assert house.registry.successions.pinned(named(house.technician)) == 1
+    assert house.registry.successions.preview(named(house.technician), named(new)) == 1
     assert come(house, "a-1", house.technician) == "identity_pinned"
     assert come(house, "a-1", new, leaf=b"newer") is None
     assert last_act(house.registry)["action"] == "device.rekeyed"
@@ -113,11 +129,13 @@ def test_nobody_succeeds_in_a_circle_and_nobody_with_a_closed_key(house: House) 
     before = dump(house.registry)
     assert code_of(lambda: declare(house, second, first)) == "succession_circle"
     assert code_of(lambda: declare(house, third, first)) == "succession_circle"
+    assert code_of(lambda: house.registry.successions.preview(named(third), named(first))) == "succession_circle"
+    assert dump(house.registry) == before
     declare(house, first, third)
     house.registry.successions.withdraw(named(second), named(third), actor=WHO, at=NOW)
     house.registry.successions.withdraw(named(first), named(third), actor=WHO, at=NOW)
     declare(house, third, first)
-    assert dump(house.registry) != before
+    assert [one.sha256 for one in house.registry.successions.of(named(third))] == [key_of(first)]
     house.claim("f-1", house.factory, house.root)
     close(house, house.factory)
     assert code_of(lambda: declare(house, house.sibling, house.factory)) == "key_closed"
@@ -145,24 +163,43 @@ def test_e04_an_owner_pins_a_device_to_another_issuer_and_whoever_comes_by_that_
         "reason": "sent back",
     }
     found = registry.devices.find("a-1")
-    assert (found.pin.issuer_spki_sha256, found.pin.leaf_spki_sha256, found.path) == (key_of(sibling), bytes(32), ())
+    assert (found.pin.issuer_spki_sha256, found.pin.leaf_spki_sha256, found.path) == (key_of(sibling), NO_KEY, ())
     (last,) = [pins for _, pins in registry.devices.changed_since(act["seq"] - 1)]
     assert last == [found.pin], "workers hear of it"
     assert come(house, "a-1", house.technician) == "identity_pinned"
-    assert come(house, "a-1", sibling, rekeyed=False) == "claim_lost"
     assert come(house, "a-1", sibling) is None
     assert last_act(registry)["action"] == "device.rekeyed"
     assert registry.devices.find("a-1").path[1] == fingerprint_of(sibling)
 
 
 def test_a_claim_from_before_the_owner_s_word_is_late(house: House) -> None:
-    pin = Pin(device_id="a-1", issuer_spki_sha256=key_of(house.technician), leaf_spki_sha256=b"\x07" * 32)
-    path = path_of([house.technician.der, house.factory.der, house.root.der])
-    epoch = house.registry.cas.trust().epoch
-    late = Claim(pin=pin, fingerprint=b"\x08" * 32, path=path, epoch=epoch, rekeyed=True)
+    new, chains = house.root.intermediate("Technician-N"), []
+    declare(house, house.technician, new)
+    chains.append([new.der, house.root.der])
+    late = claim(house, "a-1", new, before=pin_of(house, "a-1"))
     house.registry.devices.repin("a-1", named(house.technician), actor=WHO, at=NOW)
-    assert house.registry.devices.claim([late], at=NOW) == ["trust_moved"]
-    assert house.registry.devices.claim([replace(late, epoch=epoch + 1)], at=NOW) == [None]
+    assert house.registry.devices.claim([late], at=NOW, chains=chains) == ["trust_moved"]
+    epoch = house.registry.cas.trust().epoch
+    assert house.registry.devices.claim([replace(late, epoch=epoch)], at=NOW, chains=chains) == ["claim_lost"]
+    assert come(house, "a-1", new) is None
+
+
+def test_e06_of_several_that_come_for_an_open_identity_one_wins(house: House) -> None:
+    """Two keys of the issuer's, and one of its successor's, each at a worker that has heard of nobody yet."""
+    new, sibling = house.root.intermediate("Technician-N"), house.sibling
+    declare(house, sibling, new)
+    house.registry.devices.repin("a-1", named(sibling), actor=WHO, at=NOW)
+    before = pin_of(house, "a-1")
+    claims = [
+        claim(house, "a-1", sibling, leaf=b"first", before=before),
+        claim(house, "a-1", sibling, leaf=b"second", before=before),
+        claim(house, "a-1", new, leaf=b"third", before=before),
+    ]
+    chains = [[ca.der, house.root.der] for ca in (sibling, new)]
+    assert house.registry.devices.claim(claims, at=NOW, chains=chains) == [None, "claim_lost", "claim_lost"]
+    assert house.registry.devices.claim(claims[1:], at=NOW, chains=chains) == ["claim_lost", "claim_lost"]
+    assert pin_of(house, "a-1") == (key_of(sibling), hashlib.sha256(b"first").digest())
+    assert house.registry.devices.claim(claims[:1], at=NOW, chains=chains) == [None], "the same again is no other"
 
 
 def test_repinning_refuses_what_could_let_nobody_in(house: House) -> None:
@@ -182,6 +219,11 @@ def test_the_preview_of_a_closure_knows_who_is_pinned_anew(house: House) -> None
     registry.devices.repin("a-1", named(house.sibling), actor=WHO, at=NOW)
     assert closures.preview(named(house.technician)).devices == 1, "the old branch has lost it"
     assert closures.preview(named(house.sibling)).devices == 2, "the new one has it before it came"
+    assert closures.preview(closures.find(fingerprint_of(house.sibling), Kind.CERTIFICATE)).devices == 2
+    assert closures.preview(named(house.root)).devices == 3
+    # The key that was its own can still be named, and closed.
+    own = hashlib.sha256(b"a-1").digest()
+    assert closures.find(own[::-1].hex()) == Named(Kind.KEY, own, "CN=a-1")
     assert closures.find_issuer(fingerprint_of(house.sibling)) == named(house.sibling)
     device = hashlib.sha256(b"a-2").hexdigest()
     assert closures.find(device).subject == "CN=a-2"

@@ -30,7 +30,7 @@ UNSEEN = click.option(
     "--unseen", is_flag=True, help="Take a HASH that the hub has never met for the key's (SPKI) all the same."
 )
 REASON = click.option("--reason", default="", help="Why, for the record.")
-SUCCESSION_COLUMNS = ("state", "old", "new", "changed_at", "reason")
+SUCCESSION_COLUMNS = ("state", "old", "old_spki_sha256", "new", "new_spki_sha256", "changed_at", "reason")
 COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
 
 
@@ -147,20 +147,21 @@ def succeed(
     vouching for those that have not moved; close it when they have, or at once if it is stolen.
     """
     with open_registry(read_settings(**given)) as registry:
-        before = find_issuer(registry, old, unseen=unseen)
-        after = find_issuer(registry, new, unseen=unseen)
-        record = {"old": str(before), "new": str(after), "devices": registry.successions.pinned(before)}
+        # Whatever was declared can be withdrawn, whether anybody has come by it or not.
+        before, after = (find_issuer(registry, text, unseen=unseen or withdraw) for text in (old, new))
+        if withdraw:
+            registry.successions.withdraw(before, after, actor=actor(), at=now(), reason=reason)
+            emit_record(_pair_record(before, after) | {"state": "withdrawn"}, as_json=as_json)
+            return
+        record = _pair_record(before, after) | {"devices": registry.successions.preview(before, after)}
         if preview:
             emit_record(record, as_json=as_json)
             return
-        if withdraw:
-            registry.successions.withdraw(before, after, actor=actor(), at=now(), reason=reason)
-        else:
-            if not yes:
-                question = f"Let the {record['devices']} devices of {before} come by {after}?"
-                click.confirm(question, abort=True, err=True)
-            registry.successions.declare(before, after, actor=actor(), at=now(), reason=reason)
-    emit_record(record | {"state": "withdrawn" if withdraw else "declared"}, as_json=as_json)
+        if not yes:
+            question = f"Let the {record['devices']} devices of {before} come by {after}?"
+            click.confirm(question, abort=True, err=True)
+        registry.successions.declare(before, after, actor=actor(), at=now(), reason=reason)
+    emit_record(record | {"state": "declared"}, as_json=as_json)
 
 
 @branch.command()
@@ -198,15 +199,18 @@ def _closure_record(one: Closure) -> dict[str, object]:
     return {"state": one.state.value, **_named_record(one.named), "changed_at": changed_at, "reason": one.reason}
 
 
+def _pair_record(old: Named, new: Named) -> dict[str, object]:
+    return {
+        "old": old.subject or None,
+        "old_spki_sha256": old.sha256.hex(),
+        "new": new.subject or None,
+        "new_spki_sha256": new.sha256.hex(),
+    }
+
+
 def _succession_record(one: Succession) -> dict[str, object]:
     changed_at = one.changed_at.isoformat()
-    return {
-        "state": one.state.value,
-        "old": str(one.old),
-        "new": str(one.new),
-        "changed_at": changed_at,
-        "reason": one.reason,
-    }
+    return {"state": one.state.value, **_pair_record(one.old, one.new), "changed_at": changed_at, "reason": one.reason}
 
 
 def _preview_record(found: Preview, *, as_json: bool) -> dict[str, object]:

@@ -163,20 +163,24 @@ def repin(
     """Say that ISSUER vouches for DEVICE from here on.
 
     ISSUER is a file with the CA's certificate, or the SHA-256 of that or of its key. Whoever is connected as DEVICE is
-    ended, and the next that comes with a certificate of that issuer's is the device. With the issuer of before, that
-    lets another key in. A whole signer is replaced by `holdfast branch succeed`.
+    ended, and the next that comes with a certificate of that issuer's, or of its declared successor's, is the device,
+    whichever key it has: close the old one first if it may be in other hands. A whole signer is replaced by
+    `holdfast branch succeed`.
     """
     settings = read_settings(**given)
     with open_registry(settings) as registry:
-        before = registry.devices.find(device_id).pin
+        registry.devices.find(device_id)
         named = find_issuer(registry, issuer, unseen=unseen)
+        by = [named, *registry.successions.of(named)]
         if not yes:
-            click.confirm(f"End {device_id}, and let whoever comes by {named} be it?", abort=True, err=True)
+            question = f"End {device_id}, and let whoever comes by {' or '.join(map(str, by))} be it?"
+            click.confirm(question, abort=True, err=True)
         epoch = registry.devices.repin(device_id, named, actor=actor(), at=now(), reason=reason)
     record = {
         "device": device_id,
-        "issuer": str(named),
-        "before": before.issuer_spki_sha256.hex(),
+        "issuer": named.subject or None,
+        "issuer_spki_sha256": named.sha256.hex(),
+        "successors": [one.sha256.hex() for one in by[1:]],
         "epoch": epoch,
         "applied": wait_applied(settings, epoch),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from holdfast.registry.closures import Named
 
 SETTINGS_FILE = Path("holdfast.toml")
+HASH = re.compile(r"[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}")
+"""SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons."""
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,18 +84,18 @@ def open_registry(settings: Settings, *, create: bool = False) -> Iterator[Regis
 
 
 def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
-    """The key that `text` names: of the CA certificate in the file of that name, or as `Closures.find_issuer` reads it.
+    """The key that `text` names: a hash, as `Closures.find_issuer` reads it, or a file with the CA's certificate.
 
     Raises:
         ConfigurationError: `unreadable_file`.
         LimitExceededError: `file_too_large`, `upload_too_large`.
-        RegistrationError: `bad_hash`, `unknown_branch`, `not_a_ca`, and as `read_ca_certificate` refuses.
+        RegistrationError: `unknown_branch`, `not_a_ca`, and as `read_ca_certificate` refuses.
     """
     from holdfast.errors import RegistrationError
     from holdfast.registry.closures import Kind, Named
     from holdfast.registry.upload import read_ca_certificate
 
-    if not Path(text).is_file():
+    if HASH.fullmatch(text):
         return registry.closures.find_issuer(text, unseen=unseen)
     certificate = read_ca_certificate(read_file(Path(text)))
     if not certificate.is_ca:

@@ -16,10 +16,10 @@ from holdfast.errors import HoldfastError
 NOUNS = {
     "authority": ("holdfast.cli.authority", "Act as a CA: make a root, request, sign, issue, prove."),
     "backup": ("holdfast.cli.backup", "Copy the hub's state while it runs."),
-    "branch": ("holdfast.cli.branch", "Shut out a signer and every device below it."),
+    "branch": ("holdfast.cli.branch", "Shut out a signer and every device below it, or replace its key."),
     "ca": ("holdfast.cli.ca", "Register CAs with the hub, and prove that you hold their keys."),
     "cert": ("holdfast.cli.cert", "Look at certificates, judge chains, and be told why."),
-    "device": ("holdfast.cli.device", "Look at devices, and send them messages."),
+    "device": ("holdfast.cli.device", "Look at devices, send them messages, say who vouches for them."),
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "doctor": ("holdfast.cli.doctor", "Look for everything that can be wrong with a hub."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),

@@ -206,15 +206,16 @@ class Door:
             return
         self._claims_waiting += 1
         self._claim_soon()
+        issuer, leaf = _keys(request.device)
         self._claims.append(
             messages.Claim(
                 handle=request.handle,
                 device_id=request.device.device_id,
-                issuer_spki_sha256=bytes.fromhex(request.device.issuer_spki_sha256),
-                leaf_spki_sha256=bytes.fromhex(request.device.leaf_spki_sha256),
+                issuer_spki_sha256=issuer,
+                leaf_spki_sha256=leaf,
                 fingerprint=request.fingerprint,
                 path=request.path,
-                rekeyed=request.rekeyed,
+                before=_keys(before) if (before := request.before) else None,
             )
         )
 
@@ -279,3 +280,8 @@ class Door:
     def _send_admissions(self) -> None:
         if admitted := self._gate.take_admissions():
             self._admitted(admitted)
+
+
+def _keys(device: Device) -> tuple[bytes, bytes]:
+    """SHA-256 of the issuer's key and of its own."""
+    return bytes.fromhex(device.issuer_spki_sha256), bytes.fromhex(device.leaf_spki_sha256)

@@ -168,7 +168,8 @@ class Claim(msgspec.Struct, kw_only=True, array_like=True):
     leaf_spki_sha256: bytes
     fingerprint: bytes
     path: bytes
-    rekeyed: bool
+    before: tuple[bytes, bytes] | None
+    """Issuer's key hash and own that the identity is pinned to, as the worker knows."""
 
 
 class Claims(Message):

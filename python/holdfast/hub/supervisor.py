@@ -135,6 +135,8 @@ class Supervisor:
         self._applied: dict[int, int] = {}
         """The epoch that each worker has applied last."""
         self._ready: set[int] = set()
+        self._serving: set[int] = set()
+        """Workers that were told to serve."""
         self._claims: list[tuple[int, messages.Claim, int]] = []
         """Worker, claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
@@ -195,6 +197,7 @@ class Supervisor:
             self._post.disconnect(number)
             self._applied.pop(number, None)
             self._ready.discard(number)
+            self._serving.discard(number)
             self._rekeys.gone(number)
             self._publish()
             if self._stopping.is_set():
@@ -216,7 +219,7 @@ class Supervisor:
             self._stopping.set()
 
     def _introduce(self, number: int, worker: WorkerProcess) -> None:
-        """Tell a new worker all that it must know before it serves."""
+        """Tell a new worker all that it must know before it serves; see `_on_trust_applied`."""
         worker.send(
             messages.Start(
                 number=number,
@@ -240,7 +243,6 @@ class Supervisor:
         self._post.introduce(number)
         if self._kernel_off:
             worker.send(messages.KernelOff())
-        worker.send(messages.Serve())
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
         match message:
@@ -265,13 +267,20 @@ class Supervisor:
             case messages.Live():
                 self._rekeys.answered(number, message)
             case messages.TrustApplied():
-                self._log.info("trust_applied", worker=number, epoch=message.epoch)
-                self._applied[number] = message.epoch
-                self._publish()
+                self._on_trust_applied(number, message.epoch)
             case messages.Counted():
                 self._vitals.counts.hear(number, message)
                 if message.counters.get("kernel_doubted") and not self._kernel_off:
                     self._switch_kernels_off()
+
+    def _on_trust_applied(self, number: int, epoch: int) -> None:
+        self._log.info("trust_applied", worker=number, epoch=epoch)
+        self._applied[number] = epoch
+        self._publish()
+        if number not in self._serving and epoch == self._trust.epoch and not self._stopping.is_set():
+            # Not before: from here on a command that shuts somebody out waits for this worker too.
+            self._serving.add(number)
+            self._tell(number, messages.Serve())
 
     def _tell(self, number: int, message: messages.Message) -> None:
         if worker := self._workers.get(number):
@@ -319,7 +328,7 @@ class Supervisor:
             else:
                 self._tell(number, messages.Claimed(answers=[(claim.handle, code)]))
 
-        if claim.rekeyed and len(self._workers) > 1:
+        if claim.before is not None and len(self._workers) > 1:
             self._rekeys.hold(claim, self._workers.keys() - {number}, decide)
         else:
             self._claims.append((number, claim, epoch))
@@ -484,7 +493,7 @@ def _claim(claim: messages.Claim, epoch: int) -> Claim:
         issuer_spki_sha256=claim.issuer_spki_sha256,
         leaf_spki_sha256=claim.leaf_spki_sha256,
     )
-    return Claim(pin=pin, fingerprint=claim.fingerprint, path=claim.path, epoch=epoch, rekeyed=claim.rekeyed)
+    return Claim(pin=pin, fingerprint=claim.fingerprint, path=claim.path, epoch=epoch, before=claim.before)
 
 
 def _trust_message(trust: Trust) -> messages.Trust:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from holdfast._holdfast import Certificate
 from holdfast.errors import ConflictError, RegistrationError
 from holdfast.registry.moves import State
-from holdfast.registry.paths import HASH_BYTES, NO_KEY, fingerprints, in_portions
+from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions
 from holdfast.registry.schema import cas, certificates, closures, devices, paths
 
 if TYPE_CHECKING:
@@ -153,15 +153,17 @@ class Closures:
         }
         leaves = [one.sha256 for one in closing if one.kind is Kind.KEY]
         affected = self._devices(devices.c.path_id, shut) | self._devices(devices.c.leaf_spki_sha256, leaves)
-        # Whom its owner has pinned anew has not come by any path yet: the issuer that was named counts.
-        pending = self._devices(devices.c.leaf_spki_sha256, [NO_KEY])
+        # Whom its owner has pinned anew has not come by any path yet: those of the issuer that was named count.
+        issuers = {known[number].keys[0] for number in shut} | set(leaves)
+        pending = self._devices(devices.c.pending, [1])
         affected = {name: row for name, row in affected.items() if name not in pending} | {
-            name: row for name, row in pending.items() if row["issuer_spki_sha256"] in leaves
+            name: row for name, row in pending.items() if row["issuer_spki_sha256"] in issuers
         }
         surviving = [
             row["device_id"]
-            for _, row in sorted(affected.items())
-            if row["leaf_spki_sha256"] not in after[Kind.KEY] and row["issuer_spki_sha256"] in open_to
+            for name, row in sorted(affected.items())
+            if (name in pending or row["leaf_spki_sha256"] not in after[Kind.KEY])
+            and row["issuer_spki_sha256"] in open_to
         ]
         registered = [
             row["name"]
@@ -250,13 +252,13 @@ class Closures:
         if bytes.fromhex(certificate.fingerprint) in self._closed(transaction)[Kind.CERTIFICATE]:
             raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
 
-    def check_key(self, transaction: Transaction, spki_sha256: bytes) -> None:
+    def check_key(self, source: Database | Transaction, spki_sha256: bytes) -> None:
         """Refuse a closed key for what nobody could come by.
 
         Raises:
             RegistrationError: `key_closed`.
         """
-        if spki_sha256 in self._closed(transaction)[Kind.KEY]:
+        if spki_sha256 in self._closed(source)[Kind.KEY]:
             raise RegistrationError("key_closed", "this key is closed", hint=HINT)
 
     def _state(self, transaction: Transaction, named: Named) -> ClosureState | None:

@@ -17,6 +17,8 @@ from holdfast.registry.successions import declared
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from sqlalchemy import ColumnElement
+
     from holdfast.registry.closures import Closures, Named
     from holdfast.registry.database import Database, Transaction
 
@@ -43,8 +45,8 @@ class Claim:
     """SHA-256 of each CA certificate, the device's issuer first, the anchor last, concatenated."""
     epoch: int
     """The tenant's epoch when the path was judged."""
-    rekeyed: bool
-    """Whether the worker knows that the identity is pinned, and to other keys."""
+    before: tuple[bytes, bytes] | None
+    """Issuer's key and own that the worker knows the identity to be pinned to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,7 @@ class Devices:
         """Commit `claims` together, each with its act; answers for each `None`, or the code of its refusal.
 
         `chains` are the paths that were met for the first time: CA certificates (DER), issuer first, anchor last.
-        Codes: `identity_pinned`, `identity_case_conflict`, `claim_lost` (another key of the same issuer was quicker),
+        Codes: `identity_pinned`, `identity_case_conflict`, `claim_lost` (another was quicker),
         `trust_moved` (judge again), `path_unknown` (nobody has said of which certificates it is), `clock_behind`.
 
         Cost: one durable commit, and a handful of statements however many there are.
@@ -108,23 +110,23 @@ class Devices:
     def repin(self, device_id: str, issuer: Named, *, actor: str, at: datetime, reason: str = "") -> int:
         """Pin `device_id` to another issuing key, or to the same one anew; answers the epoch from which on it holds.
 
-        Its own key is open until a device comes by that issuer, and then that device's. Whoever is connected is ended.
+        Its own key is open until a device comes by that issuer, or by a successor of that, and then that device's.
+        Whoever is connected is ended.
 
         Raises:
             RegistrationError: `unknown_device`, `key_closed`.
             ConflictError: `clock_behind`.
         """
-        before = self.find(device_id).pin
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
             self._closures.check_key(transaction, issuer.sha256)
-            keys = {"issuer_spki_sha256": issuer.sha256.hex(), "before": before.issuer_spki_sha256.hex()}
+            before = _exactly(device_id, transaction.rows(select(devices).where(self._is(device_id))))
+            keys = {"issuer_spki_sha256": issuer.sha256.hex(), "before": before["issuer_spki_sha256"].hex()}
             act = transaction.act(
                 self._tenant, actor, "device.repinned", device_id, **keys, of=issuer.subject, reason=reason
             )
-            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(device_id))
-            values = {"issuer_spki_sha256": issuer.sha256, "leaf_spki_sha256": NO_KEY, "act": act}
-            transaction.change(update(devices).where(this).values(values))
+            values = {"issuer_spki_sha256": issuer.sha256, "pending": 1, "act": act}
+            transaction.change(update(devices).where(self._is(device_id)).values(values))
             transaction.raise_epoch(self._tenant)
             return transaction.epoch(self._tenant)
 
@@ -132,7 +134,7 @@ class Devices:
         """Pins that came or changed after `act`, in portions, each with the act to ask from next time."""
         while True:
             rows = self._database.rows(
-                select(devices.c.device_id, devices.c.issuer_spki_sha256, devices.c.leaf_spki_sha256, devices.c.act)
+                select(devices)
                 .where(devices.c.tenant == self._tenant, devices.c.act > act)
                 .order_by(devices.c.act)
                 .limit(ROWS_AT_ONCE)
@@ -148,11 +150,7 @@ class Devices:
         Raises:
             RegistrationError: `unknown_device`.
         """
-        rows = self._database.rows(self._select().where(devices.c.folded_id == fold(device_id)))
-        if not rows or rows[0]["device_id"] != device_id:
-            hint = f"There is '{rows[0]['device_id']}'" if rows else "A device is known once it was let in"
-            raise RegistrationError("unknown_device", f"there is no device '{device_id[:128]}'", hint=hint)
-        return _device(rows[0])
+        return _device(_exactly(device_id, self._database.rows(self._select().where(self._is(device_id)))))
 
     def all(self) -> Iterator[Device]:
         """All of them, in the order of their folded ids."""
@@ -164,6 +162,9 @@ class Devices:
                 return
             after = rows[-1]["folded_id"]
             yield from map(_device, rows)
+
+    def _is(self, device_id: str) -> ColumnElement[bool]:
+        return (devices.c.tenant == self._tenant) & (devices.c.folded_id == fold(device_id))
 
     def _select(self) -> Any:  # noqa: ANN401 (SQLAlchemy's Select is generic in a way that mypy cannot follow here)
         pinned_at = acts.c.at.label("pinned_at")
@@ -203,15 +204,14 @@ class Devices:
         numbers = transaction.acts(self._tenant, paths.ACTOR, action, details)
         rows = [
             {"tenant": self._tenant, "folded_id": fold(claim.pin.device_id), "device_id": claim.pin.device_id}
-            | {**own, "path_id": path_ids[claim.path], "act": number}
+            | {**own, "path_id": path_ids[claim.path], "pending": 0, "act": number}
             for claim, own, number in zip(claims, keys, numbers, strict=True)
         ]
         if action == "device.pinned":
             transaction.insert_all(devices, rows)
             return
-        for row in rows:
-            this = (devices.c.tenant == self._tenant) & (devices.c.folded_id == row["folded_id"])
-            transaction.change(update(devices).where(this).values(row))
+        for claim, row in zip(claims, rows, strict=True):
+            transaction.change(update(devices).where(self._is(claim.pin.device_id)).values(row))
 
 
 def _action(claim: Claim, before: Pin | None) -> str:
@@ -233,25 +233,34 @@ def _judge(
     issuers = (known.issuer_spki_sha256, claim.pin.issuer_spki_sha256)
     if issuers[0] != issuers[1] and issuers not in successions:
         return "identity_pinned"
-    return None if known == claim.pin or claim.rekeyed else "claim_lost"
+    # Whoever was quicker has it; the other is told, and may ask again.
+    unmoved = claim.before == (known.issuer_spki_sha256, known.leaf_spki_sha256)
+    return None if known == claim.pin or unmoved else "claim_lost"
 
 
 def _pin(row: Mapping[str, Any]) -> Pin:
     return Pin(
         device_id=row["device_id"],
         issuer_spki_sha256=row["issuer_spki_sha256"],
-        leaf_spki_sha256=row["leaf_spki_sha256"],
+        leaf_spki_sha256=NO_KEY if row["pending"] else row["leaf_spki_sha256"],
     )
 
 
 def _device(row: Mapping[str, Any]) -> Device:
-    pending = row["leaf_spki_sha256"] == NO_KEY
-    path = [] if pending else [row["fingerprint"], *paths.fingerprints(row["certificates"])]
+    path = [] if row["pending"] else [row["fingerprint"], *paths.fingerprints(row["certificates"])]
     return Device(
-        pin=Pin(**{name: row[name] for name in Pin.__slots__}),
+        pin=_pin(row),
         path=tuple(one.hex() for one in path),
         pinned_at=datetime.fromtimestamp(row["pinned_at"], UTC),
     )
+
+
+def _exactly(device_id: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of this id, letter by letter, if it is there."""
+    if not rows or rows[0]["device_id"] != device_id:
+        hint = f"There is '{rows[0]['device_id']}'" if rows else "A device is known once it was let in"
+        raise RegistrationError("unknown_device", f"there is no device '{device_id[:128]}'", hint=hint)
+    return rows[0]
 
 
 def fold(device_id: str) -> str:

@@ -162,11 +162,11 @@ def _strictness(state: str | None) -> int:
 def _merge_successions(transaction: Transaction, backup: Database) -> None:
     """What was withdrawn here stays so, and what would close a circle comes back withdrawn."""
     keys = ("tenant", "old_spki_sha256", "new_spki_sha256")
-    mine = {_key(row, keys) for row in transaction.rows(select(successions))}
+    mine = {_key(row, keys): row["state"] for row in transaction.rows(select(successions))}
     for rows in backup.portions(successions):
         for row in rows:
             tenant, old, new = key = _key(row, keys)
-            if key in mine and row["state"] == SuccessionState.DECLARED.value:
+            if mine.get(key) in {row["state"], SuccessionState.WITHDRAWN.value}:
                 continue
             circle = old in reached(declared(transaction, tenant), new)
             values = {**row, "state": SuccessionState.WITHDRAWN.value} if circle else row
@@ -214,11 +214,17 @@ def _merge_devices(
 
 
 def _moved_since(transaction: Transaction, backup: Database) -> set[tuple[str, str]]:
-    """Devices (tenant, folded id) that an owner's word has taken from their issuer since the backup was made."""
+    """Devices (tenant, folded id) that an owner's word has taken from their issuer, which the backup does not know.
+
+    Or does not know the end of: what came after such a word is here, if the word is.
+    """
     by_word = select(acts).where(acts.c.action.in_(["device.repinned", "device.succeeded"]))
-    before = {tuple(row.values()) for row in backup.rows(by_word)}
-    since = [row for row in transaction.rows(by_word) if tuple(row.values()) not in before]
-    return {(row["tenant"], fold(row["subject"])) for row in since}
+    mine, theirs = (
+        {tuple(row.values()): (row["tenant"], fold(row["subject"])) for row in source.rows(by_word)}
+        for source in (transaction, backup)
+    )
+    open_acts = {row["act"] for row in backup.rows(select(devices.c.act).where(devices.c.pending == 1))}
+    return {device for act, device in mine.items() if act not in theirs or act[0] in open_acts}
 
 
 def _untrusted(transaction: Transaction) -> set[tuple[str, bytes]]:

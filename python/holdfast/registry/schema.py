@@ -136,11 +136,13 @@ devices = Table(
     Column("folded_id", Text, primary_key=True),
     Column("device_id", Text, nullable=False),
     Column("issuer_spki_sha256", HASH, nullable=False),
-    # 32 octets of nothing: pinned anew by its owner, until a device comes by that issuer.
     Column("leaf_spki_sha256", HASH, nullable=False),
     # The certificate that was admitted first with these keys, and its path.
     Column("fingerprint", HASH, nullable=False),
     Column("path_id", NUMBER, ForeignKey("paths.path_id"), nullable=False),
+    # 1: its owner has pinned it anew, and no device has come by that issuer yet; its own key, certificate and path are
+    # those of before.
+    Column("pending", NUMBER, nullable=False, server_default="0"),
     # The act that last changed this row: what workers ask for is what came after the last one they know.
     Column("act", NUMBER, ForeignKey("acts.seq"), nullable=False),
     Index(None, "tenant", "act"),

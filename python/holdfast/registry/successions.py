@@ -68,14 +68,24 @@ class Successions:
             for row in rows
         ]
 
-    def pinned(self, key: Named) -> int:
-        """How many devices are pinned to this issuing key.
+    def preview(self, old: Named, new: Named) -> int:
+        """How many devices `declare` would let over; changes nothing.
+
+        Raises:
+            RegistrationError: `key_closed`.
+            ConflictError: `succession_circle`.
 
         Cost: a look at every device.
         """
+        self._check(self._database, old, new)
         count = select(func.count().label("devices")).select_from(devices)
-        own = (devices.c.tenant == self._tenant) & (devices.c.issuer_spki_sha256 == key.sha256)
+        own = (devices.c.tenant == self._tenant) & (devices.c.issuer_spki_sha256 == old.sha256)
         return int(self._database.rows(count.where(own))[0]["devices"])
+
+    def of(self, key: Named) -> Sequence[Named]:
+        """The declared successors of this key."""
+        found = [one for one in self.list() if one.state is SuccessionState.DECLARED]
+        return [one.new for one in found if one.old.sha256 == key.sha256]
 
     def declare(self, old: Named, new: Named, *, actor: str, at: datetime, reason: str = "") -> None:
         """Let devices that are pinned to `old` come by `new`. What is declared already stays so.
@@ -87,12 +97,8 @@ class Successions:
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
             transaction.make_tenant(self._tenant, actor)
-            self._closures.check_key(transaction, new.sha256)
-            pairs = declared(transaction, self._tenant)
-            if old.sha256 in reached(pairs, new.sha256):
-                message = "the old key succeeds the new one, or is it: either would take the other's devices"
-                raise ConflictError("succession_circle", message, hint="`holdfast branch successions` shows all pairs")
-            if (old.sha256, new.sha256) not in pairs:
+            self._check(transaction, old, new)
+            if (old.sha256, new.sha256) not in declared(transaction, self._tenant):
                 self._put(transaction, old, new, SuccessionState.DECLARED, actor=actor, reason=reason)
 
     def withdraw(self, old: Named, new: Named, *, actor: str, at: datetime, reason: str = "") -> None:
@@ -106,6 +112,12 @@ class Successions:
                 message = "no such succession is declared"
                 raise ConflictError("not_declared", message, hint="`holdfast branch successions` shows all pairs")
             self._put(transaction, old, new, SuccessionState.WITHDRAWN, actor=actor, reason=reason)
+
+    def _check(self, source: Database | Transaction, old: Named, new: Named) -> None:
+        self._closures.check_key(source, new.sha256)
+        if old.sha256 in reached(declared(source, self._tenant), new.sha256):
+            message = "the old key succeeds the new one, or is it: either would take the other's devices"
+            raise ConflictError("succession_circle", message, hint="`holdfast branch successions` shows all pairs")
 
     def _put(
         self, transaction: Transaction, old: Named, new: Named, state: SuccessionState, *, actor: str, reason: str

@@ -53,7 +53,7 @@ pub(crate) enum Request {
     Complete { device_id: String, message: u64 },
     Turn {},
     Path { chain: Vec<Vec<u8>> },
-    Claim { handle: u64, device: Device, fingerprint: Vec<u8>, path: Vec<u8>, rekeyed: bool },
+    Claim { handle: u64, device: Device, fingerprint: Vec<u8>, path: Vec<u8>, before: Option<Device> },
     Log {},
 }
 
@@ -65,9 +65,10 @@ impl Request {
             gate::Request::Turn => Self::Turn {},
             gate::Request::Path { chain } => Self::Path { chain },
             gate::Request::Claim(claim) => {
-                let Claim { handle, device_id, pin, rekeyed, .. } = claim;
+                let Claim { handle, device_id, pin, before, .. } = claim;
+                let before = before.map(|pin| Device { device_id: device_id.clone(), pin });
                 let (device, path) = (Device { device_id, pin }, claim.path.concat());
-                Self::Claim { handle, device, fingerprint: claim.fingerprint.to_vec(), path, rekeyed }
+                Self::Claim { handle, device, fingerprint: claim.fingerprint.to_vec(), path, before }
             }
             gate::Request::Keep { handle, device_id, session } => {
                 Self::Keep { handle, device_id: device_id.to_string(), session: session.map(KeptSession) }

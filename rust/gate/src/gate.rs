@@ -249,16 +249,22 @@ impl Gate {
         matches!(live, Some(Connection { stage: Stage::Live { admitted, .. }, .. }) if admitted.leaf != leaf)
     }
 
-    /// Amends the pins. Whoever is pinned to other keys than before has no tickets; whom its owner has pinned anew has no session.
+    /// Amends the pins. Whoever is pinned to other keys than before has no tickets, and no session by those; what it has left to be said for
+    /// it is not, if its owner has pinned it anew.
     pub fn amend_device(&mut self, device_id: &str, pin: Pin, now: Now) -> Vec<Request> {
-        let moved = self.roster.amend(device_id, pin).is_some_and(|before| before != pin);
-        if let Some(tickets) = self.live_tickets().filter(|_| moved) {
+        let mut requests = Vec::new();
+        if self.roster.amend(device_id, pin).is_none_or(|before| before == pin) {
+            return requests;
+        }
+        if let Some(tickets) = self.live_tickets() {
             tickets.forget_device(device_id);
         }
-        let mut requests = Vec::new();
-        let ended = if pin.leaf == NO_KEY { self.live.get(device_id).copied() } else { None };
-        if let Some(handle) = ended {
-            self.end_live(handle, Why::Repinned, now, &mut requests);
+        let live = self.live.get(device_id).copied();
+        if let Some(live) = live.filter(|_| self.is_live_with_other_key(device_id, pin.leaf)) {
+            self.end_live(live, Why::Repinned, now, &mut requests);
+        }
+        if pin.leaf == NO_KEY {
+            self.suppress_delayed_will(device_id, &mut requests);
         }
         requests
     }
@@ -961,7 +967,8 @@ impl Gate {
             Ok((Placement::Known, judged)) => self.admit(handle, &judged, asked, now),
             Ok((placement, judged)) => {
                 let path = self.meet(&judged, requests);
-                requests.push(Request::Claim(claim(handle, &judged, path, placement)));
+                let before = self.roster.pin(&judged.device_id);
+                requests.push(Request::Claim(claim(handle, &judged, path, before)));
                 self.claims.insert(handle, (judged.device_id.clone(), judged.pin(), placement));
                 if let Some(connection) = self.slots.get_mut(handle) {
                     connection.stage = Stage::Claiming { judged, asked: Box::new(asked) };
@@ -1355,14 +1362,14 @@ fn verifier(trust: &Trust, facts: &Arc<Facts>) -> Arc<Verifier> {
     Arc::new(Verifier::with_facts(Arc::clone(&trust.anchors), policy, Arc::clone(facts)))
 }
 
-fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, placement: Placement) -> Claim {
+fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, before: Option<Pin>) -> Claim {
     Claim {
         handle,
         device_id: judged.device_id.to_string(),
         pin: judged.pin(),
         fingerprint: judged.path.fingerprints().first().copied().unwrap_or_default(),
         path: path.map(|path| path.fingerprints.clone()).unwrap_or_default(),
-        rekeyed: placement != Placement::New,
+        before,
     }
 }
 

@@ -130,8 +130,8 @@ pub struct Claim {
     pub fingerprint: [u8; 32],
     /// SHA-256 of each CA certificate of the path, the device's issuer first, the anchor last.
     pub path: Box<[[u8; 32]]>,
-    /// Whether the identity was pinned to another key of the same issuer, or to an issuer that this one succeeds.
-    pub rekeyed: bool,
+    /// What it is pinned to, as this worker knows: to another key of the same issuer, or to an issuer that this one succeeds.
+    pub before: Option<Pin>,
 }
 
 /// A line for the log.

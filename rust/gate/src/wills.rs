@@ -5,7 +5,7 @@
 //! DISCONNECT with any other reason         after its delay
 //! the connection is lost or ended          after its delay
 //! the device connects again meanwhile      never; with a clean start at once, for its session ends
-//! trust has left the device                never (M06)
+//! trust has left the device                never (M06), nor if its owner has pinned it anew
 //! ```
 //!
 //! 3.1.1 has no delay: there a will is published as soon as the connection is gone, a take-over included. A will is kept by whoever
@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use holdfast_engine::sha256;
+use holdfast_roster::NO_KEY;
 use holdfast_x509::UnixSeconds;
 
 use crate::Now;
@@ -67,6 +68,9 @@ impl Gate {
         let mut requests = Vec::new();
         let device_id: Arc<str> = device_id.into();
         match self.live.get(&device_id) {
+            None if self.roster.pin(&device_id).is_some_and(|pin| pin.leaf == NO_KEY) => {
+                suppress(&device_id, &mut requests);
+            }
             None => {
                 self.delayed_wills.insert(device_id, Box::new(will));
                 self.publish_due_wills(now, &mut requests);
@@ -76,6 +80,13 @@ impl Gate {
             Some(_) => forget(&device_id, &mut requests),
         }
         requests
+    }
+
+    /// Whoever left a will is the device no more.
+    pub(crate) fn suppress_delayed_will(&mut self, device_id: &str, requests: &mut Vec<Request>) {
+        if let Some((device_id, _)) = self.delayed_wills.remove_entry(device_id) {
+            suppress(&device_id, requests);
+        }
     }
 
     /// Publishes what has been waiting long enough.

@@ -240,7 +240,7 @@ fn e04_a_declared_successor_takes_an_identity_over_and_the_old_issuer_does_not_g
     assert_eq!(world.codes(), ["identity_pinned", "rekeyed_while_live"]);
     world.gate.lost(old_client.handle, world.now);
     let mut client = visit(&mut world, &config);
-    assert!(matches!(world.log.iter().rev().find_map(claim_of), Some(claim) if claim.rekeyed));
+    assert!(matches!(world.log.iter().rev().find_map(claim_of), Some(claim) if claim.before.is_some()));
     world.answer_claim(client.handle, None);
     world.run(&mut client);
     assert_eq!((client.read.as_slice(), world.notes("succeeded").len()), (&CONNACK_YES[..], 1));
@@ -273,6 +273,21 @@ fn e04_an_identity_that_its_owner_pins_anew_is_out_at_once_and_comes_back_by_the
     world.answer_claim(client.handle, None);
     world.run(&mut client);
     assert_eq!(client.read, CONNACK_YES);
+}
+
+#[test]
+fn e04_whoever_is_live_by_a_key_that_the_identity_has_moved_from_is_ended() {
+    // Another worker has asked this one before the old key came, and its claim is committed.
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let _live = world.admit(&device, "widget-1", &version::TLS13);
+    let pin = world.log.iter().find_map(claim_of).unwrap().pin;
+    world.pin("widget-1", pin);
+    assert_eq!(world.gate.sessions(), 1, "nothing has changed");
+    world.pin("widget-1", Pin { issuer: [7; 32], ..pin });
+    assert_eq!(world.gate.sessions(), 1, "its own key under a successor: it is placed among the others");
+    world.pin("widget-1", Pin { leaf: [7; 32], ..pin });
+    assert_eq!((world.gate.sessions(), world.closed()), (0, vec!["repinned".to_owned()]));
 }
 
 fn visit(world: &mut World, config: &Arc<ClientConfig>) -> Client {
@@ -312,7 +327,7 @@ fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_l
     client.say(&connect_packet("widget-1"));
     world.run(&mut client);
     match world.log.iter().rev().find(|request| matches!(request, Request::Claim(_))) {
-        Some(Request::Claim(claim)) => assert!(claim.rekeyed && claim.handle == client.handle),
+        Some(Request::Claim(claim)) => assert!(claim.before.is_some() && claim.handle == client.handle),
         other => panic!("{other:?}"),
     }
     world.answer_claim(client.handle, None);

@@ -4,7 +4,7 @@
 mod world;
 
 use holdfast_gate::{KeptWill, Limits, Message, Request};
-use holdfast_roster::{KeptSession, NEVER};
+use holdfast_roster::{KeptSession, NEVER, NO_KEY, Pin};
 use holdfast_x509::UnixSeconds;
 use rustls::version;
 use world::{Client, Device, TODAY, World, client_config, connect_packet, connect_v5, fact, packet, text};
@@ -614,6 +614,39 @@ fn m06_trust_that_has_left_the_device_suppresses_its_will() {
     world.log.clear();
     pass(&mut world, 30);
     assert_eq!((wills(&world), kept_wills(&world)), (vec![], vec![None]));
+}
+
+#[test]
+fn m06_whoever_the_owner_has_put_out_leaves_no_will() {
+    let open = Pin { issuer: [7; 32], leaf: NO_KEY };
+    let connect = connect_with_will(5, CLEAN, &[0x11, 0, 0, 0, 60], Some(30), EVENTS);
+    for connected in [true, false] {
+        let mut world = World::new();
+        let device = world.tech.device(ID);
+        let client = enter(&mut world, &device, &connect);
+        if !connected {
+            lose(&mut world, &client);
+        }
+        world.log.clear();
+        world.pin(ID, open);
+        assert_eq!((kept_wills(&world), world.notes("will_suppressed").len()), (vec![None], 1));
+        pass(&mut world, 60);
+        assert_eq!(wills(&world), []);
+    }
+    // And where another has had the connection.
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    let client = enter(&mut world, &device, &connect);
+    lose(&mut world, &client);
+    let will = world.log.iter().find_map(|request| match request {
+        Request::KeepWill { will, .. } => will.clone(),
+        _ => None,
+    });
+    let mut next = World::new();
+    next.pin(ID, open);
+    let requests = next.gate.inherit_will(ID, *will.unwrap(), next.now);
+    next.log.extend(requests);
+    assert_eq!(kept_wills(&next), [None]);
 }
 
 #[test]

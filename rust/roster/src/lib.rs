@@ -172,6 +172,11 @@ impl Roster {
         }
     }
 
+    /// What `device_id` is pinned to.
+    pub fn pin(&self, device_id: &str) -> Option<Pin> {
+        Some(self.device(device_id)?.pin)
+    }
+
     /// How many devices are pinned.
     pub fn devices_count(&self) -> usize {
         self.devices.len()

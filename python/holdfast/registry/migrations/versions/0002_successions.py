@@ -1,4 +1,4 @@
-"""Declared successors of issuing keys."""
+"""Declared successors of issuing keys, and devices that their owner has pinned anew."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.add_column("devices", sa.Column("pending", NUMBER, nullable=False, server_default="0"))
     op.create_table(
         "successions",
         sa.Column("tenant", sa.Text(), nullable=False),
