@@ -5,12 +5,15 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+mod admission;
 mod connection;
 mod crowd;
 mod deadlines;
+mod ends;
 mod gate;
 mod inbox;
 mod judges;
+mod judging;
 mod known;
 mod limits;
 mod paths;
@@ -19,14 +22,16 @@ mod request;
 mod sessions;
 mod slots;
 mod sources;
+mod strangers;
 mod tickets;
 mod turns;
 mod verdicts;
 mod wills;
 
-pub use gate::{BATCH_SIZES, Gate};
+pub use gate::Gate;
 pub use holdfast_session::{ConfigurationFault, Message, TICKET_KEY_LENGTH, Tickets, TlsConfig};
 pub use judges::Judges;
+pub use judging::BATCH_SIZES;
 pub use limits::{LEASE_MS_MAX, Limits};
 pub use request::{Claim, KeptWill, Level, Note, Request, Value};
 pub use tickets::{LiveTicket, ToldAdmission, read_admissions, write_admissions};
