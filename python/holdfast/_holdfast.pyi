@@ -322,7 +322,7 @@ class Gate:
     def is_live_with_other_key(self, device: Device) -> bool:
         """Whether the device has a live session under another leaf key than this."""
     def load_devices(self, devices: Sequence[Device]) -> list[Request]:
-        """Amend the pins: known devices are admitted without a claim. Whose own key is 32 octets of nothing is ended."""
+        """Amend the pins: known devices are admitted without a claim. Whoever is live by another key than the pinned is ended."""
     def load_sessions(self, sessions: Sequence[tuple[str, KeptSession | None]]) -> list[Request]:
         """What others keep of the sessions of these (pinned) devices; of those that are connected here ours is kept again."""
     def inherit_wills(self, wills: Sequence[tuple[str, KeptWill]]) -> list[Request]:

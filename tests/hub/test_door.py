@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from holdfast._holdfast import Request
+from holdfast._holdfast import Device, Request
+from holdfast.hub import messages
 from holdfast.hub.door import CROWD_COUNT, CROWD_SECONDS, Door
 
 if TYPE_CHECKING:
@@ -73,3 +74,33 @@ async def test_what_the_inbox_keeps_is_told_after_the_admission_however_many_the
     many.door().turn()
     await asyncio.sleep(0)
     assert many.told == ["admissions", "work"]
+
+
+class Claiming:
+    """In place of a gate: every turn brings somebody nobody knows."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def turn(self) -> list[Request]:
+        device = Device("widget-1", "01" * 32, "02" * 32)
+        return [Request.Claim(handle=1, device=device, fingerprint=b"", path=b"", before=None)]
+
+    def replace_trust(self, **_: object) -> list[Request]:
+        self.told.append("trust")
+        return []
+
+
+async def test_t14_claims_are_told_as_judged_before_trust_that_comes_in_the_same_turn_of_the_loop() -> None:
+    gate = Claiming()
+
+    def claim(_: object, claims: list[messages.Claim]) -> None:
+        gate.told += [one.device_id for one in claims]
+
+    door = Door(cast("Gate", gate), write=print, post=print, claim=claim, admitted=print)  # type: ignore[arg-type]
+    door.turn()
+    door.replace_trust(
+        messages.Trust(epoch=2, anchors=[], closed_keys=[], closed_certificates=[], successions=[], clock_floor=0)
+    )
+    await asyncio.sleep(0)
+    assert gate.told == ["widget-1", "trust"], "and not a second time"

@@ -89,6 +89,18 @@ def test_a_session_is_answered_to_who_waits_and_told_to_the_others(inbox: Inbox)
     assert inbox.sessions.find("widget-1", at=AT) == FOREVER
 
 
+def test_m06_a_will_of_whoever_was_put_out_is_nobody_s_any_more(inbox: Inbox) -> None:
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(wills=[("widget-1", WILL), ("widget-2", WILL), ("widget-3", WILL)]))
+    workers.post.disown(["widget-1", "widget-2"])
+    workers.post.disown([])
+    workers.post.disconnect(0)
+    workers.post.introduce(0)
+    (*_, wills) = workers.heard(0)
+    assert isinstance(wills, messages.Wills)
+    assert [device_id for device_id, _ in wills.rows] == ["widget-3"]
+
+
 def test_what_others_have_queued_is_told_to_all_once(inbox: Inbox, tmp_path: Path) -> None:
     workers = Workers(inbox, 0, 1)
     workers.post.look()

@@ -106,6 +106,8 @@ class Door:
 
     def replace_trust(self, trust: messages.Trust) -> None:
         """Trust these anchors and nobody else, and nobody who comes by what is closed."""
+        # They were judged by what was trusted until now, and are told so.
+        self._send_claims()
         requests = self._gate.replace_trust(
             epoch=trust.epoch,
             anchors=trust.anchors,
@@ -225,9 +227,10 @@ class Door:
             asyncio.get_running_loop().call_soon(self._send_claims)
 
     def _send_claims(self) -> None:
-        chains, self._chains = self._chains, []
-        claims, self._claims = self._claims, []
-        self._claim(chains, claims)
+        if self._chains or self._claims:
+            chains, self._chains = self._chains, []
+            claims, self._claims = self._claims, []
+            self._claim(chains, claims)
 
     def _inbox_work(self) -> messages.InboxWork:
         """All that this turn of the loop wants of the inbox goes there together, and is committed together."""

@@ -14,7 +14,7 @@ from holdfast.hub import messages
 from holdfast.inbox.sessions import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -116,6 +116,17 @@ class Post:
                 self._inbox.wills.disconnect(transaction, worker=number, at=at)
         except HoldfastError as error:
             # Wills wait for the next start of the hub, and sessions last longer than they should.
+            self._complain(error)
+
+    def disown(self, devices: Sequence[str]) -> None:
+        """Whoever has left wills as these devices is the device no more."""
+        if not devices:
+            return
+        try:
+            with self._inbox.database.writing() as transaction:
+                self._inbox.wills.keep(transaction, [(device_id, None) for device_id in devices], worker=0)
+        except HoldfastError as error:
+            # Of a worker that has died meanwhile one may be published.
             self._complain(error)
 
     def purge(self) -> None:

@@ -33,6 +33,7 @@ from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
 from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.paths import NO_KEY
 
 if TYPE_CHECKING:
     import socket
@@ -137,8 +138,8 @@ class Supervisor:
         self._ready: set[int] = set()
         self._serving: set[int] = set()
         """Workers that were told to serve."""
-        self._claims: list[tuple[int, messages.Claim, int]] = []
-        """Worker, claim, the epoch that it was judged under."""
+        self._claims: list[tuple[WorkerProcess, messages.Claim, int]] = []
+        """Worker (its successor knows nothing of it), claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
         self._rekeys = Rekeys(self._tell)
         self._placed: list[tuple[int, bytes]] = []
@@ -276,11 +277,11 @@ class Supervisor:
     def _on_trust_applied(self, number: int, epoch: int) -> None:
         self._log.info("trust_applied", worker=number, epoch=epoch)
         self._applied[number] = epoch
-        self._publish()
         if number not in self._serving and epoch == self._trust.epoch and not self._stopping.is_set():
             # Not before: from here on a command that shuts somebody out waits for this worker too.
             self._serving.add(number)
             self._tell(number, messages.Serve())
+        self._publish()
 
     def _tell(self, number: int, message: messages.Message) -> None:
         if worker := self._workers.get(number):
@@ -321,17 +322,19 @@ class Supervisor:
             asyncio.get_running_loop().call_soon(self._commit_claims)
 
     def _hear_claim(self, number: int, claim: messages.Claim, epoch: int) -> None:
+        worker = self._workers[number]
+
         def decide(code: str | None) -> None:
             if code is None:
                 self._commit_soon()
-                self._claims.append((number, claim, epoch))
+                self._claims.append((worker, claim, epoch))
             else:
-                self._tell(number, messages.Claimed(answers=[(claim.handle, code)]))
+                worker.send(messages.Claimed(answers=[(claim.handle, code)]))
 
         if claim.before is not None and len(self._workers) > 1:
             self._rekeys.hold(claim, self._workers.keys() - {number}, decide)
         else:
-            self._claims.append((number, claim, epoch))
+            self._claims.append((worker, claim, epoch))
 
     def _commit_claims(self) -> None:
         """Commit what waits, and answer whoever asked."""
@@ -341,11 +344,11 @@ class Supervisor:
         began = time.monotonic()
         codes = self._commit([_claim(claim, epoch) for _, claim, epoch in waiting])
         self._vitals.committed(codes, time.monotonic() - began)
-        answers: dict[int, list[tuple[int, str | None]]] = {}
-        for (number, claim, _), code in zip(waiting, codes, strict=True):
-            answers.setdefault(number, []).append((claim.handle, code))
-        for number, own in answers.items():
-            self._tell(number, messages.Claimed(answers=own))
+        answers: dict[WorkerProcess, list[tuple[int, str | None]]] = {}
+        for (worker, claim, _), code in zip(waiting, codes, strict=True):
+            answers.setdefault(worker, []).append((claim.handle, code))
+        for worker, own in answers.items():
+            worker.send(messages.Claimed(answers=own))
         self._spread_pins()
 
     def _commit(self, claims: list[Claim]) -> list[str | None]:
@@ -414,13 +417,14 @@ class Supervisor:
         """A worker that has not applied `epoch` by now might still let somebody in whom nobody trusts."""
         for number, applied in self._applied.items():
             # One that starts has everything to read first, and nobody to let in yet.
-            if applied < epoch and number in self._ready and (worker := self._workers.get(number)):
+            if applied < epoch and number in self._serving and (worker := self._workers.get(number)):
                 self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
                 worker.kill()
 
     def _publish(self) -> None:
-        """Say which epoch every worker has applied; one that starts reads it before it serves."""
-        epoch = min(self._applied.values(), default=self._trust.epoch)
+        """Say which epoch every worker has applied; one that starts does before it serves."""
+        epochs = [epoch for number, epoch in self._applied.items() if number in self._serving]
+        epoch = min(epochs, default=self._trust.epoch)
         workers = {number: worker.pid for number, worker in self._workers.items()}
         with suppress(OSError):  # whoever waits for it is told that it did not come
             status.write(self._settings.state_dir, epoch=epoch, workers=workers)
@@ -469,6 +473,8 @@ class Supervisor:
 
     def _spread_pins(self) -> None:
         for act, pins in self._registry.devices.changed_since(self._act):
+            # Nobody can have come by the new pins yet.
+            self._post.disown([pin.device_id for pin in pins if pin.leaf_spki_sha256 == NO_KEY])
             for worker in self._workers.values():
                 worker.send(_pins_message(pins))
             self._act = act

@@ -66,10 +66,13 @@ impl Gate {
                 .judge_again_if_moved(judged, handle, now)
                 .and_then(|judged| self.admit(handle, &judged, *asked, now)),
             // Nobody has judged the device itself: it may come again, which stock clients do not after "not authorized".
-            Some(code @ ("registry_unavailable" | "trust_moved")) => {
+            Some(code @ ("registry_unavailable" | "trust_moved" | "claim_lost")) => {
                 Err(No::new(code).answer(Reason::ServerUnavailable))
             }
-            Some(code) => Err(No::new(code).with("device", Value::peer(&judged.device_id))),
+            Some(code) => {
+                let issuer = Value::Text(hex(&judged.pin().issuer));
+                Err(No::new(code).with("device", Value::peer(&judged.device_id)).with("issuer_spki_sha256", issuer))
+            }
         };
         self.answer(handle, answer, now, &mut requests);
         self.pump(handle, now, &mut requests);

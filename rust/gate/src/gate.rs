@@ -223,11 +223,17 @@ impl Gate {
         if let Some(tickets) = self.live_tickets() {
             tickets.forget_device(device_id);
         }
+        let by_owner = pin.leaf == NO_KEY;
         let live = self.live.get(device_id).copied();
         if let Some(live) = live.filter(|_| self.is_live_with_other_key(device_id, pin.leaf)) {
-            self.end_live(live, Why::Repinned, now, &mut requests);
+            let why = if by_owner { Why::Repinned } else { Why::TakenOverElsewhere };
+            self.end_live(live, why, now, &mut requests);
+            // Told now, it would push out whoever has come by the new key.
+            if let Some(admissions) = &mut self.admissions {
+                admissions.retain(|(handle, ..)| *handle != live);
+            }
         }
-        if pin.leaf == NO_KEY {
+        if by_owner {
             self.suppress_delayed_will(device_id, &mut requests);
         }
         requests

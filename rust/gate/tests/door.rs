@@ -286,8 +286,12 @@ fn e04_whoever_is_live_by_a_key_that_the_identity_has_moved_from_is_ended() {
     assert_eq!(world.gate.sessions(), 1, "nothing has changed");
     world.pin("widget-1", Pin { issuer: [7; 32], ..pin });
     assert_eq!(world.gate.sessions(), 1, "its own key under a successor: it is placed among the others");
+    world.pin("widget-1", pin);
+    world.gate.share_identities();
+    let _late = world.admit(&device, "widget-1", &version::TLS13);
     world.pin("widget-1", Pin { leaf: [7; 32], ..pin });
-    assert_eq!((world.gate.sessions(), world.closed()), (0, vec!["repinned".to_owned()]));
+    assert_eq!((world.gate.sessions(), world.closed()), (0, vec!["taken_over".to_owned(); 2]));
+    assert_eq!(world.gate.take_admissions(), [], "it is not told any more: it would be the later one");
 }
 
 fn visit(world: &mut World, config: &Arc<ClientConfig>) -> Client {
