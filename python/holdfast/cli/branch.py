@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.options import (
+    REASON,
+    UNSEEN,
+    YES,
     actor,
     find_issuer,
     now,
@@ -26,10 +29,6 @@ HASH = click.argument("hash_", metavar="HASH")
 ONE_CERTIFICATE = click.option(
     "--certificate", is_flag=True, help="HASH is of the one certificate that is meant, not of whatever has its key."
 )
-UNSEEN = click.option(
-    "--unseen", is_flag=True, help="Take a HASH that the hub has never met for the key's (SPKI) all the same."
-)
-REASON = click.option("--reason", default="", help="Why, for the record.")
 SUCCESSION_COLUMNS = ("state", "old", "old_spki_sha256", "new", "new_spki_sha256", "changed_at", "reason")
 COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
 
@@ -50,7 +49,7 @@ def branch() -> None:
 @click.option("--descendants", is_flag=True, help="Close every key that has signed below it as well.")
 @click.option("--revoke", is_flag=True, help="For ever: nothing opens it again, not even a restored backup.")
 @click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @REASON
 @settings_options
 @json_option
@@ -125,7 +124,7 @@ def open_(
 @UNSEEN
 @click.option("--withdraw", is_flag=True, help="Let no more devices over; those that came by NEW stay.")
 @click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@YES
 @REASON
 @settings_options
 @json_option

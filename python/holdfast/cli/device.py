@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.options import (
+    REASON,
+    UNSEEN,
+    YES,
     actor,
     find_issuer,
     now,
@@ -145,9 +148,9 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
 @device.command()
 @DEVICE
 @click.argument("issuer", metavar="ISSUER")
-@click.option("--unseen", is_flag=True, help="Take a hash that the hub has never met for a key's all the same.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--reason", default="", help="Why, for the record.")
+@UNSEEN
+@YES
+@REASON
 @settings_options
 @json_option
 def repin(

@@ -26,6 +26,12 @@ SETTINGS_FILE = Path("holdfast.toml")
 HASH = re.compile(r"[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}")
 """SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons."""
 
+REASON = click.option("--reason", default="", help="Why, for the record.")
+UNSEEN = click.option(
+    "--unseen", is_flag=True, help="Take a hash that the hub has never met for the key's (SPKI) all the same."
+)
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--config`, `--hub`, `--tenant`, `--state-dir`; `read_settings` makes settings of them."""

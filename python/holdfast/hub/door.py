@@ -106,7 +106,7 @@ class Door:
 
     def replace_trust(self, trust: messages.Trust) -> None:
         """Trust these anchors and nobody else, and nobody who comes by what is closed."""
-        # They were judged by what was trusted until now, and are told so.
+        # Claims that wait to be sent were judged by what was trusted until now, and say so.
         self._send_claims()
         requests = self._gate.replace_trust(
             epoch=trust.epoch,

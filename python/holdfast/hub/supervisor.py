@@ -136,8 +136,8 @@ class Supervisor:
         self._applied: dict[int, int] = {}
         """The epoch that each worker has applied last."""
         self._ready: set[int] = set()
-        self._serving: set[int] = set()
-        """Workers that were told to serve."""
+        self._admitting: set[int] = set()
+        """Workers that were told to serve, and so may let somebody in."""
         self._claims: list[tuple[WorkerProcess, messages.Claim, int]] = []
         """Worker (its successor knows nothing of it), claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
@@ -198,7 +198,7 @@ class Supervisor:
             self._post.disconnect(number)
             self._applied.pop(number, None)
             self._ready.discard(number)
-            self._serving.discard(number)
+            self._admitting.discard(number)
             self._rekeys.gone(number)
             self._publish()
             if self._stopping.is_set():
@@ -277,9 +277,9 @@ class Supervisor:
     def _on_trust_applied(self, number: int, epoch: int) -> None:
         self._log.info("trust_applied", worker=number, epoch=epoch)
         self._applied[number] = epoch
-        if number not in self._serving and epoch == self._trust.epoch and not self._stopping.is_set():
+        if number not in self._admitting and epoch == self._trust.epoch and not self._stopping.is_set():
             # Not before: from here on a command that shuts somebody out waits for this worker too.
-            self._serving.add(number)
+            self._admitting.add(number)
             self._tell(number, messages.Serve())
         self._publish()
 
@@ -417,13 +417,13 @@ class Supervisor:
         """A worker that has not applied `epoch` by now might still let somebody in whom nobody trusts."""
         for number, applied in self._applied.items():
             # One that starts has everything to read first, and nobody to let in yet.
-            if applied < epoch and number in self._serving and (worker := self._workers.get(number)):
+            if applied < epoch and number in self._admitting and (worker := self._workers.get(number)):
                 self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
                 worker.kill()
 
     def _publish(self) -> None:
         """Say which epoch every worker has applied; one that starts does before it serves."""
-        epochs = [epoch for number, epoch in self._applied.items() if number in self._serving]
+        epochs = [epoch for number, epoch in self._applied.items() if number in self._admitting]
         epoch = min(epochs, default=self._trust.epoch)
         workers = {number: worker.pid for number, worker in self._workers.items()}
         with suppress(OSError):  # whoever waits for it is told that it did not come

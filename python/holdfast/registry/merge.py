@@ -204,9 +204,10 @@ def _merge_devices(
     count = 0
     for rows in backup.portions(devices):
         own = [
-            {**row, "act": act_numbers.get(row["act"], row["act"]), "path_id": path_ids[row["path_id"]]} for row in rows
+            {**row, "act": act_numbers.get(row["act"], row["act"]), "path_id": path_ids[row["path_id"]]}
+            for row in rows
+            if _key(row, ("tenant", "folded_id")) not in keeping
         ]
-        own = [row for row in own if _key(row, ("tenant", "folded_id")) not in keeping]
         if own:
             transaction.change(put, own)
         count += len(own)

@@ -139,9 +139,9 @@ def declared(source: Database | Transaction, tenant: str) -> frozenset[tuple[byt
 
 def reached(pairs: Iterable[tuple[bytes, bytes]], key: bytes) -> set[bytes]:
     """`key`, and whatever devices could move to from it."""
-    reached: set[bytes] = set()
+    found: set[bytes] = set()
     ahead = {key}
     while ahead:
-        reached |= ahead
-        ahead = {new for old, new in pairs if old in ahead} - reached
-    return reached
+        found |= ahead
+        ahead = {new for old, new in pairs if old in ahead} - found
+    return found
