@@ -99,6 +99,12 @@ impl Crowd {
         self.steps.pop_front();
     }
 
+    /// The oldest step is looked at again after all others: answers its new number.
+    pub(crate) fn put_oldest_step_last(&mut self) -> Option<u64> {
+        let Step { handle, at_ms, .. } = self.steps.pop_front()?;
+        Some(self.step(handle, at_ms))
+    }
+
     /// Whether somebody else may be met: fewer than `enough` from known addresses wait for their first turn, and as many from unknown
     /// ones do not, or devices come among them that would go before.
     pub(crate) fn has_room(&self, enough: usize) -> bool {

@@ -14,6 +14,9 @@ use crate::request::Request;
 use crate::slots::Handle;
 use crate::turns::{self, Standing};
 
+/// How many strangers are looked at for one that may be shed, for each that comes: the others' time comes with those that come next.
+const LOOKED_AT_MAX: usize = 64;
+
 impl Gate {
     /// Whether to accept whoever waits in the system's queue, at no cost. Ours would only be longer.
     pub fn welcomes(&self) -> bool {
@@ -112,15 +115,17 @@ impl Gate {
     /// Ends the stranger who has kept still for longest while it was its turn to speak, for somebody of this standing. False: all of them
     /// are getting on.
     fn shed(&mut self, standing: Standing, now: Now, requests: &mut Vec<Request>) -> bool {
-        while let Some(oldest) = self.crowd.oldest_step() {
-            let connection = self.slots.get_mut(oldest.handle).filter(|connection| connection.step == oldest.number);
-            let still = connection.filter(|connection| match &connection.stage {
+        for _ in 0..LOOKED_AT_MAX {
+            self.forget_old_steps();
+            let Some(oldest) = self.crowd.oldest_step() else { return false };
+            let Some(connection) = self.slots.get_mut(oldest.handle) else { return false };
+            let still = match &connection.stage {
                 Stage::Handshake { queued, ended } => queued.is_empty() && !ended,
                 Stage::Judged(_) | Stage::Refused => true,
                 // These wait for us.
                 Stage::Waiting | Stage::Claiming { .. } | Stage::Live { .. } | Stage::Draining { .. } => false,
-            });
-            if let Some(connection) = still {
+            };
+            if still {
                 let goes_before = standing == Standing::Known && connection.claim.standing == Standing::Unknown;
                 let still_ms = now.monotonic_ms.saturating_sub(oldest.at_ms);
                 if still_ms < self.limits.shed_after_ms && !goes_before {
@@ -130,7 +135,8 @@ impl Gate {
                 self.turn_away(oldest.handle, No::new("shed"), requests);
                 return true;
             }
-            self.crowd.drop_oldest_step();
+            // It may keep still later, and has got no further by what it has said.
+            connection.step = self.crowd.put_oldest_step_last().unwrap_or_default();
         }
         false
     }

@@ -993,6 +993,29 @@ fn x01_strangers_that_drip_take_no_turns_from_devices() {
 }
 
 #[test]
+fn x01_a_byte_at_the_moment_at_which_room_is_made_keeps_no_place_for_long() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.half_open_per_source_max) = (8, 100);
+    let mut world = World::with_limits(limits);
+    let config = client_config(None, &version::TLS13);
+    let drippers: Vec<_> = (0..8).map(|_| world.connect_from("127.0.0.77", &config)).collect();
+    for client in &drippers {
+        let requests = world.gate.receive(client.handle, &[0x16, 3, 1, 2, 0], world.now);
+        world.log.extend(requests);
+    }
+    world.take_turns();
+    world.tick_after(limits.shed_after_ms);
+    drip(&mut world, &drippers);
+    let newcomer = |world: &mut World| world.gate.open("127.0.0.78".parse().ok(), world.now).0;
+    assert_eq!(newcomer(&mut world), None, "all of them wait for us");
+    world.take_turns();
+    for _ in 0..8 {
+        assert!(newcomer(&mut world).is_some(), "what they have said was no step");
+    }
+    assert_eq!(newcomer(&mut world), None, "and these have just come");
+}
+
+#[test]
 fn x01_whoever_was_answered_and_speaks_again_goes_before_everybody() {
     let mut limits = Limits::default();
     limits.handshakes_a_turn = 1;
