@@ -4,7 +4,7 @@ use holdfast_session::{Fault, Reason};
 use holdfast_x509::Refusal;
 
 use crate::Now;
-use crate::connection::Stage;
+use crate::connection::{Connection, Stage};
 use crate::gate::Gate;
 use crate::request::{Level, Note, Request, Value};
 use crate::sessions::{End, Why};
@@ -100,6 +100,13 @@ impl Gate {
         let due_ms = now.monotonic_ms.saturating_add(self.limits.drain_deadline_ms);
         self.deadlines.set(handle, &mut connection.deadline, due_ms);
         requests.push(Request::Finish { handle });
+        self.drains.push_back(handle);
+        // All have the same time, so that whoever is gone comes up soon.
+        while let Some(&first) = self.drains.front()
+            && !matches!(self.slots.get_mut(first), Some(Connection { stage: Stage::Draining { .. }, .. }))
+        {
+            self.drains.pop_front();
+        }
     }
 
     /// Why a live session ends. Of others nothing is said here: a refusal was noted when it was reached, and strangers who give up are only

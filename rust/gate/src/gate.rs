@@ -1,6 +1,6 @@
 //! The gate itself: what it holds, what it is told, and what becomes of the bytes, the time and the end of each connection.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use holdfast_engine::{Facts, Strips, Verifier, sha256};
@@ -44,6 +44,8 @@ pub struct Gate {
     pub(crate) slots: Slots,
     pub(crate) deadlines: Deadlines,
     pub(crate) crowd: Crowd,
+    /// Those that are read from until they close, or their time is up, in order; and some that were.
+    pub(crate) drains: VecDeque<Handle>,
     /// Handshakes under way: while there are any, a chain waits for company.
     pub(crate) handshaking: usize,
     /// Chains set aside, and since when the first of them waits.
@@ -102,6 +104,7 @@ impl Gate {
             slots: Slots::default(),
             deadlines: Deadlines::default(),
             crowd: Crowd::default(),
+            drains: VecDeque::new(),
             handshaking: 0,
             waiting: Vec::new(),
             waiting_since_ms: 0,

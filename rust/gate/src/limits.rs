@@ -13,7 +13,8 @@ pub struct Limits {
     pub connections_count_max: usize,
     /// Connections that are not admitted yet: what a crowd of strangers may hold (L17). With as many, whoever has kept still for
     /// longest, and for `shed_after_ms` at least, makes room for who comes. Three times the 2,000 that only stall and dial again at
-    /// once: those would else have every place, and honest ones wait for one.
+    /// once: those would else have every place, and honest ones wait for one. Where sessions leave fewer of `connections_count_max`,
+    /// those are what there is.
     pub half_open_count_max: usize,
     /// Of these, from one address, once half of them are taken: a fleet behind one address is not slowed down before that.
     pub half_open_per_source_max: usize,

@@ -77,10 +77,27 @@ impl Gate {
         if standing == Standing::Unknown && self.are_unknown_enough() {
             return Some("unknown_source_limit");
         }
-        let crowded = self.crowd.len() >= self.limits.half_open_count_max
+        let full = self.slots.len() >= self.limits.connections_count_max && !self.let_go_of_one(requests);
+        let crowded = (full || self.crowd.len() >= self.places())
             && !(standing == Standing::Known && self.shed_last(requests))
             && !self.shed(standing, now, requests);
-        (crowded || self.slots.len() >= self.limits.connections_count_max).then_some("connection_limit")
+        crowded.then_some("connection_limit")
+    }
+
+    /// How many strangers there may be: sessions leave them no more.
+    fn places(&self) -> usize {
+        self.limits.half_open_count_max.min(self.limits.connections_count_max.saturating_sub(self.live.len()))
+    }
+
+    /// Closes the connection that has had the longest time to read its last words. False: there is none.
+    fn let_go_of_one(&mut self, requests: &mut Vec<Request>) -> bool {
+        while let Some(handle) = self.drains.pop_front() {
+            if matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Draining { .. }, .. })) {
+                self.close(handle, requests);
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether strangers of whose addresses nothing is known have all that there is for them.
@@ -91,7 +108,7 @@ impl Gate {
 
     /// Whether strangers have taken half of what there is for them.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.crowd.len() >= self.limits.half_open_count_max / 2
+        self.crowd.len() >= self.places() / 2
     }
 
     /// Ends the last to come of those who wait for their turn and of whose address nothing is known. False: there is none.

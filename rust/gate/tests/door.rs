@@ -1259,6 +1259,50 @@ fn l17_who_keeps_still_for_longest_makes_room_and_nobody_who_gets_on_does() {
 }
 
 #[test]
+fn l17_where_sessions_leave_little_room_those_who_keep_still_make_it_as_well() {
+    let mut limits = Limits::default();
+    limits.connections_count_max = 6;
+    let mut world = World::with_limits(limits);
+    let devices = ["one", "two", "three"].map(|id| (id, world.tech.device(id)));
+    let live = devices.each_ref().map(|(id, device)| world.admit(device, id, &version::TLS13));
+    let open = |world: &mut World, source: &str| {
+        let (handle, requests) = world.gate.open(source.parse().ok(), world.now);
+        world.log.extend(requests);
+        handle
+    };
+    let silent: Vec<_> = (0..3).filter_map(|_| open(&mut world, "127.0.0.77")).collect();
+    assert_eq!((silent.len(), open(&mut world, "127.0.0.78")), (3, None), "whoever has just come may be on its way");
+    // An address that devices come from goes before those.
+    let known = open(&mut world, SOURCE);
+    assert!(known.is_some() && world.log.contains(&Request::Close { handle: silent[0] }));
+    world.tick_after(limits.shed_after_ms);
+    assert!(open(&mut world, "127.0.0.78").is_some() && world.log.contains(&Request::Close { handle: silent[1] }));
+    assert_eq!((world.gate.sessions(), world.gate.connections()), (3, 6));
+    assert!(live.iter().all(|client| !world.log.contains(&Request::Close { handle: client.handle })));
+}
+
+#[test]
+fn l17_whoever_is_only_read_from_gives_its_place_to_who_comes() {
+    let mut limits = Limits::default();
+    limits.connections_count_max = 2;
+    let mut world = World::with_limits(limits);
+    // They are told that this is no hello, and leave the connection open.
+    let broken = [(); 2].map(|()| {
+        let client = world.connect(&client_config(None, &version::TLS13));
+        for octets in [&[0x16, 3, 1, 0, 4, 1][..], &[0, 0, 0]] {
+            let requests = world.gate.receive(client.handle, octets, world.now);
+            world.log.extend(requests);
+            world.take_turns();
+        }
+        client.handle
+    });
+    assert!(broken.iter().all(|handle| world.log.contains(&Request::Finish { handle: *handle })));
+    let (handle, requests) = world.gate.open(SOURCE.parse().ok(), world.now);
+    assert!(handle.is_some() && requests == [Request::Close { handle: broken[0] }]);
+    assert_eq!((world.gate.connections(), world.gate.half_open()), (2, 1));
+}
+
+#[test]
 fn l17_one_source_has_a_share_of_the_room_once_half_of_it_is_taken() {
     let mut limits = Limits::default();
     (limits.half_open_count_max, limits.half_open_per_source_max) = (10, 2);
