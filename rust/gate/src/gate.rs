@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use holdfast_engine::{Facts, Strips, Verifier, sha256};
 use holdfast_roster::{KeyHash, NO_KEY, Pin, Placement, Roster, Trust};
-use holdfast_session::{self as session, Event, Fault, PresentedChain, Reference, Tickets, TlsConfig, may_be_hello};
+use holdfast_session::{self as session, Event, Fault, Reference, Tickets, TlsConfig, may_be_hello};
 use holdfast_x509::{Policy, UnixSeconds};
 
 use crate::Now;
@@ -14,7 +14,7 @@ use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
 use crate::ends::No;
 use crate::inbox::Fetching;
-use crate::judging::BATCH_SIZES;
+use crate::judging::{BATCH_SIZES, Waiting};
 use crate::known::knowing;
 use crate::limits::Limits;
 use crate::paths::Paths;
@@ -48,9 +48,8 @@ pub struct Gate {
     pub(crate) drains: VecDeque<Handle>,
     /// Handshakes under way: while there are any, a chain waits for company.
     pub(crate) handshaking: usize,
-    /// Chains set aside, and since when the first of them waits.
-    pub(crate) waiting: Vec<(Handle, PresentedChain)>,
-    pub(crate) waiting_since_ms: u64,
+    /// Chains set aside.
+    pub(crate) waiting: Waiting,
     /// The live session of each identity: there is one at most.
     pub(crate) live: HashMap<Arc<str>, Handle>,
     /// How often, and since when, devices take over their own sessions; of those that have done so lately.
@@ -106,8 +105,7 @@ impl Gate {
             crowd: Crowd::default(),
             drains: VecDeque::new(),
             handshaking: 0,
-            waiting: Vec::new(),
-            waiting_since_ms: 0,
+            waiting: Waiting::default(),
             live: HashMap::new(),
             take_overs: HashMap::new(),
             wills: HashMap::new(),

@@ -1,5 +1,6 @@
 //! From a proven key to a verdict: chains are set aside, and judged together as soon as there is nobody to wait for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use holdfast_session::{PresentedChain, Reason};
@@ -14,6 +15,57 @@ use crate::verdicts::{Batch, Verdict};
 
 /// Sizes of batches that are counted apart: 1, 2, 3–4, 5–8, … and all that is larger.
 pub const BATCH_SIZES: usize = 10;
+/// Chains that are judged in one batch: whoever comes meanwhile and goes before the others waits for no more.
+const BATCH_COUNT_MAX: usize = 64;
+/// One of so many is of an unknown address, if any waits.
+const ONE_UNKNOWN_IN: usize = 4;
+/// Chains of those who are gone that may lie among the others before they are swept out.
+const GONE_COUNT_MAX: usize = 64;
+
+/// Chains that were set aside: of whoever comes from where devices come from, and of the others.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    known: VecDeque<(Handle, PresentedChain)>,
+    unknown: VecDeque<(Handle, PresentedChain)>,
+    since_ms: u64,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.known.len().saturating_add(self.unknown.len())
+    }
+
+    fn push(&mut self, handle: Handle, chain: PresentedChain, known: bool, now: Now) {
+        if self.len() == 0 {
+            self.since_ms = now.monotonic_ms;
+        }
+        if known { self.known.push_back((handle, chain)) } else { self.unknown.push_back((handle, chain)) }
+    }
+
+    /// Takes those whose turn it is, who are still there: known ones first, but others as well.
+    fn take(&mut self, mut is_there: impl FnMut(Handle) -> bool) -> Vec<(Handle, PresentedChain)> {
+        let mut taken = Vec::new();
+        while taken.len() < BATCH_COUNT_MAX {
+            let turn_of_unknown = taken.len() % ONE_UNKNOWN_IN == ONE_UNKNOWN_IN.saturating_sub(1);
+            let (first, then) = if turn_of_unknown {
+                (&mut self.unknown, &mut self.known)
+            } else {
+                (&mut self.known, &mut self.unknown)
+            };
+            let Some(next) = first.pop_front().or_else(|| then.pop_front()) else { break };
+            if is_there(next.0) {
+                taken.push(next);
+            }
+        }
+        taken
+    }
+
+    fn sweep(&mut self, mut is_there: impl FnMut(Handle) -> bool) {
+        for queue in [&mut self.known, &mut self.unknown] {
+            queue.retain(|(handle, _)| is_there(*handle));
+        }
+    }
+}
 
 impl Gate {
     /// Sets aside a chain whose key was proven.
@@ -31,10 +83,16 @@ impl Gate {
             self.count("possessions_by_kernel");
         }
         self.handshaking = self.handshaking.saturating_sub(1);
-        if self.waiting.is_empty() {
-            self.waiting_since_ms = now.monotonic_ms;
+        self.set_aside(handle, chain, now);
+    }
+
+    fn set_aside(&mut self, handle: Handle, chain: PresentedChain, now: Now) {
+        if self.waiting.len() >= self.crowd.len().saturating_add(GONE_COUNT_MAX) {
+            let slots = &mut self.slots;
+            self.waiting.sweep(|handle| slots.is_waiting(handle));
         }
-        self.waiting.push((handle, chain));
+        let known = self.slots.get_mut(handle).is_some_and(|connection| connection.claim.known);
+        self.waiting.push(handle, chain, known, now);
     }
 
     /// Judges what is set aside as soon as nobody else is to be waited for: enough wait, they have waited long enough, or
@@ -44,7 +102,7 @@ impl Gate {
         if count == 0 || count > limits.batch_inline_max {
             return;
         }
-        let waited_ms = now.monotonic_ms.saturating_sub(self.waiting_since_ms);
+        let waited_ms = now.monotonic_ms.saturating_sub(self.waiting.since_ms);
         if self.handshaking > 0 && count < limits.batch_count_enough && waited_ms < limits.batch_wait_ms {
             if count == 1 {
                 requests.push(Request::Tick { after_ms: limits.batch_wait_ms.saturating_sub(waited_ms) });
@@ -64,15 +122,13 @@ impl Gate {
         (many.then(|| self.batch(now, &mut requests)).flatten(), requests)
     }
 
-    /// Everything that is set aside. trust.md §5.3: whoever turns the clock back revives what has expired; all are refused.
+    /// Of those that are set aside. trust.md §5.3: whoever turns the clock back revives what has expired; all are refused.
     fn batch(&mut self, now: Now, requests: &mut Vec<Request>) -> Option<Batch> {
-        let chains = std::mem::take(&mut self.waiting);
+        let slots = &mut self.slots;
+        let chains = self.waiting.take(|handle| slots.is_waiting(handle));
         let floor = self.roster.trust().clock_floor.max(self.latest);
         if now.unix < floor {
             for (handle, _) in chains {
-                if !self.slots.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Waiting)) {
-                    continue;
-                }
                 let no = No::new("clock_behind").answer(Reason::ServerUnavailable);
                 self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
                 self.pump(handle, now, requests);
@@ -80,6 +136,9 @@ impl Gate {
             return None;
         }
         self.latest = now.unix;
+        if chains.is_empty() {
+            return None;
+        }
         let size = usize::try_from(chains.len().next_power_of_two().trailing_zeros()).unwrap_or(BATCH_SIZES);
         if let Some(counter) = self.batches.get_mut(size.min(BATCH_SIZES.saturating_sub(1))) {
             *counter = counter.saturating_add(1);
@@ -92,17 +151,14 @@ impl Gate {
     pub fn deliver(&mut self, verdicts: Vec<Verdict>, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         for Verdict { handle, epoch, chain, outcome } in verdicts {
-            let Some(connection) = self.slots.get_mut(handle) else { continue };
-            if !matches!(connection.stage, Stage::Waiting) {
+            if !self.slots.is_waiting(handle) {
                 continue;
             }
             if epoch != self.roster.trust().epoch {
-                if self.waiting.is_empty() {
-                    self.waiting_since_ms = now.monotonic_ms;
-                }
-                self.waiting.push((handle, chain));
+                self.set_aside(handle, chain, now);
                 continue;
             }
+            let Some(connection) = self.slots.get_mut(handle) else { continue };
             match outcome {
                 Ok((path, device_id)) => {
                     connection.session.accept();

@@ -3,7 +3,7 @@
 //! Slots stand in chunks that are never moved, so that what lives long lies together and the garbage of handshakes
 //! elsewhere (a connection that was admitted keeps nothing on the heap but its name).
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Stage};
 use crate::turns::Claim;
 
 /// Generation in the upper half, index + 1 in the lower; never 0.
@@ -59,6 +59,11 @@ impl Slots {
     /// The claim to a turn of a connection that waits for one.
     pub(crate) fn claim(&mut self, handle: Handle) -> Option<Claim> {
         self.get_mut(handle)?.claims_turn()
+    }
+
+    /// Whether it waits for its verdict.
+    pub(crate) fn is_waiting(&mut self, handle: Handle) -> bool {
+        self.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Waiting))
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -139,8 +139,10 @@ impl Gate {
             let still = match &connection.stage {
                 Stage::Handshake { queued, ended } => queued.is_empty() && !ended,
                 Stage::Judged(_) | Stage::Refused => true,
+                // The unknown wait for longer than others do, and may be too many.
+                Stage::Waiting => standing == Standing::Known && !connection.claim.known,
                 // These wait for us.
-                Stage::Waiting | Stage::Claiming { .. } | Stage::Live { .. } | Stage::Draining { .. } => false,
+                Stage::Claiming { .. } | Stage::Live { .. } | Stage::Draining { .. } => false,
             };
             if still {
                 let goes_before = standing == Standing::Known && connection.claim.standing == Standing::Unknown;

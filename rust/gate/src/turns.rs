@@ -27,11 +27,13 @@ pub(crate) struct Claim {
     turns_left: u8,
     /// Whether it was ever answered.
     pub(crate) answered: bool,
+    /// Whether it comes from where devices come from, however it stands by now.
+    pub(crate) known: bool,
 }
 
 impl Claim {
     pub(crate) fn new(standing: Standing) -> Self {
-        Self { standing, turns_left: TURNS_MAX, answered: false }
+        Self { standing, turns_left: TURNS_MAX, answered: false, known: standing == Standing::Known }
     }
 
     /// Whether it has not had a turn.
@@ -47,7 +49,7 @@ impl Claim {
             (_, true) => Standing::Answered,
             (_, false) => self.standing,
         };
-        Self { standing, turns_left, answered: self.answered || answered }
+        Self { standing, turns_left, answered: self.answered || answered, known: self.known }
     }
 }
 
@@ -153,9 +155,9 @@ impl Queue {
 mod tests {
     use super::*;
 
-    const ANSWERED: Claim = Claim { standing: Standing::Answered, turns_left: 3, answered: true };
-    const KNOWN: Claim = Claim { standing: Standing::Known, turns_left: TURNS_MAX, answered: false };
-    const UNKNOWN: Claim = Claim { standing: Standing::Unknown, turns_left: TURNS_MAX, answered: false };
+    const ANSWERED: Claim = Claim { standing: Standing::Answered, turns_left: 3, answered: true, known: false };
+    const KNOWN: Claim = Claim { standing: Standing::Known, turns_left: TURNS_MAX, answered: false, known: true };
+    const UNKNOWN: Claim = Claim { standing: Standing::Unknown, turns_left: TURNS_MAX, answered: false, known: false };
 
     /// By the tens of the handle.
     fn everybody(handle: Handle) -> Option<Claim> {

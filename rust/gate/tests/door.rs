@@ -1153,6 +1153,63 @@ fn l01_what_is_no_tls_has_no_turn_and_no_answer() {
 }
 
 #[test]
+fn x01_chains_from_known_addresses_are_judged_before_a_crowd_of_others_and_some_of_these_beside_them() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    let _live = world.admit(&device, "widget-1", &version::TLS13);
+    world.log.clear();
+    let config = client_config(Some(&device), &version::TLS13);
+    let _silent = world.connect_from("127.0.0.78", &config);
+    let foreign = Ca::root("Somebody").device("widget-2");
+    let foreign = client_config(Some(&foreign), &version::TLS13);
+    let present = |world: &mut World, source: &str, config: &Arc<ClientConfig>| {
+        let mut client = world.connect_from(source, config);
+        world.carry(&mut client);
+        client.handle
+    };
+    let mut unknown: Vec<_> = (0..80).map(|_| present(&mut world, "127.0.0.77", &foreign)).collect();
+    let gone = unknown.remove(0);
+    world.gate.lost(gone, world.now);
+    let known = present(&mut world, SOURCE, &config);
+    let batch = world.gate.take_batch(world.now).0.unwrap();
+    assert_eq!(batch.len(), 64);
+    let requests = world.gate.deliver(batch.judge(), world.now);
+    world.log.extend(requests);
+    assert!(world.gate.is_proven(known), "though it came last");
+    assert_eq!(world.codes().len(), 63);
+    let rest = world.gate.take_batch(world.now).0.unwrap();
+    assert_eq!(rest.len(), 79 - 63, "whoever is gone is not judged");
+    world.gate.deliver(rest.judge(), world.now);
+    assert_eq!(world.gate.take_batch(world.now).0.map(|batch| batch.len()), None);
+}
+
+#[test]
+fn x01_one_that_waits_for_its_verdict_makes_room_for_a_known_one() {
+    let mut limits = Limits::default();
+    (limits.half_open_count_max, limits.half_open_per_source_max) = (3, 100);
+    let mut world = World::with_limits(limits);
+    let device = world.tech.device("widget-1");
+    let _live = world.admit(&device, "widget-1", &version::TLS13);
+    let config = client_config(Some(&device), &version::TLS13);
+    let mut silent = world.connect(&config);
+    let waiting = [(); 2].map(|()| {
+        let mut client = world.connect_from("127.0.0.77", &config);
+        world.carry(&mut client);
+        client.handle
+    });
+    let open = |world: &mut World, source: &str| {
+        let (handle, requests) = world.gate.open(source.parse().ok(), world.now);
+        world.log.extend(requests);
+        handle.is_some()
+    };
+    assert!(!open(&mut world, SOURCE), "it has just come");
+    world.now.monotonic_ms += limits.shed_after_ms;
+    say_hello(&mut world, std::slice::from_mut(&mut silent));
+    assert!(!open(&mut world, "127.0.0.78"), "it is as good as they are");
+    assert!(open(&mut world, SOURCE) && world.log.contains(&Request::Close { handle: waiting[0] }));
+}
+
+#[test]
 fn x01_more_than_a_handshake_may_be_takes_no_place_from_anybody() {
     let mut world = World::new();
     let device = world.tech.device("widget-1");
