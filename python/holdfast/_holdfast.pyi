@@ -422,6 +422,7 @@ class KeptWill:
         delay_seconds: int,
         due_at: int | None,
         anchor: str,
+        vouchers: bytes,
         not_after: int,
         expires_in_seconds: int | None,
         system_properties: str,
@@ -435,6 +436,9 @@ class KeptWill:
         """Seconds since the epoch; `None` while its device is connected."""
     @property
     def anchor(self) -> str: ...
+    @property
+    def vouchers(self) -> bytes:
+        """SHA-256 of each certificate and each key on its path, one after another."""
     @property
     def not_after(self) -> int: ...
     @property

@@ -77,6 +77,7 @@ WILL = {
     "delay_seconds": 0,
     "due_at": None,
     "anchor": "a" * 64,
+    "vouchers": b"\x01" * 64,
     "not_after": 0,
     "expires_in_seconds": None,
     "system_properties": "{}",
@@ -103,7 +104,9 @@ def test_a_will_has_an_anchor_and_properties() -> None:
     kept = will(due_at=7, expires_in_seconds=9, properties='{"a":null}', payload=b"bye")
     assert (kept.anchor, kept.due_at, kept.expires_in_seconds) == ("a" * 64, 7, 9)
     assert (kept.properties, kept.payload) == ('{"a":null}', b"bye")
+    assert kept.vouchers == WILL["vouchers"]
     assert code_of(lambda: will(anchor="a"), LocalProtocolError) == "bad_hash"
+    assert code_of(lambda: will(vouchers=b"a" * 33), LocalProtocolError) == "bad_hash"
     assert code_of(lambda: will(properties="[]"), LocalProtocolError) == "bad_properties"
 
 
@@ -113,7 +116,7 @@ def test_admissions_are_such_as_a_gate_gives(telemetry: TelemetryWriter) -> None
     assert gate.take_admissions() == b""
     nobody = (1).to_bytes(8) + (1).to_bytes(2) + b"w\0"
     assert gate.fence([(True, b""), (False, nobody), (False, 2 * nobody)]) == []
-    for bad in (nobody[:-1], nobody + b"\0", nobody[:-1] + b"\1", nobody.replace(b"w", b"\xff")):
+    for bad in (nobody[:-1], nobody + b"\0", nobody[:-1] + b"\1", nobody[:-1] + b"\4", nobody.replace(b"w", b"\xff")):
         told = [(True, nobody), (False, bad)]
         assert code_of(lambda told=told: gate.fence(told), LocalProtocolError) == "bad_admissions"
 

@@ -29,6 +29,7 @@ WILL = Will(
     delay_seconds=5,
     due_at=None,
     anchor=b"\x01" * 32,
+    vouchers=b"\x02" * 64,
     not_after=AT,
     expires_in_seconds=None,
     system_properties="{}",

@@ -19,6 +19,7 @@ WILL = Will(
     delay_seconds=5,
     due_at=None,
     anchor=b"\x01" * 32,
+    vouchers=b"\x02" * 64,
     not_after=1_000_000,
     expires_in_seconds=None,
     system_properties="{}",
@@ -107,6 +108,34 @@ def test_m06_a_will_waits_for_somebody_when_its_worker_is_lost(inbox: Inbox, nei
     keep_wills(inbox, ("a", None), ("b", None))
     lose(inbox, None, at=3_000)
     assert adopt(inbox) == [("d", replace(WILL, due_at=3_005))]
+
+
+def test_m06_a_worker_says_nothing_of_wills_of_devices_that_are_with_another(inbox: Inbox, neighbour: Inbox) -> None:
+    newer = replace(WILL, payload=b"newer")
+    keep_wills(inbox, ("a", WILL), ("b", WILL), worker=0)
+    keep_wills(inbox, ("a", newer), worker=1)
+    # Late words about connections that were: published, and lost.
+    keep_wills(inbox, ("a", None), worker=0)
+    keep_wills(inbox, ("a", replace(WILL, due_at=50)), ("b", replace(WILL, due_at=50)), worker=0)
+    lose(inbox, 1, at=10)
+    assert adopt(inbox) == [("a", replace(newer, due_at=15))]
+    keep_wills(neighbour, ("a", WILL), worker=1)
+    with inbox.database.writing() as transaction:
+        inbox.wills.disown(transaction, ["a", "b", "c"])
+    lose(inbox, None, at=10)
+    assert adopt(inbox) == []
+    lose(neighbour, 1, at=10)
+    assert len(adopt(neighbour)) == 1
+
+
+def test_m06_a_delayed_will_of_a_dead_worker_is_moot_where_its_device_is_back(inbox: Inbox) -> None:
+    keep(inbox, *((name, FINITE) for name in ("back", "gone", "now")), worker=0)
+    keep_wills(inbox, ("back", WILL), ("gone", WILL), ("now", replace(WILL, delay_seconds=0)), worker=0)
+    lose(inbox, 0, at=10)
+    keep(inbox, ("back", FINITE), ("now", FINITE), worker=1)
+    assert [name for name, _ in adopt(inbox)] == ["gone", "now"]
+    lose(inbox, None, at=10)
+    assert [name for name, _ in adopt(inbox)] == ["gone", "now"]
 
 
 def test_m06_a_new_will_takes_the_place_of_the_older_one(inbox: Inbox) -> None:

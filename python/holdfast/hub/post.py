@@ -124,7 +124,7 @@ class Post:
             return
         try:
             with self._inbox.database.writing() as transaction:
-                self._inbox.wills.keep(transaction, [(device_id, None) for device_id in devices], worker=0)
+                self._inbox.wills.disown(transaction, devices)
         except HoldfastError as error:
             # Of a worker that has died meanwhile one may be published.
             self._complain(error)

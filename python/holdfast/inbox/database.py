@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KIND = Kind(
     name="inbox",
     application_id=0x48466962,  # the letters `HFib`
-    revision="0001",
+    revision="0002",
     migrations=Path(__file__).parent / "migrations",
     codes=Codes(
         missing="no_inbox",

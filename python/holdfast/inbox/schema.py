@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 # SQLite's strict tables know one integer type, and only that one counts up by itself.
@@ -100,6 +101,8 @@ wills = Table(
     Column("due_at", NUMBER),
     # The path under which its device was let in: the anchor's fingerprint, and when it ends.
     Column("anchor", LargeBinary, nullable=False),
+    # SHA-256 of each certificate and each key on that path, one after another: none of them may be closed.
+    Column("vouchers", LargeBinary, nullable=False, server_default=text("X''")),
     Column("not_after", NUMBER, nullable=False),
     Column("expires_in_seconds", NUMBER),
     Column("system_properties", Text, nullable=False),

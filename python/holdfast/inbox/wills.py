@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, exists, func, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from holdfast.inbox.schema import wills
+from holdfast.inbox.schema import sessions, wills
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement
 
     from holdfast.database import Transaction
 
@@ -28,6 +30,8 @@ class Will:
     """`None` while its device is connected."""
     anchor: bytes
     """SHA-256 of the anchor under which its device was let in."""
+    vouchers: bytes
+    """SHA-256 of each certificate and each key on that path, one after another."""
     not_after: int
     """When that path ends."""
     expires_in_seconds: int | None
@@ -43,12 +47,13 @@ class Wills:
         self._tenant = tenant
 
     def keep(self, transaction: Transaction, rows: Sequence[tuple[str, Will | None]], *, worker: int) -> None:
-        """Keep what `worker` says of wills, in its order; `None`: the will is published, or never will be."""
+        """Keep what `worker` says of wills, in its order; `None`: the will is published, or never will be.
+
+        Of a device that is with another worker by now it says nothing: that one has put its own in the place.
+        """
         latest = dict(rows)
-        gone = [{"of": device_id} for device_id, will in latest.items() if will is None]
-        if gone:
-            mine = (wills.c.tenant == self._tenant) & (wills.c.device_id == bindparam("of"))
-            transaction.change(delete(wills).where(mine), gone)
+        gone = [device_id for device_id, will in latest.items() if will is None]
+        self._forget(transaction, gone, wills.c.worker == worker)
         kept = [
             {"tenant": self._tenant, "device_id": device_id, "worker": worker, **asdict(will)}
             for device_id, will in latest.items()
@@ -57,7 +62,17 @@ class Wills:
         if kept:
             insert = upsert(wills)
             changed = {name: insert.excluded[name] for name in ("worker", *Will.__slots__)}
-            transaction.change(insert.on_conflict_do_update(index_elements=["tenant", "device_id"], set_=changed), kept)
+            put = insert.on_conflict_do_update(
+                index_elements=["tenant", "device_id"],
+                set_=changed,
+                # A connection that is gone says nothing of one that is there.
+                where=insert.excluded.due_at.is_(None) | wills.c.worker.is_(None) | (wills.c.worker == worker),
+            )
+            transaction.change(put, kept)
+
+    def disown(self, transaction: Transaction, devices: Sequence[str]) -> None:
+        """Whoever has left wills as these devices is the device no more."""
+        self._forget(transaction, devices, true())
 
     def disconnect(self, transaction: Transaction, *, worker: int | None, at: int) -> None:
         """The connections of `worker` (`None`: of all) are gone: their wills wait for somebody to publish them."""
@@ -68,8 +83,19 @@ class Wills:
         transaction.change(update(wills).where(theirs).values(due_at=due_at, worker=None))
 
     def adopt(self, transaction: Transaction, *, worker: int) -> list[tuple[str, Will]]:
-        """Those that wait for somebody; `worker` is to publish them from here on."""
+        """Those that wait for somebody; `worker` is to publish them from here on.
+
+        One with a delay is moot where its device is back already, with another worker.
+        """
         waiting = (wills.c.tenant == self._tenant) & wills.c.worker.is_(None)
+        of_it = (sessions.c.tenant == wills.c.tenant) & (sessions.c.device_id == wills.c.device_id)
+        back = exists().where(of_it, sessions.c.worker.is_not(None))
+        transaction.change(delete(wills).where(waiting, wills.c.delay_seconds > 0, back))
         rows = transaction.rows(select(wills).where(waiting).order_by(wills.c.device_id))
         transaction.change(update(wills).where(waiting).values(worker=worker))
         return [(row["device_id"], Will(**{name: row[name] for name in Will.__slots__})) for row in rows]
+
+    def _forget(self, transaction: Transaction, devices: Sequence[str], where: ColumnElement[bool]) -> None:
+        if devices:
+            of_it = (wills.c.tenant == self._tenant) & (wills.c.device_id == bindparam("of"))
+            transaction.change(delete(wills).where(of_it, where), [{"of": device_id} for device_id in devices])

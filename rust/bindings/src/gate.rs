@@ -215,7 +215,7 @@ impl Gate {
             let admissions = gate::read_admissions(admissions).ok_or_else(|| {
                 errors::local_protocol(py, "bad_admissions", "they are not as `take_admissions` has given them")
             })?;
-            rows.extend(admissions.into_iter().map(|(handle, device_id, ticket)| (*ours, handle, device_id, ticket)));
+            rows.extend(admissions.into_iter().map(|told| (*ours, told)));
         }
         Ok(self.step(py, |gate, now| gate.fence(rows, now)))
     }

@@ -51,7 +51,16 @@ pub(crate) struct KeptWill(pub(crate) gate::KeptWill);
 impl KeptWill {
     #[new]
     #[pyo3(signature = (
-        *, delay_seconds, due_at, anchor, not_after, expires_in_seconds, system_properties, properties, payload
+        *,
+        delay_seconds,
+        due_at,
+        anchor,
+        vouchers,
+        not_after,
+        expires_in_seconds,
+        system_properties,
+        properties,
+        payload
     ))]
     #[expect(clippy::too_many_arguments, reason = "a row of the inbox, by keywords")]
     fn new(
@@ -59,6 +68,7 @@ impl KeptWill {
         delay_seconds: u32,
         due_at: Option<i64>,
         anchor: &str,
+        vouchers: PyBackedBytes,
         not_after: i64,
         expires_in_seconds: Option<u32>,
         system_properties: &str,
@@ -67,6 +77,9 @@ impl KeptWill {
     ) -> PyResult<Self> {
         let anchor_fingerprint = parse_hash(anchor)
             .ok_or_else(|| errors::local_protocol(py, "bad_hash", "64 hexadecimal digits are wanted"))?;
+        let (vouchers, []) = vouchers.as_chunks() else {
+            return Err(errors::local_protocol(py, "bad_hash", "32 octets each are wanted"));
+        };
         let (system_properties, properties) = both(py, system_properties, properties)?;
         let mut telemetry = Telemetry::new(payload.to_vec());
         (telemetry.system_properties, telemetry.properties) = (system_properties, properties);
@@ -76,6 +89,7 @@ impl KeptWill {
             delay_seconds,
             due: due_at.map(UnixSeconds),
             anchor_fingerprint,
+            vouchers: vouchers.into(),
             not_after: UnixSeconds(not_after),
         }))
     }
@@ -93,6 +107,11 @@ impl KeptWill {
     #[getter]
     fn anchor(&self) -> String {
         hex(&self.0.anchor_fingerprint)
+    }
+
+    #[getter]
+    fn vouchers(&self) -> &[u8] {
+        self.0.vouchers.as_flattened()
     }
 
     #[getter]

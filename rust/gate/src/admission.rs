@@ -15,6 +15,7 @@ use crate::paths::Path;
 use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
 use crate::sessions::{Asked, Why};
 use crate::slots::Handle;
+use crate::tickets::ToldAdmission;
 
 impl Gate {
     /// A CONNECT from a peer whose path is good: is it who it says, and may it be?
@@ -66,9 +67,14 @@ impl Gate {
                 .judge_again_if_moved(judged, handle, now)
                 .and_then(|judged| self.admit(handle, &judged, *asked, now)),
             // Nobody has judged the device itself: it may come again, which stock clients do not after "not authorized".
-            Some(code @ ("registry_unavailable" | "trust_moved" | "claim_lost")) => {
-                Err(No::new(code).answer(Reason::ServerUnavailable))
-            }
+            Some(
+                code @ ("registry_unavailable"
+                | "trust_moved"
+                | "claim_lost"
+                | "clock_behind"
+                | "path_unknown"
+                | "rekeyed_while_live"),
+            ) => Err(No::new(code).answer(Reason::ServerUnavailable)),
             Some(code) => {
                 let issuer = Value::Text(hex(&judged.pin().issuer));
                 Err(No::new(code).with("device", Value::peer(&judged.device_id)).with("issuer_spki_sha256", issuer))
@@ -117,7 +123,7 @@ impl Gate {
             }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
             Placement::Rekeyed | Placement::Succeeded if self.live_with_other_key(handle, &judged) => {
-                Err(No::new("rekeyed_while_live").with("device", device()))
+                Err(rekeyed_while_live(&device_id))
             }
             // ... and to the library, whoever else believes it (trust.md §6.2).
             Placement::New | Placement::Rekeyed | Placement::Succeeded if !judged.chain.confirm() => {
@@ -146,19 +152,25 @@ impl Gate {
             delay_seconds: will.delay_seconds.min(connect.session_expiry_seconds),
             due: None,
             anchor_fingerprint: judged.path.anchor_fingerprint(),
+            vouchers: Box::default(), // known when it is let in
             not_after: judged.path.not_after(),
         })))
     }
 
-    /// Whether the device pushes itself out too often to be one device.
-    fn flaps(&mut self, device_id: &Arc<str>, now: Now) -> bool {
-        let count_max = self.limits.take_overs_count_max;
+    /// The device pushes itself out, here or from another worker.
+    pub(crate) fn count_take_over(&mut self, device_id: &Arc<str>, now: Now) {
         let (count, began_ms) = self.take_overs.entry(Arc::clone(device_id)).or_insert((0, now.monotonic_ms));
         if now.monotonic_ms.saturating_sub(*began_ms) >= self.limits.take_overs_ms {
             (*count, *began_ms) = (0, now.monotonic_ms);
         }
         *count = count.saturating_add(1);
-        *count > count_max
+    }
+
+    /// Whether it does so too often to be one device.
+    fn flaps(&self, device_id: &str, now: Now) -> bool {
+        let Some((count, began_ms)) = self.take_overs.get(device_id) else { return false };
+        let lately = now.monotonic_ms.saturating_sub(*began_ms) < self.limits.take_overs_ms;
+        lately && *count > self.limits.take_overs_count_max
     }
 
     fn live_with_other_key(&mut self, handle: Handle, judged: &Judged) -> bool {
@@ -186,7 +198,7 @@ impl Gate {
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }
         if self.live_with_other_key(handle, judged) {
-            return Err(No::new("rekeyed_while_live").with("device", Value::peer(&judged.device_id)));
+            return Err(rekeyed_while_live(&judged.device_id));
         }
         let lineage = self.lineage(judged, now).ok_or_else(|| {
             // It was live when the handshake began.
@@ -194,7 +206,11 @@ impl Gate {
             no.with("device", Value::peer(&judged.device_id))
         })?;
         let older = self.live.get(&judged.device_id).copied();
-        if older.is_some() && self.flaps(&judged.device_id, now) {
+        if older.is_some() {
+            self.count_take_over(&judged.device_id, now);
+        }
+        // Whom it would push out may be with another worker.
+        if (older.is_some() || self.admissions.is_some()) && self.flaps(&judged.device_id, now) {
             let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }
@@ -208,9 +224,11 @@ impl Gate {
         if let Some(older) = older {
             self.end_live(older, Why::TakenOver { clean_start: asked.clean_start }, now, &mut requests);
         }
-        self.meet_delayed_will(&device_id, asked.clean_start, &mut requests);
+        self.meet_delayed_will(&device_id, asked.clean_start, now, &mut requests);
         let admission = self.begin_session(&device_id, &asked, now, &mut requests);
-        if let Some(will) = asked.will {
+        if let Some(mut will) = asked.will {
+            let own = judged.path.fingerprints().first().into_iter().chain([&admitted.leaf]);
+            will.vouchers = own.chain(admitted.path.vouchers()).copied().collect();
             requests.push(Request::KeepWill { device_id: Arc::clone(&device_id), will: Some(will.clone()) });
             self.wills.insert(handle, will);
         }
@@ -238,7 +256,8 @@ impl Gate {
         }
         requests.push(Request::Note(Note { level: Level::Info, event: "admitted", fields }));
         if let Some(admissions) = &mut self.admissions {
-            admissions.push((handle, Arc::clone(&device_id), ticket));
+            let clean_start = asked.clean_start;
+            admissions.push(ToldAdmission { handle, device_id: Arc::clone(&device_id), clean_start, ticket });
         }
         self.live.insert(device_id, handle);
         self.verifier.remember_leaf(&judged.path);
@@ -302,6 +321,11 @@ fn claim(handle: Handle, judged: &Judged, path: Option<Arc<Path>>, before: Optio
         path: path.map(|path| path.fingerprints.clone()).unwrap_or_default(),
         before,
     }
+}
+
+/// It may come again: the older session ends by itself, if its device is gone.
+fn rekeyed_while_live(device_id: &str) -> No {
+    No::new("rekeyed_while_live").answer(Reason::ServerUnavailable).with("device", Value::peer(device_id))
 }
 
 /// What is said of an identity that has moved to other keys.

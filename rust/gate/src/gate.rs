@@ -22,8 +22,9 @@ use crate::quota::LineQuota;
 use crate::request::{KeptWill, Level, Note, Request, Value};
 use crate::sessions::{End, Why};
 use crate::slots::{Handle, Slots};
-use crate::tickets::{LiveTicket, ToldAdmission};
+use crate::tickets::ToldAdmission;
 use crate::turns::Standing;
+use crate::wills::DelayedWill;
 
 /// All connections of one worker of one tenant.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub struct Gate {
     /// Of the live sessions that have one.
     pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
     /// Wills of devices that are gone, and those that are being stored, by ticket.
-    pub(crate) delayed_wills: HashMap<Arc<str>, Box<KeptWill>>,
+    pub(crate) delayed_wills: HashMap<Arc<str>, DelayedWill>,
     pub(crate) published_wills: HashMap<u32, Arc<str>>,
     pub(crate) will_tickets: u32,
     /// Of the live sessions that were ever sent something.
@@ -178,31 +179,36 @@ impl Gate {
         self.admissions.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
-    /// Admissions of all workers in the order that one has put them in, each `(ours, connection, device, ticket)`: of two sessions of
-    /// one identity the later stays (`trust.md` §3.5). Ours that is not placed yet will be placed later than all of these. Tickets of
-    /// others are taken back here from now on, if they were given in the present epoch.
+    /// Admissions of all workers in the order that one has put them in, each with whether it is ours: of two sessions of one identity
+    /// the later stays (`trust.md` §3.5), and what the earlier has left to be said in time is said no more. Ours that is not placed
+    /// yet will be placed later than all of these. Tickets of others are taken back here from now on, if they were given in the
+    /// present epoch.
     pub fn fence<'a>(
         &mut self,
-        placed: impl IntoIterator<Item = (bool, u64, &'a str, Option<LiveTicket>)>,
+        placed: impl IntoIterator<Item = (bool, ToldAdmission<&'a str>)>,
         now: Now,
     ) -> Vec<Request> {
         let mut requests = Vec::new();
         self.keep_tickets(now);
-        for (ours, handle, device_id, ticket) in placed {
+        for (ours, ToldAdmission { handle, device_id, clean_start, ticket }) in placed {
             let epoch = self.roster.trust().epoch;
             // Whoever doubts the kernel cannot know from which proofs the tickets of others come.
             let ticket = ticket.filter(|ticket| !ours && ticket.epoch == epoch && !self.kernel_doubted);
             if let (Some(tickets), Some(ticket)) = (self.live_tickets(), ticket) {
                 tickets.admit(device_id, ticket.reference, ticket.ends);
             }
-            let Some(live) = self.live.get(device_id).copied() else { continue };
-            let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(live) else {
+            let live = self.live.get(device_id).copied();
+            let Some((live, connection)) = live.and_then(|live| Some((live, self.slots.get_mut(live)?))) else {
+                self.fence_delayed_will(ours, handle, device_id, clean_start, now, &mut requests);
                 continue;
             };
+            let Stage::Live { admitted, .. } = &mut connection.stage else { continue };
             if ours {
                 admitted.fenced |= live == handle;
             } else if admitted.fenced {
-                self.end_live(live, Why::TakenOverElsewhere, now, &mut requests);
+                let device_id = Arc::clone(&admitted.device_id);
+                self.count_take_over(&device_id, now);
+                self.end_live(live, Why::TakenOverElsewhere { clean_start }, now, &mut requests);
             }
         }
         requests
@@ -227,11 +233,11 @@ impl Gate {
         let by_owner = pin.leaf == NO_KEY;
         let live = self.live.get(device_id).copied();
         if let Some(live) = live.filter(|_| self.is_live_with_other_key(device_id, pin.leaf)) {
-            let why = if by_owner { Why::Repinned } else { Why::TakenOverElsewhere };
+            let why = if by_owner { Why::Repinned } else { Why::TakenOverElsewhere { clean_start: false } };
             self.end_live(live, why, now, &mut requests);
             // Told now, it would push out whoever has come by the new key.
             if let Some(admissions) = &mut self.admissions {
-                admissions.retain(|(handle, ..)| *handle != live);
+                admissions.retain(|told| told.handle != live);
             }
         }
         if by_owner {
@@ -270,8 +276,8 @@ impl Gate {
         if let Some(tickets) = self.live_tickets() {
             tickets.clear();
         }
-        for (_, _, ticket) in self.admissions.iter_mut().flatten() {
-            *ticket = None;
+        for told in self.admissions.iter_mut().flatten() {
+            told.ticket = None;
         }
         let lives: Vec<Handle> = self.live.values().copied().collect();
         let mut ended = 0usize;

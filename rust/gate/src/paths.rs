@@ -24,6 +24,11 @@ impl Path {
         self.keys.iter().zip(&self.fingerprints).any(|(key, certificate)| closures.find(key, certificate).is_some())
     }
 
+    /// SHA-256 of each of its certificates, and of each of their keys.
+    pub(crate) fn vouchers(&self) -> impl Iterator<Item = &[u8; 32]> {
+        self.fingerprints.iter().chain(&self.keys)
+    }
+
     pub(crate) fn anchor(&self) -> Option<&[u8; 32]> {
         self.fingerprints.last()
     }

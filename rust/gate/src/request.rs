@@ -112,6 +112,8 @@ pub struct KeptWill {
     pub due: Option<UnixSeconds>,
     /// SHA-256 of the anchor under which its device was admitted.
     pub anchor_fingerprint: [u8; 32],
+    /// SHA-256 of each certificate and each key on that path, its own among them.
+    pub vouchers: Box<[[u8; 32]]>,
     /// When that path ends.
     pub not_after: UnixSeconds,
 }

@@ -14,6 +14,7 @@ use crate::connection::{Connection, Stage};
 use crate::gate::Gate;
 use crate::request::{KeptWill, Request};
 use crate::slots::Handle;
+use crate::wills::DelayedWill;
 
 /// What a CONNECT asks for, beside being let in.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) enum End {
     /// The device has connected again, and goes on with its session, or begins another.
     TakenOver { clean_start: bool },
     /// The device has connected again to another worker, and what is kept for it is that one's affair.
-    TakenOverElsewhere,
+    TakenOverElsewhere { clean_start: bool },
     /// Whoever vouched for it does no more.
     Untrusted,
 }
@@ -72,7 +73,9 @@ pub(crate) enum Why {
     TakenOver {
         clean_start: bool,
     },
-    TakenOverElsewhere,
+    TakenOverElsewhere {
+        clean_start: bool,
+    },
     Untrusted,
 }
 
@@ -87,7 +90,9 @@ impl Why {
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),
             Self::Repinned => ("repinned", Reason::NotAuthorized, End::Untrusted),
             Self::TakenOver { clean_start } => ("taken_over", Reason::SessionTakenOver, End::TakenOver { clean_start }),
-            Self::TakenOverElsewhere => ("taken_over", Reason::SessionTakenOver, End::TakenOverElsewhere),
+            Self::TakenOverElsewhere { clean_start } => {
+                ("taken_over", Reason::SessionTakenOver, End::TakenOverElsewhere { clean_start })
+            }
             Self::Untrusted => ("untrusted", Reason::NotAuthorized, End::Untrusted),
         }
     }
@@ -176,20 +181,20 @@ impl Gate {
         else {
             return;
         };
-        let (device_id, in_flight) = (Arc::clone(&admitted.device_id), session.in_flight());
+        let (device_id, fenced, in_flight) = (Arc::clone(&admitted.device_id), admitted.fenced, session.in_flight());
         let said = if let End::Goodbye(goodbye) = end { goodbye.session_expiry_seconds } else { None };
         let expiry_seconds = said.unwrap_or(*expiry_seconds);
         if let Some(mut will) = self.wills.remove(&handle) {
             // 5.0 §3.1.3.2.2: or until the session ends, if that is earlier.
             will.delay_seconds = will.delay_seconds.min(expiry_seconds);
-            self.end_will(&device_id, will, end, now, requests);
+            self.end_will(&device_id, DelayedWill { will, handle, fenced }, end, now, requests);
         }
         // What was sent and not acknowledged is sent again.
         self.fetching.remove(&handle);
         if in_flight > 0 {
             self.roster.set_waiting(&device_id, true);
         }
-        if end == End::TakenOverElsewhere {
+        if matches!(end, End::TakenOverElsewhere { .. }) {
             return;
         }
         let Some(kept) = self.roster.session(&device_id, now.unix) else { return };

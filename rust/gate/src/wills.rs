@@ -21,6 +21,17 @@ use crate::Now;
 use crate::gate::Gate;
 use crate::request::{KeptWill, Level, Note, Request, Value};
 use crate::sessions::End;
+use crate::slots::Handle;
+
+/// A will that waits, of a device whose connection has ended.
+#[derive(Debug)]
+pub(crate) struct DelayedWill {
+    pub(crate) will: Box<KeptWill>,
+    /// The connection that has ended.
+    pub(crate) handle: Handle,
+    /// Whether its admission was placed among those of other workers: what is placed later is the device that is back.
+    pub(crate) fenced: bool,
+}
 
 /// A receipt with such a handle is a will's: no connection has a slot of number 0.
 const TICKET_SHIFT: u32 = 32;
@@ -30,36 +41,63 @@ impl Gate {
     pub(crate) fn end_will(
         &mut self,
         device_id: &Arc<str>,
-        mut will: Box<KeptWill>,
+        mut delayed: DelayedWill,
         end: End,
         now: Now,
         requests: &mut Vec<Request>,
     ) {
+        let will = &mut delayed.will;
         match end {
             End::Goodbye(goodbye) if !goodbye.with_will => return forget(device_id, requests),
             End::Untrusted => return suppress(device_id, requests),
-            End::TakenOver { clean_start: false } if will.delay_seconds > 0 => {
+            End::TakenOver { clean_start: false } | End::TakenOverElsewhere { clean_start: false }
+                if will.delay_seconds > 0 =>
+            {
                 return forget(device_id, requests);
             }
-            // The other worker has put its own in the place of what is kept of this one.
-            End::TakenOverElsewhere if will.delay_seconds > 0 => return,
-            End::TakenOver { .. } | End::TakenOverElsewhere => return self.publish_will(device_id, *will, requests),
+            End::TakenOver { .. } | End::TakenOverElsewhere { .. } => {
+                return self.publish_will(device_id, *delayed.will, now, requests);
+            }
             End::Goodbye(_) | End::Lost => {}
         }
         if will.delay_seconds == 0 {
-            return self.publish_will(device_id, *will, requests);
+            return self.publish_will(device_id, *delayed.will, now, requests);
         }
         will.due = Some(UnixSeconds(now.unix.0.saturating_add(will.delay_seconds.into())));
         requests.push(Request::KeepWill { device_id: Arc::clone(device_id), will: Some(will.clone()) });
-        self.delayed_wills.insert(Arc::clone(device_id), will);
+        self.delayed_wills.insert(Arc::clone(device_id), delayed);
     }
 
     /// A device is back. What it left for the case that it stays away is moot, unless it wants to know nothing of its session.
-    pub(crate) fn meet_delayed_will(&mut self, device_id: &Arc<str>, clean_start: bool, requests: &mut Vec<Request>) {
-        match self.delayed_wills.remove(device_id) {
+    pub(crate) fn meet_delayed_will(
+        &mut self,
+        device_id: &str,
+        clean_start: bool,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) {
+        match self.delayed_wills.remove_entry(device_id) {
             None => {}
-            Some(will) if clean_start => self.publish_will(device_id, *will, requests),
-            Some(_) => forget(device_id, requests),
+            Some((device_id, left)) if clean_start => self.publish_will(&device_id, *left.will, now, requests),
+            Some((device_id, _)) => forget(&device_id, requests),
+        }
+    }
+
+    /// A device that is not connected here was admitted, by us or by another worker: by whom it was later is known by the order.
+    pub(crate) fn fence_delayed_will(
+        &mut self,
+        ours: bool,
+        handle: Handle,
+        device_id: &str,
+        clean_start: bool,
+        now: Now,
+        requests: &mut Vec<Request>,
+    ) {
+        let Some(left) = self.delayed_wills.get_mut(device_id) else { return };
+        if ours {
+            left.fenced |= left.handle == handle;
+        } else if left.fenced {
+            self.meet_delayed_will(device_id, clean_start, now, requests);
         }
     }
 
@@ -72,7 +110,9 @@ impl Gate {
                 suppress(&device_id, &mut requests);
             }
             None => {
-                self.delayed_wills.insert(device_id, Box::new(will));
+                // Whoever had the connection had its place, and is gone.
+                let left = DelayedWill { will: Box::new(will), handle: 0, fenced: true };
+                self.delayed_wills.insert(device_id, left);
                 self.publish_due_wills(now, &mut requests);
             }
             // The device is back already, with another will in the place of this one, or with none.
@@ -95,19 +135,22 @@ impl Gate {
         let devices: Vec<Arc<str>> = self
             .delayed_wills
             .iter()
-            .filter(|(_, will)| due(will))
+            .filter(|(_, left)| due(&left.will))
             .map(|(device_id, _)| Arc::clone(device_id))
             .collect();
         for device_id in devices {
-            let Some(will) = self.delayed_wills.remove(&device_id) else { continue };
-            let anchored =
-                self.roster.trust().anchors.iter().any(|anchor| sha256(anchor.der()) == will.anchor_fingerprint);
-            if anchored && now.unix <= will.not_after {
-                self.publish_will(&device_id, *will, requests);
-            } else {
-                suppress(&device_id, requests);
-            }
+            let Some(left) = self.delayed_wills.remove(&device_id) else { continue };
+            self.publish_will(&device_id, *left.will, now, requests);
         }
+    }
+
+    /// Whether whoever vouched for the device that has left it still does (M06).
+    fn holds(&self, will: &KeptWill, now: Now) -> bool {
+        let trust = self.roster.trust();
+        let closed = |hash| trust.closures.keys.contains(hash) || trust.closures.certificates.contains(hash);
+        now.unix <= will.not_after
+            && trust.anchors.iter().any(|anchor| sha256(anchor.der()) == will.anchor_fingerprint)
+            && !will.vouchers.iter().any(closed)
     }
 
     /// A will's message is durable: there is nothing left to do for it.
@@ -124,7 +167,10 @@ impl Gate {
         ticket.is_some()
     }
 
-    fn publish_will(&mut self, device_id: &Arc<str>, will: KeptWill, requests: &mut Vec<Request>) {
+    fn publish_will(&mut self, device_id: &Arc<str>, will: KeptWill, now: Now, requests: &mut Vec<Request>) {
+        if !self.holds(&will, now) {
+            return suppress(device_id, requests);
+        }
         let mut telemetry = will.telemetry;
         telemetry.packet_id = 1; // a receipt is wanted
         self.will_tickets = self.will_tickets.wrapping_add(1).max(1);

@@ -42,7 +42,7 @@ fn whoever_came_in_by_the_kernels_word_has_to_come_again_and_proves_its_key_to_a
     assert_eq!(world.gate.counters()["possessions_by_kernel"], 4);
     assert!(world.gate.tickets() > 0);
     let told = world.gate.take_admissions();
-    assert!(told.iter().all(|(_, _, ticket)| ticket.is_some()));
+    assert!(told.iter().all(|told| told.ticket.is_some()));
     // One that the others have not heard of when the kernel goes off.
     let fourth = world.tech.device("widget-4");
     let _untold = world.admit(&fourth, "widget-4", &version::TLS13);
@@ -54,10 +54,8 @@ fn whoever_came_in_by_the_kernels_word_has_to_come_again_and_proves_its_key_to_a
     world.run(&mut confirmed);
     assert!(confirmed.error.is_none());
     assert_eq!((world.gate.sessions(), world.gate.tickets()), (3, 0));
-    assert!(world.gate.take_admissions().iter().all(|(_, _, ticket)| ticket.is_none()), "nobody is told of a ticket");
-    let from_others = told.iter().map(|(handle, id, ticket)| (false, *handle, &**id, *ticket));
-    let requests = world.gate.fence(from_others.collect::<Vec<_>>(), world.now);
-    world.log.extend(requests);
+    assert!(world.gate.take_admissions().iter().all(|told| told.ticket.is_none()), "nobody is told of a ticket");
+    world.placed(false, &told);
     assert_eq!(world.gate.tickets(), 0, "nor is one taken from anybody");
     assert!(by_library.error.is_none());
     assert_eq!(world.closed(), ["kernel_doubted"]);

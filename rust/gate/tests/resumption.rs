@@ -5,7 +5,7 @@ mod world;
 
 use std::sync::{Arc, Mutex};
 
-use holdfast_gate::{Limits, Request, Tickets, read_admissions, write_admissions};
+use holdfast_gate::{Limits, Request, Tickets};
 use holdfast_roster::Pin;
 use holdfast_x509::{Certificate, Closures, UnixSeconds};
 use rustls::client::{ClientConfig, ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -253,12 +253,12 @@ fn l04_a_ticket_of_another_tenant_or_listener_is_taken_back_by_nobody() {
         a.gate.share_identities();
         assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
         let told = a.gate.take_admissions();
-        let (handle, _, ticket) = told.first().unwrap();
-        assert!(ticket.is_some());
+        assert!(told.first().unwrap().ticket.is_some());
+        b.log.clear();
         // b knows the device, and is told that the ticket is live: only what it is bound to stands in the way.
         b.pin("widget-1", claimed_pin(&a));
-        let requests = b.gate.fence([(false, *handle, "widget-1", *ticket)], b.now);
-        assert_eq!(requests, []);
+        b.placed(false, &told);
+        assert_eq!(b.log, []);
         let kind = visit(&mut b, &config, "widget-1").0;
         assert_eq!(kind, if taken { RESUMED } else { FULL }, "{tenant} {listener}");
         assert_eq!(counted(&b, "tickets_unknown"), u64::from(!taken));
@@ -409,7 +409,7 @@ fn a_lineage_ends_with_the_path_of_its_device() {
     let config = client_config(Some(&world.tech.device_until("widget-1", 2026)), &version::TLS13);
     for kind in [FULL, RESUMED] {
         assert_eq!(visit(&mut world, &config, "widget-1"), (kind, CONNACK_YES.to_vec()), "{:?}", world.codes());
-        let ends: Vec<_> = world.gate.take_admissions().iter().map(|(_, _, ticket)| ticket.unwrap().ends).collect();
+        let ends: Vec<_> = world.gate.take_admissions().iter().map(|told| told.ticket.unwrap().ends).collect();
         assert_eq!(ends, [not_after]);
     }
     pass_seconds(&mut world, 601);
@@ -449,7 +449,7 @@ fn e04_a_ticket_of_another_key_than_the_pinned_one_or_of_nobody_s_lets_nobody_in
         if known {
             b.pin("widget-1", Pin { leaf: [1; 32], ..claimed_pin(&a) });
         }
-        let _none = b.gate.fence([(false, 1, "widget-1", told[0].2)], b.now);
+        b.placed(false, &told);
         assert_eq!(visit(&mut b, &config, "widget-1"), (RESUMED, CONNACK_LATER.to_vec()));
         assert_eq!((b.codes(), b.claims()), (vec!["resumed_unpinned".to_owned()], 0));
         // It comes back as one that proves its key.
@@ -479,20 +479,17 @@ fn a_worker_takes_back_what_another_has_given_once_it_is_told_and_only_in_the_sa
         let config = client_config(Some(&a.tech.device("widget-1")), &version::TLS13);
         assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
         let told = a.gate.take_admissions();
-        let ticket = told[0].2;
-        let octets = write_admissions(&told);
+        let ticket = told[0].ticket;
         b.pin("widget-1", claimed_pin(&a));
         // Its own come back to it too, and change nothing.
-        for (world, ours) in [(&mut b, false), (&mut a, true)] {
-            let placed = read_admissions(&octets).unwrap().into_iter();
-            let _none = world.gate.fence(placed.map(|(handle, id, ticket)| (ours, handle, id, ticket)), world.now);
-        }
+        b.placed(false, &told);
+        a.placed(true, &told);
         assert_eq!((a.gate.tickets(), b.gate.tickets()), (1, usize::from(epoch == 1)));
         let kind = if epoch == 1 { RESUMED } else { FULL };
         assert_eq!(visit(&mut b, &config, "widget-1"), (kind, CONNACK_YES.to_vec()));
         if epoch == 1 {
             let resumed = b.gate.take_admissions();
-            assert_eq!(resumed[0].2.unwrap().ends, ticket.unwrap().ends, "told on, not extended");
+            assert_eq!(resumed[0].ticket.unwrap().ends, ticket.unwrap().ends, "told on, not extended");
         }
     }
 }
@@ -578,7 +575,7 @@ fn l06_a_ticket_whose_reference_is_anothers_lets_nobody_in() {
     let config = client_config(Some(&world.tech.device("widget-2")), &version::TLS13);
     world.gate.share_identities();
     assert_eq!(visit(&mut world, &config, "widget-2").0, FULL);
-    let ticket = world.gate.take_admissions()[0].2.unwrap();
+    let ticket = world.gate.take_admissions()[0].ticket.unwrap();
     world.tickets.clear();
     world.tickets.admit("widget-1", ticket.reference, ticket.ends);
     assert_eq!(visit(&mut world, &config, "widget-2"), (RESUMED, CONNACK_LATER.to_vec()));
@@ -596,7 +593,7 @@ fn r03_a_clock_that_was_ahead_for_a_moment_in_another_worker_makes_no_longer_lin
     assert_eq!(visit(&mut a, &config, "widget-1").0, FULL);
     let told = a.gate.take_admissions();
     b.pin("widget-1", claimed_pin(&a));
-    let _none = b.gate.fence([(false, told[0].0, "widget-1", told[0].2)], b.now);
+    b.placed(false, &told);
     assert_eq!(visit(&mut b, &config, "widget-1").0, RESUMED);
     pass_seconds(&mut b, 3_300);
     assert_eq!(visit(&mut b, &config, "widget-1").0, RESUMED);

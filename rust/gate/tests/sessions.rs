@@ -3,9 +3,12 @@
 
 mod world;
 
+use std::sync::Arc;
+
+use holdfast_engine::sha256;
 use holdfast_gate::{KeptWill, Limits, Message, Request};
 use holdfast_roster::{KeptSession, NEVER, NO_KEY, Pin};
-use holdfast_x509::UnixSeconds;
+use holdfast_x509::{Certificate, Closures, UnixSeconds};
 use rustls::version;
 use world::{Client, Device, TODAY, World, client_config, connect_packet, connect_v5, fact, packet, text};
 
@@ -647,6 +650,136 @@ fn m06_whoever_the_owner_has_put_out_leaves_no_will() {
     let requests = next.gate.inherit_will(ID, *will.unwrap(), next.now);
     next.log.extend(requests);
     assert_eq!(kept_wills(&next), [None]);
+}
+
+#[test]
+fn m06_a_closed_branch_says_nothing_more_in_time() {
+    let connect = connect_with_will(5, CLEAN, &[0x11, 0, 0, 0, 60], Some(30), EVENTS);
+    let key_of = |der: &[u8]| sha256(Certificate::parse(der).unwrap().spki.der);
+    for (above, by_key) in [(0, true), (0, false), (1, true), (1, false), (2, true), (2, false)] {
+        let mut world = World::new();
+        let device = world.tech.device(ID);
+        let client = enter(&mut world, &device, &connect);
+        lose(&mut world, &client);
+        let will = world.log.iter().rev().find_map(|request| match request {
+            Request::KeepWill { will, .. } => will.clone(),
+            _ => None,
+        });
+        let mut closures = Closures::default();
+        let closed = &device.chain[above];
+        if by_key {
+            closures.keys.insert(key_of(closed))
+        } else {
+            closures.certificates.insert(sha256(closed))
+        };
+        // The next process closes it as well, and has no more than what was kept.
+        let mut next = World::new();
+        for world in [&mut world, &mut next] {
+            world.closures = Arc::new(closures.clone());
+        }
+        let anchor = world.root.der.clone();
+        world.trust(2, std::slice::from_ref(&anchor));
+        next.trust(2, &[anchor]);
+        let requests = next.gate.inherit_will(ID, *will.unwrap(), next.now);
+        next.log.extend(requests);
+        for mut world in [world, next] {
+            world.log.clear();
+            pass(&mut world, 30);
+            assert_eq!((wills(&world), kept_wills(&world)), (vec![], vec![None]), "{above} {by_key}");
+            assert_eq!(world.notes("will_suppressed").len(), 1);
+        }
+    }
+}
+
+/// A device leaves a will with one worker, and is let in by another; what each of the two was told.
+fn moved_to_another(flags: u8, newer_first: bool) -> (World, World) {
+    let (mut a, mut b) = (World::new(), World::new());
+    b.trust(1, &[a.root.der.clone()]);
+    a.gate.share_identities();
+    b.gate.share_identities();
+    let device = a.tech.device(ID);
+    let client = enter(&mut a, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], Some(30), EVENTS));
+    enter(&mut b, &device, &connect_v5(ID, flags, &[0x11, 0, 0, 0, 60]));
+    lose(&mut a, &client);
+    a.log.clear();
+    let mut order = [(true, a.gate.take_admissions()), (false, b.gate.take_admissions())];
+    if newer_first {
+        order.reverse();
+    }
+    for (of_a, told) in order {
+        a.placed(of_a, &told);
+        b.placed(!of_a, &told);
+    }
+    (a, b)
+}
+
+#[test]
+fn m06_a_delayed_will_is_moot_when_its_device_is_back_with_another_worker() {
+    // As with the same worker: a session that ends is over for its will, too.
+    for (flags, published) in [(DURABLE, 0), (CLEAN, 1)] {
+        let (mut a, b) = moved_to_another(flags, false);
+        assert_eq!((wills(&a).len(), kept_wills(&a).len(), b.gate.sessions()), (published, 1 - published, 1));
+        pass(&mut a, 60);
+        assert_eq!(wills(&a).len(), published);
+    }
+    // What was placed before is an older connection's: it was lost by b, and the device was here last.
+    let (mut a, b) = moved_to_another(DURABLE, true);
+    assert_eq!((wills(&a), kept_wills(&a), b.gate.sessions()), (vec![], vec![], 0));
+    pass(&mut a, 30);
+    assert_eq!(wills(&a).len(), 1);
+}
+
+#[test]
+fn m06_a_take_over_by_another_worker_forgets_a_delayed_will_and_publishes_any_other() {
+    let cases = [(Some(30), DURABLE, 0), (Some(30), CLEAN, 1), (None, DURABLE, 1), (None, CLEAN, 1)];
+    for (delay, flags, published) in cases {
+        let (mut a, mut b) = (World::new(), World::new());
+        b.trust(1, &[a.root.der.clone()]);
+        a.gate.share_identities();
+        b.gate.share_identities();
+        let device = a.tech.device(ID);
+        enter(&mut a, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], delay, EVENTS));
+        enter(&mut b, &device, &connect_v5(ID, flags, &[0x11, 0, 0, 0, 60]));
+        a.log.clear();
+        let told = a.gate.take_admissions();
+        a.placed(true, &told);
+        let told = b.gate.take_admissions();
+        a.placed(false, &told);
+        assert_eq!(a.closed(), ["taken_over"]);
+        assert_eq!((wills(&a).len(), kept_wills(&a).len()), (published, 1 - published), "{delay:?} {flags}");
+        pass(&mut a, 60);
+        assert_eq!(wills(&a).len(), published);
+    }
+}
+
+#[test]
+fn m03_take_overs_by_other_workers_count_as_well() {
+    let mut limits = Limits::default();
+    limits.take_overs_count_max = 3;
+    let (mut a, mut b) = (World::with_limits(limits), World::new());
+    b.trust(1, &[a.root.der.clone()]);
+    a.gate.share_identities();
+    b.gate.share_identities();
+    let device = a.tech.device(ID);
+    for round in 0..5 {
+        let client = enter(&mut a, &device, &connect_v5(ID, CLEAN, &[]));
+        let refused = round == 4;
+        assert_eq!(
+            (client.read.get(3), a.gate.sessions()),
+            (Some(&if refused { 0x9f } else { 0 }), usize::from(!refused))
+        );
+        let told = a.gate.take_admissions();
+        a.placed(true, &told);
+        b.placed(false, &told);
+        enter(&mut b, &device, &connect_v5(ID, CLEAN, &[]));
+        let told = b.gate.take_admissions();
+        a.placed(false, &told);
+        b.placed(true, &told);
+    }
+    assert_eq!(a.codes(), ["taken_over_too_often"]);
+    a.tick_after(limits.take_overs_ms);
+    enter(&mut a, &device, &connect_v5(ID, CLEAN, &[]));
+    assert_eq!(a.gate.sessions(), 1);
 }
 
 #[test]

@@ -16,7 +16,9 @@ use std::collections::HashSet;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use holdfast_gate::{Gate, Limits, Note, Now, Request, Tickets, TlsConfig, Value};
+use holdfast_gate::{
+    Gate, Limits, Note, Now, Request, Tickets, TlsConfig, ToldAdmission, Value, read_admissions, write_admissions,
+};
 use holdfast_roster::{KeyHash, Pin, Trust};
 use holdfast_x509::{Anchors, Closures, UnixSeconds};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -229,6 +231,14 @@ impl World {
             clock_floor: UnixSeconds(0),
         };
         let requests = self.gate.replace_trust(trust, self.now);
+        self.log.extend(requests);
+    }
+
+    /// What another worker has told of whom it has let in (or this one, if `ours`) comes back in its order.
+    pub fn placed(&mut self, ours: bool, told: &[ToldAdmission]) {
+        let octets = write_admissions(told);
+        let placed: Vec<_> = read_admissions(&octets).unwrap().into_iter().map(|told| (ours, told)).collect();
+        let requests = self.gate.fence(placed, self.now);
         self.log.extend(requests);
     }
 
