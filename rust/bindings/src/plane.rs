@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use holdfast_front::Front;
-use holdfast_gate::{Gate, Judges, Now, Request};
+use holdfast_gate::{Gate, Judges, Now, Request, Verdict};
 use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
 
@@ -14,11 +14,15 @@ use crate::lines::Lines;
 
 /// Turns before the interpreter has its own: claims, the inbox and timers wait for a few milliseconds at the most.
 const TURNS_AT_ONCE: usize = 8;
+/// Verdicts that are delivered in one turn, each about 0.1 ms with all that follows: connected devices are heard in between.
+const VERDICTS_A_TURN: usize = 2;
 
 pub(crate) struct Plane {
     pub(crate) gate: Gate,
     pub(crate) front: Front,
     judges: Judges,
+    /// Verdicts that have come, the first first.
+    verdicts: VecDeque<Verdict>,
     store: Arc<Writer>,
     /// Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
     backlog: VecDeque<Message>,
@@ -28,7 +32,16 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) fn new(gate: Gate, front: Front, judges: Judges, store: Arc<Writer>) -> Self {
-        Self { gate, front, judges, store, backlog: VecDeque::new(), held: HashSet::new(), lines: Lines::default() }
+        Self {
+            gate,
+            front,
+            judges,
+            verdicts: VecDeque::new(),
+            store,
+            backlog: VecDeque::new(),
+            held: HashSet::new(),
+            lines: Lines::default(),
+        }
     }
 
     pub(crate) fn judges(&self) -> &Judges {
@@ -56,18 +69,25 @@ impl Plane {
             left.extend(self.carry_out(acknowledged, now, received_at_ms));
             let heard = self.front.hear(&mut self.gate, now);
             left.extend(self.carry_out(heard, now, received_at_ms));
-            if self.front.wants_turn(now) {
+            if self.wants_turn(now) {
                 self.let_the_store_on();
             }
+            let admitted = self.deliver(now);
+            left.extend(self.carry_out(admitted, now, received_at_ms));
             let asked = self.front.meet(&mut self.gate, now);
             left.extend(self.carry_out(asked, now, received_at_ms));
-            if !self.front.wants_turn(now) {
+            if !self.wants_turn(now) {
                 return left;
             }
             self.let_the_store_on();
         }
         left.push(Request::Turn);
         left
+    }
+
+    /// Whether somebody waits for the next turn of whom no descriptor says anything.
+    fn wants_turn(&self, now: Now) -> bool {
+        !self.verdicts.is_empty() || self.front.wants_turn(now)
     }
 
     /// A loop that always has something to do would make the store's thread wait for the end of its slice, 3 ms and more, at each of its
@@ -87,7 +107,7 @@ impl Plane {
     /// `carry_out`, and a turn asked for where somebody waits for one.
     fn follow(&mut self, asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
         let mut left = self.carry_out(asked, now, received_at_ms);
-        if self.front.wants_turn(now) {
+        if self.wants_turn(now) {
             left.push(Request::Turn);
         }
         left
@@ -95,7 +115,7 @@ impl Plane {
 
     /// Does what is asked for, and what comes of it; answers what is for Python.
     fn carry_out(&mut self, mut asked: Vec<Request>, now: Now, received_at_ms: i64) -> Vec<Request> {
-        if self.judges.is_idle() {
+        if self.verdicts.is_empty() && self.judges.is_idle() {
             let (batch, more) = self.gate.take_batch(now);
             asked.extend(more);
             if let Some(batch) = batch {
@@ -140,8 +160,18 @@ impl Plane {
 
     /// Verdicts have come.
     pub(crate) fn judged(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
-        let verdicts = self.judges.take_verdicts();
-        self.step(now, received_at_ms, |gate, now| gate.deliver(verdicts, now))
+        let requests = self.deliver(now);
+        self.follow(requests, now, received_at_ms)
+    }
+
+    /// Delivers verdicts, as many as one turn has room for.
+    fn deliver(&mut self, now: Now) -> Vec<Request> {
+        self.verdicts.extend(self.judges.take_verdicts());
+        let count = self.verdicts.len().min(VERDICTS_A_TURN);
+        if count == 0 {
+            return Vec::new();
+        }
+        self.gate.deliver(self.verdicts.drain(..count).collect(), now)
     }
 
     /// The store has something to say: messages are durable, and there may be room for more.

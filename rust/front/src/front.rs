@@ -17,6 +17,8 @@ use crate::sockets::Sockets;
 
 /// Connections that are read from in one turn, each once: whoever has something else to do with this thread comes in between.
 const READS_A_TURN: usize = 256;
+/// Of these, strangers: they come and go in crowds, and connected devices are heard before the others of them.
+const STRANGERS_A_TURN: usize = 16;
 /// Connections that are accepted in one turn: more than the gate works off in one, at two steps a handshake, so that it can choose whom
 /// to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
 const ACCEPTS_A_TURN: usize = 4;
@@ -111,13 +113,22 @@ impl Front {
         self.listeners.gone()
     }
 
-    /// The first half of a turn: hears whoever has said something, all of them once before anybody twice. `settle` afterwards.
+    /// The first half of a turn: hears whoever has said something, all of them once before anybody twice, and of strangers no more than
+    /// some. `settle` afterwards.
     pub fn hear(&mut self, behind: &mut impl Behind, now: Now) -> Vec<Request> {
         self.at_ms = now.monotonic_ms;
         self.look();
         let mut left = Vec::new();
+        let mut strangers = 0usize;
         for _ in 0..self.queue.len().min(READS_A_TURN) {
             let Some(handle) = self.queue.pop_front() else { break };
+            if !behind.is_proven(handle) {
+                if strangers >= STRANGERS_A_TURN {
+                    self.queue.push_back(handle);
+                    continue;
+                }
+                strangers = strangers.saturating_add(1);
+            }
             self.read(handle, behind, now, &mut left);
         }
         left

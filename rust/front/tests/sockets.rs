@@ -33,7 +33,7 @@ struct Script {
     full: bool,
     /// Nobody is to be accepted for now.
     unwelcoming: bool,
-    proven: bool,
+    proven: Option<fn(u64) -> bool>,
     /// Who makes room for the next.
     sheds: Option<u64>,
 }
@@ -43,8 +43,8 @@ impl Behind for Script {
         !self.unwelcoming
     }
 
-    fn is_proven(&mut self, _: u64) -> bool {
-        self.proven
+    fn is_proven(&mut self, handle: u64) -> bool {
+        self.proven.is_some_and(|proven| proven(handle))
     }
 
     fn open(&mut self, source: Option<IpAddr>, _: Now) -> (Option<u64>, Vec<Request>) {
@@ -372,10 +372,32 @@ fn a_turn_hears_256_and_the_others_are_next() {
     }
     std::thread::sleep(Duration::from_millis(100));
     world.script.told.clear();
+    world.script.proven = Some(|_| true);
     world.turn();
     assert_eq!(world.script.told.len(), 256);
     world.turn();
     assert_eq!(world.script.told.len(), 300);
+}
+
+#[test]
+fn x01_a_turn_hears_16_strangers_and_whoever_is_proven_before_the_others() {
+    let mut world = World::new();
+    let mut peers: Vec<_> = (0..50).map(|_| world.peer()).collect();
+    for peer in &mut peers {
+        peer.write_all(b"!").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    world.script.told.clear();
+    world.script.proven = Some(|handle| handle == 50);
+    let mut heard = Vec::new();
+    for round in 0..4 {
+        world.turn();
+        let told = std::mem::take(&mut world.script.told);
+        assert_eq!(told.contains(&Told::Received(50, 1)), round == 0);
+        heard.push(told.len());
+    }
+    assert_eq!(heard, [17, 16, 16, 1]);
+    assert!(!world.front.wants_turn(world.now));
 }
 
 #[test]
@@ -524,7 +546,7 @@ fn x01_nobody_is_taken_on_while_there_is_enough_to_do() {
 fn x01_what_a_stranger_said_before_it_broke_off_is_not_heard_and_what_a_device_said_is() {
     for proven in [false, true] {
         let mut world = World::new();
-        world.script.proven = proven;
+        world.script.proven = proven.then_some(|_| true);
         let mut peer = world.peer();
         world.script.told.clear();
         peer.write_all(b"hello").unwrap();
