@@ -109,6 +109,18 @@ def test_g05_known_devices_go_on_while_another_holds_the_registry(hub: RunningHu
     assert is_whole(state(hub, "registry.db"))
 
 
+def test_g05_a_path_that_was_first_met_while_another_held_the_registry_is_known_afterwards(hub: RunningHub) -> None:
+    """A worker says once by which CAs somebody came, and the registry could not hear it then."""
+    for name in ("stranger", "neighbour"):
+        ROOT.intermediate(f"Factory of {name}").device(name).write(hub.directory, name)
+    with held(state(hub, "registry.db")):
+        assert answer(hub, "stranger") == CONNACK_COME_AGAIN
+        assert answer(hub, "neighbour") == CONNACK_COME_AGAIN
+    for name in ("stranger", "neighbour", "newcomer"):
+        wait_for(lambda name=name: answer(hub, name) == CONNACK_YES, "first admission", BACK_SECONDS_MAX)  # type: ignore[misc]
+    assert set(hub.refusals()) == {"registry_unavailable"}
+
+
 def test_g05_a_branch_that_is_closed_at_last_is_closed_at_once(hub: RunningHub) -> None:
     """An operator's command waits for the database, or says that it could not have it; never yes before it is done."""
     with held(state(hub, "registry.db")):

@@ -61,6 +61,9 @@ RELOADED = {"certificate", "private_key", "limits", "drain_seconds", "resumption
 LOCK_SECONDS_MAX = 0.25
 """How long a write waits for another process's. Nothing else is done meanwhile, so it is far less than a lease, and
 than what a worker may take to apply trust; whoever was to be written down is asked to come again."""
+CHAINS_KEPT_MAX = 1_024
+"""Paths that wait for a registry that cannot be written, as many as a worker always remembers. A CA that may make CAs
+can make any number; who comes by one beyond is `path_unknown` until its worker has forgotten it, and says it again."""
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""
@@ -141,6 +144,7 @@ class Supervisor:
         self._claims: list[tuple[WorkerProcess, messages.Claim, int]] = []
         """Worker (its successor knows nothing of it), claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
+        self._commit_pending = False
         self._rekeys = Rekeys(self._tell)
         self._placed: list[tuple[int, bytes]] = []
         self._tickets = TicketKeys(at=time.monotonic())
@@ -317,8 +321,9 @@ class Supervisor:
             worker.send(messages.KernelOff())
 
     def _commit_soon(self) -> None:
-        if not self._claims and not self._chains:
+        if not self._commit_pending:
             # Whatever the workers say in this turn of the loop is committed together.
+            self._commit_pending = True
             asyncio.get_running_loop().call_soon(self._commit_claims)
 
     def _hear_claim(self, number: int, claim: messages.Claim, epoch: int) -> None:
@@ -338,6 +343,7 @@ class Supervisor:
 
     def _commit_claims(self) -> None:
         """Commit what waits, and answer whoever asked."""
+        self._commit_pending = False
         waiting, self._claims = self._claims, []
         if not waiting and not self._chains:
             return
@@ -352,11 +358,15 @@ class Supervisor:
         self._spread_pins()
 
     def _commit(self, claims: list[Claim]) -> list[str | None]:
-        """All claims in one transaction. When it fails nobody is let in, and each may try again."""
+        """All claims in one transaction. When it fails nobody is let in, and each may try again.
+
+        A worker says of a path once: it is kept for the next.
+        """
         try:
             codes = self._registry.devices.claim(claims, at=_now(), chains=self._chains)
         except HoldfastError as error:
             self._log.error("claims_failed", code=error.code, reason=error.message)
+            del self._chains[CHAINS_KEPT_MAX:]
             return ["registry_unavailable"] * len(claims)
         self._chains = []
         return codes

@@ -1,0 +1,111 @@
+"""What the supervisor makes of claims while the registry cannot take them."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import structlog
+
+from holdfast.hub import messages
+from holdfast.hub import supervisor as supervisor_module
+from holdfast.hub.supervisor import Supervisor
+from holdfast.inbox import open_inbox
+from holdfast.registry import Registry, open_registry
+from holdfast.registry.paths import path_of
+from holdfast.settings import Settings
+
+from ..registry.acts import recorded
+from ..support.pki import NOW, Ca
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from holdfast.hub.identity import Identity
+    from holdfast.hub.process import WorkerProcess
+
+ROOT = Ca.root()
+CHAINS = [[ROOT.intermediate(name).der, ROOT.der] for name in ("Factory-X", "Factory-Y", "Factory-Z")]
+
+
+@dataclass(eq=False)
+class House:
+    """A supervisor of one worker that is not there, and what that one was told."""
+
+    registry: Registry
+    supervisor: Supervisor
+    answers: list[tuple[int, str | None]] = field(default_factory=list)
+
+    def send(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Claimed):
+            self.answers += message.answers
+
+    async def claim(self, *numbers: int, chains: list[list[bytes]]) -> list[str | None]:
+        """Device n claims to have come by the chain n; what is answered in this turn of the loop."""
+        claims = [
+            messages.Claim(
+                handle=number,
+                device_id=f"widget-{number}",
+                issuer_spki_sha256=b"\x01" * 32,
+                leaf_spki_sha256=b"\x02" * 32,
+                fingerprint=b"\x04" * 32,
+                path=path_of(CHAINS[number]),
+                before=None,
+            )
+            for number in numbers
+        ]
+        self.answers = []
+        self.supervisor._receive(0, messages.Claims(epoch=1, chains=chains, claims=claims))
+        await asyncio.sleep(0)
+        assert [handle for handle, _ in self.answers] == list(numbers)
+        return [code for _, code in self.answers]
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    monkeypatch.setattr(supervisor_module, "_now", lambda: NOW)
+    settings = Settings(hub="hub.test", state_dir=tmp_path, workers=1)
+    with (
+        open_registry(tmp_path / "registry.db", hub="hub.test", tenant="default", at=NOW, create=True) as registry,
+        open_inbox(tmp_path / "inbox.db", hub="hub.test", tenant="default", create=True) as inbox,
+    ):
+        registry.cas.add("company-x", ROOT.pem, actor="alice", at=NOW)
+        registry.database.wait_at_most(0)
+        supervisor = Supervisor(
+            settings, cast("Identity", None), {}, [], None, registry, inbox, structlog.get_logger(), lambda: settings
+        )
+        house = House(registry, supervisor)
+        supervisor._workers[0] = cast("WorkerProcess", house)
+        yield house
+
+
+def held(tmp_path: Path) -> closing[sqlite3.Connection]:
+    """Another program holds the registry until it closes it."""
+    other = sqlite3.connect(tmp_path / "registry.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return closing(other)
+
+
+async def test_g05_claims_are_answered_and_paths_kept_while_the_registry_is_held(house: House, tmp_path: Path) -> None:
+    with held(tmp_path):
+        assert await house.claim(0, chains=[CHAINS[0]]) == ["registry_unavailable"]
+        assert await house.claim(0, 1, chains=[CHAINS[1]]) == ["registry_unavailable"] * 2
+    # The worker has said by which CAs they came, and does not say it again.
+    assert await house.claim(0, 1, chains=[]) == [None, None]
+
+
+async def test_g05_no_more_paths_are_kept_than_have_room(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor_module, "CHAINS_KEPT_MAX", 2)
+    with held(tmp_path):
+        assert await house.claim(0, chains=CHAINS[:2]) == ["registry_unavailable"]
+        assert await house.claim(2, chains=CHAINS[2:]) == ["registry_unavailable"]
+    assert await house.claim(0, 1, 2, chains=[]) == [None, None, "path_unknown"]
+    assert await house.claim(2, chains=CHAINS[2:]) == [None]
+    assert [what for what, _ in recorded(house.registry)].count("path.met") == len(CHAINS)
