@@ -20,7 +20,7 @@ from holdfast.registry.paths import path_of
 from holdfast.settings import Settings
 
 from ..registry.acts import recorded
-from ..support.pki import NOW, Ca
+from ..support.pki import DAY, NOW, Ca
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,3 +109,10 @@ async def test_g05_no_more_paths_are_kept_than_have_room(
     assert await house.claim(0, 1, 2, chains=[]) == [None, None, "path_unknown"]
     assert await house.claim(2, chains=CHAINS[2:]) == [None]
     assert [what for what, _ in recorded(house.registry)].count("path.met") == len(CHAINS)
+
+
+async def test_r03_paths_are_kept_while_the_clock_is_behind(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor_module, "_now", lambda: NOW - DAY)
+    assert await house.claim(0, 1, chains=CHAINS[:2]) == ["clock_behind"] * 2
+    monkeypatch.setattr(supervisor_module, "_now", lambda: NOW)
+    assert await house.claim(0, 1, chains=[]) == [None, None]

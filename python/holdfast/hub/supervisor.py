@@ -367,7 +367,7 @@ class Supervisor:
         except HoldfastError as error:
             self._log.error("claims_failed", code=error.code, reason=error.message)
             del self._chains[CHAINS_KEPT_MAX:]
-            return ["registry_unavailable"] * len(claims)
+            return ["clock_behind" if error.code == "clock_behind" else "registry_unavailable"] * len(claims)
         self._chains = []
         return codes
 

@@ -77,13 +77,15 @@ class Devices:
 
         `chains` are the paths that were met for the first time: CA certificates (DER), issuer first, anchor last.
         Codes: `identity_pinned`, `identity_case_conflict`, `claim_lost` (another was quicker),
-        `trust_moved` (judge again), `path_unknown` (nobody has said of which certificates it is), `clock_behind`.
+        `trust_moved` (judge again), `path_unknown` (nobody has said of which certificates it is).
+
+        Raises:
+            ConflictError: `clock_behind`; nothing is learnt of `chains`.
 
         Cost: one durable commit, and a handful of statements however many there are.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
-            if transaction.seconds_behind() > 0:
-                return ["clock_behind"] * len(claims)
+            transaction.check_clock()
             rows = transaction.rows(select(tenants.c.epoch).where(tenants.c.tenant == self._tenant))
             epoch = rows[0]["epoch"] if rows else None
             if epoch is not None:
