@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing, contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,10 +23,14 @@ from ..support.pki import NOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from holdfast.database import Transaction
 
 AT = int(NOW.timestamp())
 FOREVER = Session(inbox_qos=1, expiry_seconds=None, ends_at=None)
+FINITE = Session(inbox_qos=1, expiry_seconds=60, ends_at=None)
 WILL = Will(
     delay_seconds=5,
     due_at=None,
@@ -60,6 +66,15 @@ class Workers:
     def heard(self, number: int) -> list[messages.Message]:
         told, self.told[number] = self.told[number], []
         return told
+
+
+@contextmanager
+def held(inbox: Inbox, directory: Path) -> Iterator[None]:
+    """Another program holds the inbox, and nobody waits for it."""
+    inbox.database.wait_at_most(0)
+    with closing(sqlite3.connect(directory / "inbox.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def work(**values: object) -> messages.InboxWork:
@@ -139,18 +154,13 @@ def test_while_the_inbox_is_held_nothing_is_granted_and_nothing_is_lost(
     workers = Workers(inbox, 0)
 
     async def scenario() -> None:
-        inbox.database._connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-        inbox.database._connection.rollback()
-        with sqlite3.connect(tmp_path / "inbox.db", isolation_level=None) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with held(inbox, tmp_path):
             sessions = [(7, "widget-1", FOREVER), (0, "widget-2", FOREVER)]
             workers.post.work(0, work(sessions=sessions, wills=[("widget-1", WILL)], fetches=[fetch()]))
             assert workers.heard(0) == [messages.InboxDone(kept=[(7, "inbox_busy")], deliveries=[])]
             workers.post.work(0, work(sessions=[(0, "widget-2", None)]))
             await asyncio.sleep(0.05)
             assert workers.heard(0) == []
-            other.execute("COMMIT")
-        other.close()
         await asyncio.sleep(0.05)
 
     asyncio.run(scenario())
@@ -170,17 +180,79 @@ def test_what_could_not_be_kept_is_kept_when_its_worker_is_gone(
     workers = Workers(inbox, 0)
 
     async def scenario() -> None:
-        inbox.database._connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-        inbox.database._connection.rollback()
-        with sqlite3.connect(tmp_path / "inbox.db", isolation_level=None) as other:
-            other.execute("BEGIN IMMEDIATE")
-            finite = Session(inbox_qos=1, expiry_seconds=60, ends_at=None)
-            workers.post.work(0, work(sessions=[(0, "widget-1", finite)]))
-            other.execute("COMMIT")
-        other.close()
+        with held(inbox, tmp_path):
+            workers.post.work(0, work(sessions=[(0, "widget-1", FINITE)]))
         workers.post.disconnect(0)
 
     asyncio.run(scenario())
     found = inbox.sessions.find("widget-1", at=AT)
     assert found is not None
     assert found.ends_at == AT + 60
+
+
+async def test_g05_however_much_is_said_the_inbox_is_tried_once_at_a_time(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt may hold up the hub; whoever waits is answered all the same."""
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.1)
+    attempts: list[float] = []
+    writing = inbox.database.writing
+
+    def counted() -> AbstractContextManager[Transaction]:
+        attempts.append(asyncio.get_running_loop().time())
+        return writing()
+
+    monkeypatch.setattr(inbox.database, "writing", counted)
+    workers = Workers(inbox, 0)
+    with held(inbox, tmp_path):
+        for number in range(20):
+            workers.post.work(0, work(sessions=[(number + 1, f"widget-{number}", FOREVER)], completed=[7]))
+        assert len(attempts) == 1
+        assert workers.heard(0) == [
+            messages.InboxDone(kept=[(number + 1, "inbox_busy")], deliveries=[]) for number in range(20)
+        ]
+        await asyncio.sleep(0.35)
+    assert 1 < len(attempts) <= 4
+    assert min(later - earlier for earlier, later in pairwise(attempts)) > 0.09
+    await asyncio.sleep(0.2)
+    assert len(next(inbox.sessions.all(at=AT))) == 20
+    count = len(attempts)
+    await asyncio.sleep(0.2)
+    assert len(attempts) == count, "and no more when all is kept"
+
+
+async def test_g05_what_was_asked_for_by_who_has_come_again_meanwhile_is_handed_out_once(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time counts: after ten a message is given up."""
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    queue(inbox, "one")
+    workers = Workers(inbox, 0)
+    with held(inbox, tmp_path):
+        for handle in range(1, 12):
+            workers.post.work(0, work(fetches=[fetch(handle)]))
+    await asyncio.sleep(0.05)
+    (done,) = workers.heard(0)
+    assert payloads(done) == [(11, [b"one"])]
+
+
+async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_its_successor_says_anything(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The successor has the same number, and its connections the same handles."""
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    queue(inbox, "one")
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(sessions=[(0, "widget-1", FINITE), (0, "widget-2", FINITE)]))
+    with held(inbox, tmp_path):
+        workers.post.work(0, work(sessions=[(0, "widget-3", FINITE)], wills=[("widget-3", WILL)], fetches=[fetch()]))
+        workers.post.disconnect(0)
+        workers.post.work(0, work(sessions=[(0, "widget-2", FINITE)]))
+        workers.post.disconnect(0)
+        workers.post.work(0, work(sessions=[(0, "widget-1", FINITE)], wills=[("widget-1", WILL)]))
+    await asyncio.sleep(0.05)
+    ends = {device_id: session.ends_at for device_id, session in next(inbox.sessions.all(at=AT))}
+    assert ends == {"widget-1": None, "widget-2": AT + 60, "widget-3": AT + 60}
+    with inbox.database.writing() as transaction:
+        assert [device_id for device_id, _ in inbox.wills.adopt(transaction, worker=1)] == ["widget-3"]
+    assert [one for one in workers.heard(0) if isinstance(one, messages.InboxDone)] == []

@@ -1,12 +1,13 @@
 """The inbox as workers see it: what they want kept is kept, what they ask for is handed out.
 
 What one message of a worker asks for is one transaction. When that fails, whoever waits for it is told, and the rest is
-tried again with the next, the last word about each device first.
+tried again once a second, together with what the worker has said meanwhile: the last word about each device.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
@@ -20,10 +21,47 @@ if TYPE_CHECKING:
 
     from holdfast.database import Transaction
     from holdfast.inbox import Inbox
+    from holdfast.inbox.wills import Will
 
 RETRY_SECONDS = 1.0
 """How long devices wait for their messages while the inbox cannot be written."""
 NO_SESSION = Session(inbox_qos=None, expiry_seconds=0, ends_at=0)
+
+
+@dataclass(slots=True)
+class _Words:
+    """The last word about each device: it does not grow however long the inbox cannot be written."""
+
+    sessions: dict[str, Session | None] = field(default_factory=dict)
+    wills: dict[str, Will | None] = field(default_factory=dict)
+    completed: set[int] = field(default_factory=set)
+    fetches: dict[str, messages.Fetch] = field(default_factory=dict)
+
+    def add(self, work: messages.InboxWork) -> None:
+        """Take what came later."""
+        self.sessions |= {device_id: session for _, device_id, session in work.sessions}
+        self.wills |= work.wills
+        self.completed.update(work.completed)
+        # Of whoever has come again meanwhile the older connection takes nothing, and all that is handed out is counted.
+        self.fetches |= {fetch.device_id: fetch for fetch in work.fetches}
+
+    def work(self) -> messages.InboxWork:
+        """All of it; nobody waits for it any more."""
+        return messages.InboxWork(
+            sessions=[(0, device_id, session) for device_id, session in self.sessions.items()],
+            wills=list(self.wills.items()),
+            completed=list(self.completed),
+            fetches=list(self.fetches.values()),
+        )
+
+
+@dataclass(slots=True)
+class _Late:
+    """What could not be had of the inbox, and why; `timer` tries again."""
+
+    words: _Words
+    code: str
+    timer: asyncio.TimerHandle
 
 
 class Post:
@@ -45,7 +83,21 @@ class Post:
         self._clock = clock
         self._seen = 0
         self._told = 0
-        self._unkept: dict[int, messages.InboxWork] = {}
+        self._late: dict[int, _Late] = {}
+        self._ended: dict[int, tuple[_Words, int]] = {}
+        """What workers have left that ended while the inbox could not be written, and when the last of that number did.
+        It comes before whatever their successors want."""
+
+    def begin(self) -> None:
+        """The connections are gone that this hub has had before it was started."""
+        at = self._clock()
+        try:
+            with self._inbox.database.writing() as transaction:
+                self._inbox.sessions.disconnect(transaction, worker=None, at=at)
+                self._inbox.wills.disconnect(transaction, worker=None, at=at)
+        except HoldfastError as error:
+            # Wills wait for the next start of the hub, and sessions last longer than they should.
+            self._complain(error)
 
     def introduce(self, number: int) -> None:
         """Tell a new worker all that it must know before it serves, and leave it the wills that nobody has."""
@@ -67,22 +119,12 @@ class Post:
 
     def work(self, number: int, work: messages.InboxWork) -> None:
         """Do what a worker wants, and answer it."""
-        work = self._with_late(number, work)
-        kept: str | None = None
-        deliveries: list[messages.Delivery] = []
-        try:
-            with self._inbox.database.writing() as transaction:
-                self._keep(transaction, number, work)
-                deliveries = [self._hand_out(transaction, fetch) for fetch in work.fetches]
-        except HoldfastError as error:
-            self._complain(error)
-            kept, deliveries = error.code, []
-            self._postpone(number, work)
-        answers = [(handle, kept) for handle, _, _ in work.sessions if handle]
-        if answers or deliveries:
-            self._tell(number, messages.InboxDone(kept=answers, deliveries=deliveries))
-        if work.sessions and kept is None:
-            self._spread_sessions(number, work)
+        if late := self._late.get(number):
+            # Once a second is enough, however much is said meanwhile: each attempt may hold up the whole hub.
+            late.words.add(work)
+            self._answer(number, work, late.code, [])
+        else:
+            self._do(number, work)
 
     def look(self) -> None:
         """Notice what other processes have queued, and tell the workers.
@@ -104,19 +146,15 @@ class Post:
             if self._inbox.database.broken:
                 raise
 
-    def disconnect(self, number: int | None) -> None:
-        """The connections of worker `number` are gone (`None`: those that this hub has had before it was started)."""
-        at = self._clock()
-        late = None if number is None else self._unkept.pop(number, None)
-        try:
-            with self._inbox.database.writing() as transaction:
-                if number is not None and late is not None:
-                    self._keep(transaction, number, late)
-                self._inbox.sessions.disconnect(transaction, worker=number, at=at)
-                self._inbox.wills.disconnect(transaction, worker=number, at=at)
-        except HoldfastError as error:
-            # Wills wait for the next start of the hub, and sessions last longer than they should.
-            self._complain(error)
+    def disconnect(self, number: int) -> None:
+        """The connections of worker `number` are gone."""
+        words, _ = self._ended.pop(number, (_Words(), 0))
+        if late := self._late.pop(number, None):
+            late.timer.cancel()
+            words.add(late.words.work())
+        words.fetches.clear()  # a connection of the next worker may have the same handle
+        self._ended[number] = words, self._clock()
+        self._do(number, _Words().work())
 
     def disown(self, devices: Sequence[str]) -> None:
         """Whoever has left wills as these devices is the device no more."""
@@ -142,6 +180,29 @@ class Post:
             if ended or expired:
                 self._log.info("inbox_purged", sessions=ended, messages=expired)
 
+    def _do(self, number: int, work: messages.InboxWork) -> None:
+        """Do what worker `number` wants, after what is left of those that had its number, or postpone it."""
+        try:
+            with self._inbox.database.writing() as transaction:
+                if ended := self._ended.get(number):
+                    self._end(transaction, number, *ended)
+                self._keep(transaction, number, work)
+                deliveries = [self._hand_out(transaction, fetch) for fetch in work.fetches]
+        except HoldfastError as error:
+            self._complain(error)
+            self._postpone(number, work, error.code)
+            self._answer(number, work, error.code, [])
+            return
+        self._ended.pop(number, None)
+        self._answer(number, work, None, deliveries)
+        if work.sessions:
+            self._spread_sessions(number, work)
+
+    def _end(self, transaction: Transaction, number: int, words: _Words, at: int) -> None:
+        self._keep(transaction, number, words.work())
+        self._inbox.sessions.disconnect(transaction, worker=number, at=at)
+        self._inbox.wills.disconnect(transaction, worker=number, at=at)
+
     def _keep(self, transaction: Transaction, number: int, work: messages.InboxWork) -> None:
         sessions = [(device_id, session) for _, device_id, session in work.sessions]
         self._inbox.sessions.keep(transaction, sessions, worker=number)
@@ -161,31 +222,20 @@ class Post:
             self._log.warning("message_given_up", device=fetch.device_id, message_id=message_id)
         return messages.Delivery(handle=fetch.handle, messages=found.messages, more=found.more)
 
-    def _with_late(self, number: int, work: messages.InboxWork) -> messages.InboxWork:
-        late = self._unkept.pop(number, None)
-        if late is None:
-            return work
-        return messages.InboxWork(
-            sessions=late.sessions + work.sessions,
-            wills=late.wills + work.wills,
-            completed=late.completed + work.completed,
-            fetches=late.fetches + work.fetches,
-        )
-
-    def _postpone(self, number: int, work: messages.InboxWork) -> None:
-        # One entry a device, one fetch a connection: it does not grow however long this lasts. Nobody waits any more.
-        sessions = {device_id: session for _, device_id, session in work.sessions}
-        self._unkept[number] = messages.InboxWork(
-            sessions=[(0, device_id, session) for device_id, session in sessions.items()],
-            wills=list(dict(work.wills).items()),
-            completed=work.completed,
-            fetches=list({fetch.handle: fetch for fetch in work.fetches}.values()),
-        )
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry, number)
+    def _postpone(self, number: int, work: messages.InboxWork, code: str) -> None:
+        timer = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry, number)
+        self._late[number] = _Late(_Words(), code, timer)
+        self._late[number].words.add(work)
 
     def _retry(self, number: int) -> None:
-        if number in self._unkept:
-            self.work(number, messages.InboxWork(sessions=[], wills=[], completed=[], fetches=[]))
+        self._do(number, self._late.pop(number).words.work())
+
+    def _answer(
+        self, number: int, work: messages.InboxWork, code: str | None, deliveries: list[messages.Delivery]
+    ) -> None:
+        answers = [(handle, code) for handle, _, _ in work.sessions if handle]
+        if answers or deliveries:
+            self._tell(number, messages.InboxDone(kept=answers, deliveries=deliveries))
 
     def _spread_sessions(self, number: int, work: messages.InboxWork) -> None:
         """Tell the other workers what this one has made of sessions: a device may come to any of them."""

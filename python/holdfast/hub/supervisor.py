@@ -163,7 +163,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         if self._identity.not_after < _now():
             self._log.warning("hub_certificate_expired", not_after=self._identity.not_after.isoformat())
-        self._post.disconnect(None)
+        self._post.begin()
         watches = [loop.create_task(self._watch_registry()), loop.create_task(self._keep_clock())]
         workers = [loop.create_task(self._keep_worker(number)) for number in range(self._settings.workers)]
         for task in (*watches, *workers):
