@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,17 @@ def code_of(inbox: Inbox, message: NewMessage) -> str:
         inbox.messages.send("widget-1", message, at=NOW)
     assert inbox.messages.queue("widget-1", at=AT) == before
     return caught.value.code
+
+
+def test_g05_more_are_completed_together_than_a_statement_can_name(inbox: Inbox) -> None:
+    """All that devices have acknowledged while the inbox could not be written."""
+    send(inbox, 20)
+    plain = inbox.database._connection.connection.driver_connection
+    assert isinstance(plain, sqlite3.Connection)
+    plain.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 10)
+    complete(inbox, *range(1, 20))
+    plain.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 1_000)
+    assert named(hand_out(inbox)) == ["m-20"]
 
 
 def test_a_message_is_handed_out_as_it_was_sent_until_it_is_acknowledged(inbox: Inbox) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.errors import ConflictError, LimitExceededError, RegistrationError
@@ -216,7 +216,9 @@ class Messages:
     def complete(self, transaction: Transaction, ids: Sequence[int]) -> None:
         """These are acknowledged, or of no use any more."""
         if ids:
-            transaction.change(delete(messages).where(messages.c.tenant == self._tenant, messages.c.id.in_(ids)))
+            # One by one: a statement cannot name as many as devices acknowledge while the inbox cannot be written.
+            done = delete(messages).where(messages.c.tenant == self._tenant, messages.c.id == bindparam("of"))
+            transaction.change(done, [{"of": one} for one in ids])
 
     def purge(self, transaction: Transaction, *, at: int) -> int:
         """Forget messages whose time is up; answers how many."""
