@@ -145,6 +145,25 @@ def test_a_new_worker_is_told_all_and_gets_the_wills_that_nobody_has(inbox: Inbo
     assert [(device_id, will.due_at) for device_id, will in wills.rows] == [("widget-1", AT + 5)]
 
 
+def test_x04_when_a_worker_is_lost_the_others_are_told_when_its_sessions_end(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_module, "ROWS_AT_ONCE", 2)
+    workers = Workers(inbox, 0, 1, 2)
+    finite = [(0, f"widget-{number}", FINITE) for number in range(3)]
+    workers.post.work(0, work(sessions=[*finite, (0, "for-ever", FOREVER)]))
+    workers.post.work(1, work(sessions=[(0, "elsewhere", FINITE)]))
+    del workers.told[0]
+    for number in (1, 2):
+        workers.heard(number)
+    workers.post.disconnect(0)
+    for number in (1, 2):
+        portions = [one.rows for one in workers.heard(number) if isinstance(one, messages.Sessions)]
+        assert [len(portion) for portion in portions] == [2, 1]
+        told = sorted(row for portion in portions for row in portion)
+        assert told == [(f"widget-{number}", 1, 60, AT + 60) for number in range(3)]
+
+
 def test_while_the_inbox_is_held_nothing_is_granted_and_nothing_is_lost(
     inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +261,7 @@ async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_i
     """The successor has the same number, and its connections the same handles."""
     monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     queue(inbox, "one")
-    workers = Workers(inbox, 0)
+    workers = Workers(inbox, 0, 1)
     workers.post.work(0, work(sessions=[(0, "widget-1", FINITE), (0, "widget-2", FINITE)]))
     with held(inbox, tmp_path):
         workers.post.work(0, work(sessions=[(0, "widget-3", FINITE)], wills=[("widget-3", WILL)], fetches=[fetch()]))
@@ -255,4 +274,9 @@ async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_i
     assert ends == {"widget-1": None, "widget-2": AT + 60, "widget-3": AT + 60}
     with inbox.database.writing() as transaction:
         assert [device_id for device_id, _ in inbox.wills.adopt(transaction, worker=1)] == ["widget-3"]
-    assert [one for one in workers.heard(0) if isinstance(one, messages.InboxDone)] == []
+    # Of what it has not said itself the successor is told, and that is all.
+    assert workers.heard(0) == [messages.Sessions(rows=[("widget-3", 1, 60, AT + 60), ("widget-2", 1, 60, AT + 60)])]
+    assert [one.rows for one in workers.heard(1) if isinstance(one, messages.Sessions)][-2:] == [
+        [("widget-3", 1, 60, AT + 60), ("widget-2", 1, 60, AT + 60)],
+        [("widget-1", 1, 60, None)],
+    ]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import sqlite3
 import ssl
+import struct
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +17,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ..support.hub import RunningHub, running, wait_for
-from ..support.mqtt import CONNACK_NOT_AUTHORIZED, CONNACK_YES, connect, dialled, read_exactly, read_to_end
+from ..support.mqtt import (
+    CONNACK_NOT_AUTHORIZED,
+    CONNACK_YES,
+    connect,
+    dialled,
+    packet,
+    read_exactly,
+    read_packet,
+    read_to_end,
+    text,
+)
 from ..support.pki import Ca, Device, server_identity
 
 if TYPE_CHECKING:
@@ -58,6 +70,16 @@ def answer(hub: RunningHub, device: tuple[Path, Path], device_id: str) -> bytes:
         return read_exactly(secured, 4)
 
 
+def session_present(stack: ExitStack, hub: RunningHub, device: tuple[Path, Path], number: int) -> int:
+    """What `widget-{number}` is told of its session, which is to last an hour if the number is odd, else a second."""
+    expiry = b"\x05\x11" + struct.pack("!I", 3_600 if number % 2 else 1)
+    secured = stack.enter_context(dialled(hub, device))
+    secured.sendall(packet(0x10, text("MQTT") + bytes([5, 0, 0, 60]) + expiry + text(f"widget-{number}")))
+    kind, body = read_packet(secured)
+    assert (kind, body[1]) == (0x20, 0)
+    return body[0]
+
+
 def is_open(secured: ssl.SSLSocket) -> bool:
     secured.sendall(b"\xc0\0")
     return secured.recv(2) == b"\xd0\0"
@@ -94,6 +116,22 @@ def test_e07_a_new_key_pushes_nobody_out_whichever_worker_it_comes_to(hub: Runni
         assert set(hub.refusals()) == {"rekeyed_while_live"}
         assert is_open(session)
     wait_for(lambda: answer(hub, new, "widget-1") == CONNACK_YES, "the new key, once the old one has gone")
+
+
+def test_x04_a_session_that_has_ended_since_its_worker_was_lost_goes_on_in_no_other(hub: RunningHub) -> None:
+    """MQTT-4.1.0-2; and those that have not ended go on."""
+    devices = [files(hub, FACTORY.device(f"widget-{number}")) for number in range(2 * MANY)]
+    with ExitStack() as stack:
+        assert {session_present(stack, hub, device, number) for number, device in enumerate(devices)} == {0}
+        with closing(sqlite3.connect(hub.directory / "state" / "inbox.db")) as inbox:
+            count = "SELECT count(*) FROM sessions"
+            wait_for(lambda: inbox.execute(count).fetchone() == (2 * MANY,), "sessions that are kept")
+        os.kill(pids(hub)[0], signal.SIGKILL)
+        hub.wait_for_events("serving", 3)
+    time.sleep(2.5)
+    with ExitStack() as stack:
+        found = [session_present(stack, hub, device, number) for number, device in enumerate(devices)]
+    assert found == [number % 2 for number in range(2 * MANY)]
 
 
 def test_r01_a_branch_is_closed_in_every_worker_before_the_command_returns(hub: RunningHub) -> None:

@@ -33,10 +33,11 @@ def keep(inbox: Inbox, *rows: tuple[str, Session | None], worker: int = 0) -> No
         inbox.sessions.keep(transaction, rows, worker=worker)
 
 
-def lose(inbox: Inbox, worker: int | None, at: int) -> None:
+def lose(inbox: Inbox, worker: int | None, at: int) -> dict[str, Session]:
     with inbox.database.writing() as transaction:
-        inbox.sessions.disconnect(transaction, worker=worker, at=at)
+        ending = inbox.sessions.disconnect(transaction, worker=worker, at=at)
         inbox.wills.disconnect(transaction, worker=worker, at=at)
+    return dict(ending)
 
 
 def keep_wills(inbox: Inbox, *rows: tuple[str, Will | None], worker: int = 0) -> None:
@@ -75,11 +76,11 @@ def test_x04_when_a_worker_is_lost_the_time_of_its_sessions_begins_to_run(inbox:
     gone = replace(FINITE, ends_at=7)
     keep(inbox, ("a", FINITE), ("b", FOREVER), ("c", gone), worker=0)
     keep(inbox, ("d", FINITE), ("e", replace(FINITE, expiry_seconds=0)), worker=1)
-    lose(inbox, 0, at=1_000)
+    assert lose(inbox, 0, at=1_000) == {"a": replace(FINITE, ends_at=1_060)}, "and says whose"
     found = dict(next(inbox.sessions.all(at=0)))
     assert found["a"] == replace(FINITE, ends_at=1_060)
     assert (found["b"], found["c"], found["d"]) == (FOREVER, gone, FINITE)
-    lose(inbox, None, at=2_000)
+    assert lose(inbox, None, at=2_000).keys() == {"d", "e"}
     found = dict(next(inbox.sessions.all(at=0)))
     assert found["a"] == replace(FINITE, ends_at=1_060)
     assert found["d"] == replace(FINITE, ends_at=2_060)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import HoldfastError
 from holdfast.hub import messages
-from holdfast.inbox.sessions import Session
+from holdfast.inbox.sessions import ROWS_AT_ONCE, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -182,10 +182,11 @@ class Post:
 
     def _do(self, number: int, work: messages.InboxWork) -> None:
         """Do what worker `number` wants, after what is left of those that had its number, or postpone it."""
+        left: dict[str, Session | None] = {}
         try:
             with self._inbox.database.writing() as transaction:
                 if ended := self._ended.get(number):
-                    self._end(transaction, number, *ended)
+                    left = self._end(transaction, number, *ended)
                 self._keep(transaction, number, work)
                 deliveries = [self._hand_out(transaction, fetch) for fetch in work.fetches]
         except HoldfastError as error:
@@ -195,13 +196,18 @@ class Post:
             return
         self._ended.pop(number, None)
         self._answer(number, work, None, deliveries)
-        if work.sessions:
-            self._spread_sessions(number, work)
+        own = {device_id: session for _, device_id, session in work.sessions}
+        workers = list(self._workers())
+        # A successor has not heard of it, either, unless it knows better already.
+        self._spread_sessions([(name, session) for name, session in left.items() if name not in own], workers)
+        self._spread_sessions(list(own.items()), [other for other in workers if other != number])
 
-    def _end(self, transaction: Transaction, number: int, words: _Words, at: int) -> None:
+    def _end(self, transaction: Transaction, number: int, words: _Words, at: int) -> dict[str, Session | None]:
+        """A worker with this number ended, and had said so much; answers what that makes of sessions."""
         self._keep(transaction, number, words.work())
-        self._inbox.sessions.disconnect(transaction, worker=number, at=at)
+        ending = self._inbox.sessions.disconnect(transaction, worker=number, at=at)
         self._inbox.wills.disconnect(transaction, worker=number, at=at)
+        return words.sessions | dict(ending)
 
     def _keep(self, transaction: Transaction, number: int, work: messages.InboxWork) -> None:
         sessions = [(device_id, session) for _, device_id, session in work.sessions]
@@ -237,15 +243,13 @@ class Post:
         if answers or deliveries:
             self._tell(number, messages.InboxDone(kept=answers, deliveries=deliveries))
 
-    def _spread_sessions(self, number: int, work: messages.InboxWork) -> None:
-        """Tell the other workers what this one has made of sessions: a device may come to any of them."""
-        rows = [
-            (device_id, kept.inbox_qos, kept.expiry_seconds, kept.ends_at)
-            for device_id, kept in ((device_id, session or NO_SESSION) for _, device_id, session in work.sessions)
-        ]
-        for other in self._workers():
-            if other != number:
-                self._tell(other, messages.Sessions(rows=rows))
+    def _spread_sessions(self, sessions: Sequence[tuple[str, Session | None]], workers: Sequence[int]) -> None:
+        """Tell `workers` what has become of sessions: a device may come to any of them."""
+        told = [(device_id, session or NO_SESSION) for device_id, session in sessions]
+        rows = [(device_id, one.inbox_qos, one.expiry_seconds, one.ends_at) for device_id, one in told]
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            for number in workers:
+                self._tell(number, messages.Sessions(rows=rows[begin : begin + ROWS_AT_ONCE]))
 
     def _complain(self, error: HoldfastError) -> None:
         self._log.error("inbox_failed", code=error.code, reason=error.message)

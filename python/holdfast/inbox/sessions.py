@@ -63,14 +63,16 @@ class Sessions:
             changed = {name: insert.excluded[name] for name in ("inbox_qos", "expiry_seconds", "ends_at", "worker")}
             transaction.change(insert.on_conflict_do_update(index_elements=["tenant", "device_id"], set_=changed), kept)
 
-    def disconnect(self, transaction: Transaction, *, worker: int | None, at: int) -> None:
-        """The connections of `worker` (`None`: of all) are gone: the time of their sessions runs from now on."""
+    def disconnect(self, transaction: Transaction, *, worker: int | None, at: int) -> list[tuple[str, Session]]:
+        """The connections of `worker` (`None`: of all) are gone: the time of their sessions runs from now on.
+
+        Answers those sessions, which other workers believe to go on.
+        """
         connected = (sessions.c.tenant == self._tenant) & sessions.c.worker.is_not(None)
         if worker is not None:
             connected &= sessions.c.worker == worker
-        transaction.change(
-            update(sessions).where(connected).values(ends_at=at + sessions.c.expiry_seconds, worker=None)
-        )
+        ending = update(sessions).where(connected).values(ends_at=at + sessions.c.expiry_seconds, worker=None)
+        return [(row["device_id"], _session(row)) for row in transaction.rows(ending.returning(*sessions.c))]
 
     def purge(self, transaction: Transaction, *, at: int) -> int:
         """Forget sessions that have ended; answers how many."""
