@@ -79,6 +79,11 @@ def test_one_device_and_the_last_few(tmp_path: Path) -> None:
         (b'"text"', {"payload": "text"}),
         (b"plain", {"payload_text": "plain"}),
         (b"NaN", {"payload_text": "NaN"}),
+        (b"-Infinity", {"payload_text": "-Infinity"}),
+        (b"1e308", {"payload": 1e308}),
+        (b"1e309", {"payload_text": "1e309"}),
+        (b'{"t": [0, -1e999]}', {"payload_text": '{"t": [0, -1e999]}'}),
+        (b'{"t": [0, NaN]}', {"payload_text": '{"t": [0, NaN]}'}),
         (b"[" * 100_000, {"payload_text": "[" * 100_000}),
         (b"\xff\x00", {"payload_base64": "/wA="}),
         (b"", {"payload_text": ""}),
@@ -91,6 +96,13 @@ def test_a_payload_is_shown_as_what_it_is(tmp_path: Path, payload: bytes, wanted
     assert {name: value for name, value in record.items() if name.startswith("payload")} == wanted
     assert record["properties"] == {"key": "v", "nothing": None}
     assert record["received_at"] == "2026-11-24T12:00:00.250+00:00"
+
+
+def test_a_payload_that_can_be_read_can_be_written_however_deep_it_is(tmp_path: Path) -> None:
+    """Where the reader ends is where the writer does, or one deeper, as the interpreter has it (3.12)."""
+    log(tmp_path, 0, *((message("a", b"[" * depth + b"]" * depth), depth) for depth in range(900, 1_600)))
+    for event in Reader(tmp_path).read():
+        assert json.loads(json.dumps(event.record()))["device_id"] == "a"
 
 
 def test_what_is_no_log_is_one_clear_error(tmp_path: Path) -> None:
