@@ -211,7 +211,7 @@ def test_e04_a_signer_s_devices_move_to_its_declared_successor_whichever_worker_
     hub.command("branch", "close", fingerprint(FACTORY), "--yes")
     for number, device in enumerate(after):
         wait_for(lambda: answer(hub, device, f"widget-{number}") == CONNACK_YES, "the old session's end")  # noqa: B023
-    assert len(hub.events("succeeded")) == MANY
+    hub.wait_for_events("succeeded", MANY)
     assert "a new key" in hub.command("branch", "successions").stdout
     hub.command("branch", "succeed", fingerprint(FACTORY), fingerprint(SIBLING), "--withdraw")
     refused = hub.command("branch", "succeed", fingerprint(FACTORY), str(new), "--withdraw", "--json", check=False)

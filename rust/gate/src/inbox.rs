@@ -17,6 +17,8 @@ pub(crate) struct Fetching {
     after: u64,
     /// Messages were asked for.
     pub(crate) under_way: bool,
+    /// Messages that were sent and not acknowledged. Counted here: of a session that is over nobody could ask them.
+    pub(crate) in_flight: usize,
 }
 
 impl Gate {
@@ -86,6 +88,9 @@ impl Gate {
     pub(crate) fn acknowledged(&mut self, handle: Handle, message: u64, reason: u8, requests: &mut Vec<Request>) {
         let Some(Connection { stage: Stage::Live { admitted, .. }, .. }) = self.slots.get_mut(handle) else { return };
         let device_id = Arc::clone(&admitted.device_id);
+        if let Some(fetching) = self.fetching.get_mut(&handle) {
+            fetching.in_flight = fetching.in_flight.saturating_sub(1);
+        }
         if reason < 0x80 {
             self.count("messages_delivered");
         } else {
@@ -118,6 +123,7 @@ impl Gate {
         }
         if let Some(fetching) = self.fetching.get_mut(&handle) {
             fetching.after = message.id;
+            fetching.in_flight = fetching.in_flight.saturating_add(usize::from(delivery == Some(Delivery::Sent)));
         }
         true
     }

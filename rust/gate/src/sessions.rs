@@ -176,12 +176,11 @@ impl Gate {
 
     /// Leaves what outlives the connection of a live session as `end` wants it. The session itself goes on until its stage is left.
     pub(crate) fn end_session(&mut self, handle: Handle, end: End, now: Now, requests: &mut Vec<Request>) {
-        let Some(Connection { stage: Stage::Live { admitted, expiry_seconds, .. }, session, .. }) =
-            self.slots.get_mut(handle)
+        let Some(Connection { stage: Stage::Live { admitted, expiry_seconds, .. }, .. }) = self.slots.get_mut(handle)
         else {
             return;
         };
-        let (device_id, fenced, in_flight) = (Arc::clone(&admitted.device_id), admitted.fenced, session.in_flight());
+        let (device_id, fenced) = (Arc::clone(&admitted.device_id), admitted.fenced);
         let said = if let End::Goodbye(goodbye) = end { goodbye.session_expiry_seconds } else { None };
         let expiry_seconds = said.unwrap_or(*expiry_seconds);
         if let Some(mut will) = self.wills.remove(&handle) {
@@ -190,8 +189,7 @@ impl Gate {
             self.end_will(&device_id, DelayedWill { will, handle, fenced }, end, now, requests);
         }
         // What was sent and not acknowledged is sent again.
-        self.fetching.remove(&handle);
-        if in_flight > 0 {
+        if self.fetching.remove(&handle).is_some_and(|fetching| fetching.in_flight > 0) {
             self.roster.set_waiting(&device_id, true);
         }
         if matches!(end, End::TakenOverElsewhere { .. }) {

@@ -436,6 +436,27 @@ fn what_was_not_acknowledged_is_asked_for_again_by_the_next_connection() {
 }
 
 #[test]
+fn what_crosses_the_end_of_a_session_is_asked_for_again_and_what_was_acknowledged_before_it_is_not() {
+    // DISCONNECT; a second CONNECT, which breaks the protocol.
+    for last in [vec![0xe0, 0], connect_v311(DURABLE)] {
+        for (acknowledged, again) in [(vec![], true), (vec![1], true), (vec![1, 2], false)] {
+            let mut world = World::new();
+            let device = world.tech.device(ID);
+            let mut client = subscribed(&mut world, &device);
+            wait_in_inbox(&mut world);
+            deliver(&mut world, &mut client, &messages(1..=2), false);
+            client.say(&[acknowledged.iter().flat_map(|id| puback(*id)).collect(), last.clone()].concat());
+            world.run(&mut client);
+            assert_eq!(world.closed().len(), 1);
+            let client = enter(&mut world, &device, &connect_v311(DURABLE));
+            assert_eq!(client.read, [0x20, 2, 1, 0], "the session goes on");
+            let wanted = if again { vec![(client.handle, 0, 32)] } else { vec![] };
+            assert_eq!(fetches(&world), wanted, "{last:?} after PUBACK of {acknowledged:?}");
+        }
+    }
+}
+
+#[test]
 fn m10_a_device_that_does_not_read_is_sent_no_more_until_it_does() {
     let mut world = World::new();
     let device = world.tech.device(ID);

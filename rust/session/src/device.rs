@@ -193,11 +193,6 @@ impl Session {
         if let Phase::Open(open) = &self.phase { open.room(&self.limits) } else { 0 }
     }
 
-    /// How many were delivered and are not acknowledged.
-    pub fn in_flight(&self) -> usize {
-        if let Phase::Open(open) = &self.phase { open.in_flight() } else { 0 }
-    }
-
     /// Sends a message to the device. The caller asks for `room` before; `at` is for its expiry.
     pub fn deliver(&mut self, message: &Message, at: UnixSeconds) -> Delivery {
         let Phase::Open(open) = &mut self.phase else { return Delivery::NotOpen };

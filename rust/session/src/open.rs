@@ -348,11 +348,6 @@ impl Open {
         }
     }
 
-    /// How many messages the device has not acknowledged.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| more.in_flight.len())
-    }
-
     /// Sends `message`.
     pub(crate) fn deliver(&mut self, message: &Message, at: UnixSeconds, output: &mut Vec<u8>) -> Delivery {
         let Some(qos) = self.inbox else { return Delivery::NotOpen };
