@@ -78,7 +78,7 @@ pub struct Session {
     packets: Vec<u8>,
     /// Records to be sent.
     output: Vec<u8>,
-    /// Bytes fed before the verdict.
+    /// Bytes fed: what a stranger may still make us work for.
     fed: u32,
     /// Whether a whole packet was read since somebody asked.
     heard: bool,
@@ -105,16 +105,25 @@ impl Session {
     /// # Errors
     /// The connection is over; what `take_output` still holds (a TLS alert) is worth sending.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let before = usize::try_from(self.fed).unwrap_or(usize::MAX);
+        self.fed = self.fed.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         match self.phase {
             Phase::Handshaking | Phase::Presented => {
-                self.fed = self.fed.saturating_add(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-                if usize::try_from(self.fed).unwrap_or(usize::MAX) > self.limits.handshake_bytes_max {
+                if before.saturating_add(bytes.len()) > self.limits.handshake_bytes_max {
                     let detail = format!("more than {} bytes before the verdict", self.limits.handshake_bytes_max);
                     return self.end(Fault::new("handshake_too_large", detail));
                 }
             }
+            // What comes along with the end of a CONNECT may be as much as it likes.
+            Phase::Connecting | Phase::Refusing(_) => {
+                let max = self.limits.before_connect_bytes_max();
+                if before > max {
+                    let detail = format!("more than {max} bytes before the end of a CONNECT");
+                    return self.end(Fault::new("tls_error", detail));
+                }
+            }
             Phase::Answered | Phase::Ended => return Ok(()),
-            Phase::Connecting | Phase::Deciding(_) | Phase::Open(_) | Phase::Refusing(_) => {}
+            Phase::Deciding(_) | Phase::Open(_) => {}
         }
         self.tls.feed(bytes, &mut self.plaintext, &mut self.output).or_else(|fault| self.end(fault))
     }

@@ -25,7 +25,7 @@ use rustls::{
 use crate::cipher::{Aead, Key, Secret};
 use crate::error::{ConfigurationFault, Fault};
 use crate::hello::offers_tls13;
-use crate::record::{Direction, Records};
+use crate::record::{Direction, EMPTY_RECORDS_MAX, Records, TOO_MANY_EMPTIES};
 use crate::tickets::{Reference, Tickets};
 
 /// Whoever knows keys on P-256, and checks what they have signed faster than the library does.
@@ -493,13 +493,15 @@ pub(crate) struct Handshake {
     slot: Slot,
     /// Whether it may deal in tickets, and its first record has not come.
     awaits_hello: bool,
+    /// Records without data since the handshake.
+    empties: u8,
 }
 
 impl Handshake {
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
         let connection = ServerConnection::new(Arc::clone(&config.config)).map_err(|error| fault(&error))?;
         let slot = Slot { known_keys: config.known_keys.clone(), ..Slot::default() };
-        Ok(Self { connection, slot, awaits_hello: config.tickets.is_some() })
+        Ok(Self { connection, slot, awaits_hello: config.tickets.is_some(), empties: 0 })
     }
 
     /// Looks at the first record. What the ticket of this connection will stand for is known to the library from here on: the one
@@ -515,9 +517,10 @@ impl Handshake {
         }
     }
 
-    /// Steps the connection with `input`, whole records, and appends what it decrypts to `plaintext`.
+    /// Steps the connection with `input`, one record, and appends what it decrypts to `plaintext`.
     pub(crate) fn feed(&mut self, mut input: &[u8], plaintext: &mut Vec<u8>) -> Result<(), Fault> {
         self.look_at_hello(input);
+        let (established, data_before) = (!self.connection.is_handshaking(), plaintext.len());
         while !input.is_empty() {
             // `read_tls` reads from memory here: it fails only when the peer's plaintext was not taken, and it always is.
             let read =
@@ -533,6 +536,13 @@ impl Handshake {
             plaintext.resize(before.saturating_add(state.plaintext_bytes_to_read()), 0);
             let room = plaintext.get_mut(before..).unwrap_or_default();
             self.connection.reader().read_exact(room).map_err(|error| Fault::new("tls_error", error.to_string()))?;
+        }
+        if established && plaintext.len() == data_before {
+            // In all, not in a row: the library counts key updates from one data record to the next, and takes an empty one for that.
+            self.empties = self.empties.saturating_add(1);
+            if self.empties > EMPTY_RECORDS_MAX {
+                return Err(Fault::new("tls_error", TOO_MANY_EMPTIES));
+            }
         }
         Ok(())
     }
@@ -664,7 +674,11 @@ fn fault(error: &Error) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use rustls::{RootCertStore, SupportedProtocolVersion, client};
+
     use super::*;
+    use crate::record::APPLICATION_DATA;
+    use crate::{Event, Limits, Reason, Session};
 
     fn config() -> TlsConfig {
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -831,6 +845,86 @@ mod tests {
         assert!(TlsConfig::new(vec![one.0], other.1).is_err());
         assert!(TlsConfig::new(vec![config_parts().0], vec![1, 2, 3]).is_err());
         assert!(TlsConfig::new(vec![], config_parts().1).is_err());
+    }
+
+    /// A session whose peer has shown no certificate, up to where it is refused, and the records that the peer can seal from here on.
+    fn stranger(version: &'static SupportedProtocolVersion) -> (Session, Records) {
+        let (certificate, key) = config_parts();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(certificate.clone())).unwrap();
+        let mut peer = client::ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        peer.enable_secret_extraction = true;
+        peer.key_log = Arc::new(TrafficSecrets);
+        let mut peer = client::ClientConnection::new(Arc::new(peer), "localhost".try_into().unwrap()).unwrap();
+        let config = TlsConfig::new(vec![certificate], key).unwrap();
+        let (mut session, mut slot) = (Session::new(&config, Limits::default()), Slot::default());
+        while peer.is_handshaking() || peer.wants_write() {
+            let mut bytes = Vec::new();
+            while peer.wants_write() {
+                peer.write_tls(&mut bytes).unwrap();
+            }
+            session.receive(&bytes).unwrap();
+            if let Some(event) = session.next_event().unwrap() {
+                assert_eq!(event, Event::Anonymous);
+                session.refuse(Reason::NotAuthorized);
+            }
+            peer.read_tls(&mut session.take_output().unwrap().as_slice()).unwrap();
+            let guard = SlotGuard::set(slot);
+            peer.process_new_packets().unwrap();
+            slot = SlotGuard::take(guard);
+        }
+        let ExtractedSecrets { rx, tx } = peer.dangerous_extract_secrets().unwrap();
+        let receiving = direction(rx, slot.server_secret).unwrap();
+        (session, Records::new(receiving, direction(tx, slot.client_secret).unwrap()))
+    }
+
+    #[test]
+    fn l17_a_stranger_that_is_refused_has_few_records_without_data_and_64_kib() {
+        let connect = [0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'w', b'1'];
+        let seal = |peer: &mut Records, content: &[u8]| {
+            let mut record = Vec::new();
+            peer.seal(APPLICATION_DATA, content, &mut record).unwrap();
+            record
+        };
+        for version in [&version::TLS12, &version::TLS13] {
+            for (count, refused) in [(EMPTY_RECORDS_MAX, false), (EMPTY_RECORDS_MAX + 1, true)] {
+                // Half of the CONNECT; key updates, where there are such, and in between an empty record, after which the library counts
+                // from 0; its other half.
+                let (mut session, mut peer) = stranger(version);
+                let mut bytes = seal(&mut peer, &connect[..8]);
+                for number in 0..count {
+                    if version.version == ProtocolVersion::TLSv1_3 && number != 20 {
+                        peer.send_key_update(&mut bytes).unwrap();
+                    } else {
+                        bytes.extend(seal(&mut peer, &[]));
+                    }
+                }
+                bytes.extend(seal(&mut peer, &connect[8..]));
+                let fault = session.receive(&bytes).err();
+                let event = session.next_event().unwrap();
+                assert_eq!(fault.map(|fault| fault.code()), refused.then_some("tls_error"));
+                assert_eq!(event, (!refused).then_some(Event::Finish));
+            }
+            // A CONNECT of 16 KiB, an octet a record.
+            let (mut session, mut peer) = stranger(version);
+            let mut fed = 0;
+            for octet in [0x10, 0xfc, 0x7f].into_iter().chain([0; 16 * 1024]) {
+                let record = seal(&mut peer, &[octet]);
+                match session.receive(&record) {
+                    Ok(()) => assert_eq!(session.next_event(), Ok(None)),
+                    Err(fault) => {
+                        assert_eq!(fault.detail(), "more than 65536 bytes before the end of a CONNECT");
+                        break;
+                    }
+                }
+                fed += record.len();
+            }
+            assert!((60 * 1024..=64 * 1024 + 50).contains(&fed), "{fed}");
+        }
     }
 
     fn config_parts() -> (Vec<u8>, Vec<u8>) {

@@ -45,3 +45,10 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// Bytes fed to TLS before a CONNECT is whole, 64 KiB by default: a CONNECT may come in records that take as much as they bring.
+    pub(crate) fn before_connect_bytes_max(&self) -> usize {
+        self.handshake_bytes_max.saturating_add(self.connect_bytes_max.saturating_mul(2))
+    }
+}

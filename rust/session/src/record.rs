@@ -11,7 +11,7 @@ use crate::error::Fault;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 pub(crate) const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
+pub(crate) const APPLICATION_DATA: u8 = 23;
 
 pub(crate) const HEADER_LENGTH: usize = 5;
 /// RFC 8446 §5.1: of `legacy_record_version`, the same in all versions that there are.
@@ -20,8 +20,10 @@ pub(crate) const MAJOR_VERSION: u8 = 3;
 const PLAINTEXT_LENGTH_MAX: usize = 1 << 14;
 /// §5.2: what protection may add in TLS 1.3 (a type, padding, a tag); TLS 1.2's 2,048 are never needed by an AEAD.
 const EXPANSION_MAX: usize = 256;
-/// Records without any data in a row. OpenSSL and `BoringSSL` allow 32: a peer can keep us busy with them for nothing.
-const EMPTY_RECORDS_MAX: u8 = 32;
+/// Records without any data in a row, and in all before its device is admitted. OpenSSL and `BoringSSL` allow 32 in a row: a peer can keep
+/// us busy with them for nothing.
+pub(crate) const EMPTY_RECORDS_MAX: u8 = 32;
+pub(crate) const TOO_MANY_EMPTIES: &str = "too many records without data";
 /// Key updates in a row without data between them. `BoringSSL` allows 32; no client of a hub has a reason for more than a few.
 const KEY_UPDATES_MAX: u8 = 8;
 /// Key updates on one connection: each costs two derivations, and one follows 2^24 records.
@@ -44,7 +46,7 @@ const USER_CANCELED: u8 = 90;
 
 /// Why the connection ends: what the log hears, and the alert that the peer hears (none, if it was the peer's own).
 #[derive(Debug)]
-struct Ended {
+pub(crate) struct Ended {
     alert: Option<u8>,
     reason: String,
 }
@@ -165,7 +167,7 @@ impl Records {
     fn count_empty(&mut self) -> Result<(), Ended> {
         self.empties = self.empties.saturating_add(1);
         let allowed = self.empties <= EMPTY_RECORDS_MAX;
-        if allowed { Ok(()) } else { Err(Ended::new(UNEXPECTED_MESSAGE, "too many records without data")) }
+        if allowed { Ok(()) } else { Err(Ended::new(UNEXPECTED_MESSAGE, TOO_MANY_EMPTIES)) }
     }
 
     /// Appends `data` to `output`, in as many records as it takes; first what is owed to the peer (§4.6.3).
@@ -285,13 +287,13 @@ impl Records {
         self.receiving.update()
     }
 
-    fn send_key_update(&mut self, output: &mut Vec<u8>) -> Result<(), Ended> {
+    pub(crate) fn send_key_update(&mut self, output: &mut Vec<u8>) -> Result<(), Ended> {
         self.seal(HANDSHAKE, &[KEY_UPDATE, 0, 0, 1, UPDATE_NOT_REQUESTED], output)?;
         self.sending.update()
     }
 
     /// Appends one record.
-    fn seal(&mut self, kind: u8, content: &[u8], output: &mut Vec<u8>) -> Result<(), Ended> {
+    pub(crate) fn seal(&mut self, kind: u8, content: &[u8], output: &mut Vec<u8>) -> Result<(), Ended> {
         let is_tls13 = self.is_tls13();
         let number = self.sending.count()?;
         let key = &self.sending.key;
