@@ -37,6 +37,14 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
+impl Message {
+    /// The memory that it takes.
+    fn bytes(&self) -> usize {
+        let texts = [&self.system_properties, &self.properties].into_iter().chain(&self.message_id).map(String::len);
+        size_of::<Self>() + texts.sum::<usize>() + self.payload.len()
+    }
+}
+
 /// Names a message to whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "connection and packet are all there is")]

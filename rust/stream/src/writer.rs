@@ -9,6 +9,10 @@ use std::thread::JoinHandle;
 use crate::store::{Store, StoreError};
 use crate::{Message, Receipt};
 
+/// Bytes of messages that wait for the disk, those that are being written included. 65,536 messages of 256 KiB would be 16 GiB; a disk that
+/// is behind by this much is not caught up with by waiting for more.
+const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// A queue into the log, and what came of it.
 #[derive(Debug)]
 pub struct Writer {
@@ -17,6 +21,7 @@ pub struct Writer {
     wake: PipeReader,
     thread: Mutex<Option<JoinHandle<()>>>,
     queue_messages_max: usize,
+    queue_bytes_max: usize,
 }
 
 #[derive(Debug)]
@@ -30,6 +35,8 @@ struct State {
     queue: Vec<Message>,
     /// Messages that the thread has taken and not yet committed.
     writing: usize,
+    /// Of both.
+    bytes: usize,
     completed: Vec<Receipt>,
     failure: Option<String>,
     /// A byte is in the pipe: one is enough however much there is to take.
@@ -48,7 +55,7 @@ pub enum AppendError {
 }
 
 impl Writer {
-    /// Opens the log at `path` and starts its thread. `queue_messages_max` bounds what waits.
+    /// Opens the log at `path` and starts its thread. `queue_messages_max` bounds what waits, and 64 MiB do.
     ///
     /// # Errors
     /// A file that is not ours or cannot be opened; a thread or pipe that cannot be made.
@@ -62,7 +69,13 @@ impl Writer {
             .name("holdfast-stream".to_owned())
             .spawn(move || for_thread.run(store, waker))
             .map_err(failed)?;
-        Ok(Self { shared, wake, thread: Mutex::new(Some(thread)), queue_messages_max })
+        Ok(Self {
+            shared,
+            wake,
+            thread: Mutex::new(Some(thread)),
+            queue_messages_max,
+            queue_bytes_max: QUEUE_BYTES_MAX,
+        })
     }
 
     /// The descriptor to watch for reading.
@@ -71,7 +84,7 @@ impl Writer {
         std::os::fd::AsRawFd::as_raw_fd(&self.wake)
     }
 
-    /// Queues messages in their order, as many as there is room for; the others are left in `messages`.
+    /// Queues messages in their order, as many as there is room for, however large the first of all; the others are left in `messages`.
     ///
     /// # Errors
     /// `Full` when some are left; `Closed` when all are.
@@ -80,9 +93,15 @@ impl Writer {
         if state.closing || state.failure.is_some() {
             return Err(AppendError::Closed);
         }
-        let room = self.queue_messages_max.saturating_sub(state.queue.len());
-        let taken = messages.len().min(room);
-        state.queue.extend(messages.drain(..taken));
+        while let Some(message) = messages.front() {
+            let bytes = state.bytes + message.bytes();
+            let fits = bytes <= self.queue_bytes_max || state.bytes == 0;
+            if !fits || state.queue.len() >= self.queue_messages_max {
+                break;
+            }
+            state.bytes = bytes;
+            state.queue.extend(messages.pop_front());
+        }
         drop(state);
         self.shared.work.notify_one();
         if messages.is_empty() { Ok(()) } else { Err(AppendError::Full) }
@@ -133,6 +152,7 @@ impl Shared {
             let written = store.append(&batch);
             let mut state = self.lock();
             state.writing = 0;
+            state.bytes -= batch.iter().map(Message::bytes).sum::<usize>();
             match written {
                 Ok(()) => {
                     let receipts = batch.iter().map(|message| message.receipt).filter(|receipt| receipt.packet_id != 0);
@@ -140,7 +160,7 @@ impl Shared {
                 }
                 Err(error) => {
                     state.failure = Some(error.to_string());
-                    state.queue.clear();
+                    (state.queue, state.bytes) = (Vec::new(), 0);
                 }
             }
             if !state.woken && (state.failure.is_some() || !state.completed.is_empty()) {
@@ -293,6 +313,33 @@ mod tests {
         let place = Place::new("full");
         let writer = Writer::open(&place.log(), 0).unwrap();
         assert_eq!(append(&writer, message(1, None, false)), Err(AppendError::Full));
+    }
+
+    #[test]
+    fn m10_what_waits_for_the_disk_is_bounded_in_bytes_with_what_is_being_written() {
+        let place = Place::new("bytes");
+        let mut writer = Writer::open(&place.log(), 100).unwrap();
+        writer.queue_bytes_max = 10_000;
+        // Another connection writes, and ours waits.
+        let other = Connection::open(place.log()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let sized = |id: u16, length: usize| Message { payload: vec![0; length], ..message(id, None, false) };
+        let mut messages: VecDeque<Message> = (1..=5).map(|id| sized(id, 3_000)).collect();
+        for _ in 0..3 {
+            assert_eq!(writer.append(&mut messages), Err(AppendError::Full));
+            assert_eq!((messages.len(), writer.queued()), (2, 3));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!(wait_for(&writer, 3), [1, 2, 3]);
+        assert_eq!(writer.append(&mut messages), Ok(()));
+        assert_eq!(wait_for(&writer, 2), [4, 5]);
+        // A single one that is larger than that is taken; else it would be held for ever.
+        let mut messages = VecDeque::from([sized(6, 20_000), sized(7, 1)]);
+        assert_eq!((writer.append(&mut messages), messages.len()), (Err(AppendError::Full), 1));
+        assert_eq!(wait_for(&writer, 1), [6]);
+        assert_eq!(writer.append(&mut messages), Ok(()));
+        assert_eq!(wait_for(&writer, 1), [7]);
     }
 
     #[test]
