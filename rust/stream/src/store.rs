@@ -26,6 +26,14 @@ CREATE TABLE messages (
 CREATE INDEX messages_by_message_id ON messages (device_id, message_id) WHERE message_id IS NOT NULL;
 ";
 
+/// As many as a device may have unacknowledged: whoever has thousands under one id must not make each redelivery a search of them all.
+/// System properties are not compared: those that count from the arrival differ. A length is known without the payload.
+const KNOWN: &str = "
+SELECT 1 FROM messages
+WHERE seq IN (SELECT seq FROM messages WHERE device_id = ?1 AND message_id = ?2 ORDER BY seq DESC LIMIT 32)
+AND length(payload) = length(?3) AND payload = ?3 AND properties = ?4
+";
+
 /// Why the store cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -100,12 +108,13 @@ impl Store {
         Ok(Self(connection))
     }
 
-    /// Appends `messages` in order, in one transaction, durable on return. A redelivered message whose id is kept is passed over.
+    /// Appends `messages` in order, in one transaction, durable on return. A redelivered message that is kept is passed over: one of the
+    /// last of its device under its id, with the same properties and payload. The id alone may be another message's: devices choose theirs,
+    /// and may begin anew with each start.
     pub(crate) fn append(&mut self, messages: &[Message]) -> Result<(), StoreError> {
         let transaction = self.0.transaction()?;
         {
-            let mut known = transaction
-                .prepare_cached("SELECT 1 FROM messages WHERE device_id = ?1 AND message_id = ?2 LIMIT 1")?;
+            let mut known = transaction.prepare_cached(KNOWN)?;
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO messages (received_at_ms, device_id, message_id, system_properties, properties, payload)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -113,7 +122,12 @@ impl Store {
             for message in messages {
                 if message.redelivered
                     && message.message_id.is_some()
-                    && known.exists(params![message.device_id, message.message_id])?
+                    && known.exists(params![
+                        message.device_id,
+                        message.message_id,
+                        message.payload,
+                        message.properties
+                    ])?
                 {
                     continue;
                 }

@@ -263,15 +263,38 @@ mod tests {
     fn a_redelivered_message_with_an_id_is_kept_once_and_acknowledged_again() {
         let place = Place::new("redelivery");
         let writer = Writer::open(&place.log(), 100).unwrap();
+        let said = |id, name, redelivered| Message { payload: b"21.5".to_vec(), ..message(id, name, redelivered) };
         for (id, redelivered) in [(1, false), (2, true), (3, true)] {
-            append(&writer, message(id, Some("m"), redelivered)).unwrap();
+            append(&writer, said(id, Some("m"), redelivered)).unwrap();
         }
         // Without an id, and without the device saying so, two messages are two messages.
-        append(&writer, message(4, None, true)).unwrap();
-        append(&writer, message(5, None, true)).unwrap();
-        append(&writer, message(6, Some("m"), false)).unwrap();
+        append(&writer, said(4, None, true)).unwrap();
+        append(&writer, said(5, None, true)).unwrap();
+        append(&writer, said(6, Some("m"), false)).unwrap();
         assert_eq!(wait_for(&writer, 6), [1, 2, 3, 4, 5, 6]);
         assert_eq!(place.rows(), 4);
+    }
+
+    #[test]
+    fn i09_a_redelivered_message_that_is_another_under_an_id_of_before_is_kept() {
+        let place = Place::new("reuse");
+        let writer = Writer::open(&place.log(), 100).unwrap();
+        let first = Message { payload: b"21.5".to_vec(), ..message(1, Some("5"), false) };
+        let again = Message { redelivered: true, ..first.clone() };
+        let others = [
+            Message { payload: b"22.5".to_vec(), ..again.clone() },
+            Message { payload: b"21.50".to_vec(), ..again.clone() },
+            Message { properties: r#"{"unit":"K"}"#.to_owned(), ..again.clone() },
+            Message { message_id: Some("6".to_owned()), ..again.clone() },
+            Message { device_id: "w2".into(), ..again.clone() },
+        ];
+        append(&writer, first).unwrap();
+        for other in others.iter().chain(&others) {
+            append(&writer, other.clone()).unwrap();
+        }
+        append(&writer, again).unwrap();
+        assert_eq!(wait_for(&writer, 12).len(), 12);
+        assert_eq!(place.rows(), 6);
     }
 
     #[test]
