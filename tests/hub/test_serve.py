@@ -146,6 +146,52 @@ def test_a_stop_lets_devices_finish_and_leaves_nothing_running(hub: RunningHub, 
     assert len(hub.messages()) >= len(acknowledged) // 4
 
 
+def test_a_signal_to_every_process_is_the_supervisor_s_to_judge(hub: RunningHub) -> None:
+    """As `systemctl` sends them without `KillMode=mixed`, workers first: a reload ends nobody, a stop drains."""
+    hub.trust(company=ROOT)
+    hub.start()
+    assert hub.process is not None
+    everybody = (hub.worker_pid(), hub.process.pid)
+    with dialled(hub, files(hub, ROOT.device("widget-1"))) as secured:
+        secured.sendall(connect("widget-1"))
+        assert read_exactly(secured, 4) == CONNACK_YES
+        for pid in everybody:
+            os.kill(pid, signal.SIGHUP)
+        hub.wait_for_events("reloaded")
+        secured.sendall(publish("widget-1", 1))
+        assert read_exactly(secured, 4) == puback(1)
+        for pid in everybody:
+            os.kill(pid, signal.SIGTERM)
+        assert read_to_end(secured) == b"", "close_notify, and no reset"
+    assert hub.process.wait(20) == 0
+    assert hub.events("worker_ended") == []
+    assert [event["reason"] for event in hub.events("closed")] == ["draining"]
+
+
+STOPPED_WHILE_A_WORKER_STARTS = """
+import os, signal
+from holdfast.cli import main
+from holdfast.hub import supervisor
+
+class Slow(supervisor.WorkerProcess):
+    @classmethod
+    async def start(cls, *arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return await super().start(*arguments)
+
+supervisor.WorkerProcess = Slow
+main()
+"""
+
+
+def test_a_stop_while_a_worker_starts_does_not_wait_for_it(hub: RunningHub) -> None:
+    """`drain_seconds` is 5: who is never told to drain would be waited for, for 7."""
+    program = [sys.executable, "-c", STOPPED_WHILE_A_WORKER_STARTS, "serve"]
+    finished = subprocess.run(program, cwd=hub.directory, capture_output=True, timeout=6.5, check=False)
+    assert finished.returncode == 0
+    assert [json.loads(line)["event"] for line in finished.stderr.splitlines()] == ["stopping", "stopped"]
+
+
 # ── complaints ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -196,7 +196,10 @@ class Supervisor:
             listeners = [self._listeners[number]]
             worker = await WorkerProcess.start(listeners, lambda message: self._receive(number, message))
             self._workers[number] = worker
-            self._introduce(number, worker)
+            if self._stopping.is_set():
+                worker.kill()  # it is too late to be told to drain, and has nobody
+            else:
+                self._introduce(number, worker)
             status = await worker.wait()
             del self._workers[number]
             self._post.disconnect(number)

@@ -234,8 +234,10 @@ async def work(end: socket.socket, log: FilteringBoundLogger) -> int:
 
 def main() -> None:
     """Run the worker whose channel's descriptor is the only argument."""
-    # A Ctrl-C reaches the whole group; only the supervisor decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A Ctrl-C, a closed terminal and `systemctl` reach every process; only the supervisor decides what they mean, and
+    # its own end is that of the channel.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     end = socket.socket(fileno=int(sys.argv[1]))
     sys.exit(uvloop.run(work(end, configure())))
 
