@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
@@ -27,8 +29,7 @@ def configure() -> structlog.typing.FilteringBoundLogger:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # One write a line: lines of several processes on one file or pipe never mix.
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _stderr)),
         cache_logger_on_first_use=True,
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -38,7 +39,7 @@ def configure() -> structlog.typing.FilteringBoundLogger:
 def lines_to(log: structlog.typing.FilteringBoundLogger) -> Callable[[str], None]:
     """A writer of lines that are JSON already: as they are, or, on a terminal, as `log` would have written them."""
     if not sys.stderr.isatty():
-        return _write
+        return _stderr.write
 
     def write(lines: str) -> None:
         for line in lines.splitlines():
@@ -53,9 +54,33 @@ def lines_to(log: structlog.typing.FilteringBoundLogger) -> Callable[[str], None
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.CRITICAL}
 
 
-def _write(lines: str) -> None:
-    sys.stderr.write(lines)
-    sys.stderr.flush()
+class Lines:
+    """What lines are written to; those that cannot be are lost.
+
+    Supervisor and workers say what they do before they do it: a full disk, or the death of whoever reads the log, would
+    else cost devices their connections.
+
+    One write for all that is given, and nothing kept: lines of several processes on one file or pipe never mix.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._cut = False
+
+    def write(self, lines: str) -> None:
+        """Write `lines`, or as much of them as goes; a line that was cut ends before the next begins."""
+        data = b"\n" * self._cut + lines.encode(errors="backslashreplace")
+        with suppress(OSError):
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+                self._cut = bool(data)
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+
+_stderr = Lines(2)
+"""The descriptor itself: what a buffer keeps of a write that failed comes late, and is an exit status at the end."""
 
 
 def report_unhandled(log: structlog.typing.FilteringBoundLogger) -> None:

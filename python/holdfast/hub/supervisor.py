@@ -222,9 +222,9 @@ class Supervisor:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """None of the supervisor's own tasks may end before the hub does: without it, nobody is let in."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.critical("supervisor_failed", exc_info=error)
             self._status = 1
             self._stopping.set()
+            self._log.critical("supervisor_failed", exc_info=error)
 
     def _introduce(self, number: int, worker: WorkerProcess) -> None:
         """Tell a new worker all that it must know before it serves; see `_on_trust_applied`."""
