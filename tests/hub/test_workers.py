@@ -168,6 +168,21 @@ def test_r01_a_worker_that_does_not_answer_is_killed_before_the_command_returns(
     hub.wait_for_events("serving", 3)
 
 
+def test_x05_a_worker_that_hangs_is_replaced_and_the_others_serve(hub: RunningHub) -> None:
+    stopped, other = hub.events("serving")
+    os.kill(stopped["pid"], signal.SIGSTOP)
+    (silent,) = hub.wait_for_events("worker_silent")
+    assert (silent["worker"], silent["seconds"]) == (stopped["worker"], 5)
+    (*_, fresh) = hub.wait_for_events("serving", 3)
+    assert fresh["worker"] == stopped["worker"]
+    assert [event["status"] for event in hub.events("worker_ended")] == [-signal.SIGKILL]
+    time.sleep(1.5)
+    assert len(hub.events("worker_silent")) == 1
+    os.kill(other["pid"], 0)
+    device = files(hub, FACTORY.device("widget-1"))
+    assert {answer(hub, device, "widget-1") for _ in range(MANY)} == {CONNACK_YES}
+
+
 def test_e04_a_repinned_device_is_out_in_every_worker_before_the_command_returns(hub: RunningHub) -> None:
     mine, other = (files(hub, ca.device("widget-1")) for ca in (FACTORY, SIBLING))
     issuer = hub.directory / "factory-s.pem"
@@ -244,6 +259,9 @@ def test_g08_workers_whose_supervisor_is_silent_admit_nobody_after_the_lease(hub
             hub.process.send_signal(signal.SIGCONT)
         assert read_to_end(session) == b""
     assert hub.refusals() == ["lease_lapsed"]
+    # It was the supervisor that had not listened (X05).
+    hub.wait_for_events("trust_applied", 4)
+    assert hub.events("worker_silent") == hub.events("worker_ended") == []
 
 
 def test_x09_a_reload_is_for_new_connections_and_a_bad_one_changes_nothing(hub: RunningHub) -> None:

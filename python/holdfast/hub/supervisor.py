@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import time
+from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from holdfast.hub.post import Post
 from holdfast.hub.process import WorkerProcess
 from holdfast.hub.rekeys import Rekeys
 from holdfast.hub.tickets import TicketKeys
-from holdfast.hub.vitals import Present, Vitals
+from holdfast.hub.vitals import SILENT_SECONDS_MAX, Present, Vitals
 from holdfast.inbox import open_inbox
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from holdfast.settings import Settings
 
 POLL_SECONDS = 0.2
+SILENT_LOOKS_MAX = round(SILENT_SECONDS_MAX / POLL_SECONDS)
+"""A hung worker is told by looks at the registry, and not by the clock: a supervisor that was stopped, or busy, has not
+listened either."""
 CLOCK_FLOOR_SECONDS = 60.0
 """How often what has ended is forgotten, and the passing of time is made durable: what a clock that was turned back
 while the hub was down can hide."""
@@ -141,6 +145,8 @@ class Supervisor:
         self._ready: set[int] = set()
         self._admitting: set[int] = set()
         """Workers that were told to serve, and so may let somebody in."""
+        self._silent = Counter[int]()
+        """Looks at the registry since each worker was heard."""
         self._claims: list[tuple[WorkerProcess, messages.Claim, int]] = []
         """Worker (its successor knows nothing of it), claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
@@ -277,6 +283,7 @@ class Supervisor:
             case messages.TrustApplied():
                 self._on_trust_applied(number, message.epoch)
             case messages.Counted():
+                self._silent[number] = 0
                 self._vitals.counts.hear(number, message)
                 if message.counters.get("kernel_doubted") and not self._kernel_off:
                     self._switch_kernels_off()
@@ -403,6 +410,7 @@ class Supervisor:
                 if self._registry.database.broken or time.monotonic() - self._read_at > LEASE_SECONDS:
                     raise
             self._post.look()
+            self._end_hung()
             await asyncio.sleep(POLL_SECONDS)
 
     async def _keep_clock(self) -> None:
@@ -433,6 +441,16 @@ class Supervisor:
             if applied < epoch and number in self._admitting and (worker := self._workers.get(number)):
                 self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
                 worker.kill()
+
+    def _end_hung(self) -> None:
+        """A worker that serves, and has not said what it counts for so long, does nothing for its devices either."""
+        if self._stopping.is_set():
+            return  # there is a bound on that, and whoever stores its last messages says nothing meanwhile
+        for number in self._ready:
+            self._silent[number] += 1
+            if self._silent[number] == SILENT_LOOKS_MAX:
+                self._log.error("worker_silent", worker=number, seconds=SILENT_SECONDS_MAX)
+                self._workers[number].kill()
 
     def _publish(self) -> None:
         """Say which epoch every worker has applied; one that starts does before it serves."""
