@@ -189,12 +189,12 @@ class Worker:
             self._fail("telemetry_log_failed", self._store.failure)
 
     def _tick(self) -> None:
+        self._loop.call_later(TICK_SECONDS, self._tick)  # first: without deadlines nobody would ever be let go
         self._door.tick()
-        self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _count(self) -> None:
-        self._send(counts.counted(self._gate, self._store))
         self._loop.call_later(counts.SECONDS, self._count)
+        self._send(counts.counted(self._gate, self._store))
 
     def _fail(self, code: str, reason: str) -> None:
         self._log.error("worker_failed", code=code, reason=reason)
