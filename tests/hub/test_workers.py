@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import signal
 import sqlite3
 import ssl
@@ -83,6 +84,13 @@ def session_present(stack: ExitStack, hub: RunningHub, device: tuple[Path, Path]
 def is_open(secured: ssl.SSLSocket) -> bool:
     secured.sendall(b"\xc0\0")
     return secured.recv(2) == b"\xd0\0"
+
+
+def survives(secured: ssl.SSLSocket) -> bool:
+    try:
+        return is_open(secured)
+    except OSError:
+        return False
 
 
 def pids(hub: RunningHub) -> list[int]:
@@ -181,6 +189,24 @@ def test_x05_a_worker_that_hangs_is_replaced_and_the_others_serve(hub: RunningHu
     os.kill(other["pid"], 0)
     device = files(hub, FACTORY.device("widget-1"))
     assert {answer(hub, device, "widget-1") for _ in range(MANY)} == {CONNACK_YES}
+
+
+def test_g04_a_worker_that_cannot_be_started_is_tried_again_and_the_others_serve(hub: RunningHub) -> None:
+    """The supervisor has no descriptor left for the channel."""
+    assert hub.process is not None
+    (killed, _), supervisor = hub.events("serving"), hub.process.pid
+    with ExitStack() as stack:
+        names = [f"widget-{number}" for number in range(MANY)]
+        sessions = [live(stack, hub, files(hub, FACTORY.device(name)), name) for name in names]
+        soft, hard = resource.prlimit(supervisor, resource.RLIMIT_NOFILE)
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (3, hard))
+        os.kill(killed["pid"], signal.SIGKILL)
+        failed = hub.wait_for_events("worker_failed", 3)
+        assert {(event["worker"], event["code"]) for event in failed} == {(killed["worker"], "worker_not_started")}
+        assert any(map(survives, sessions))
+        resource.prlimit(supervisor, resource.RLIMIT_NOFILE, (soft, hard))
+        assert hub.wait_for_events("serving", 3)[2]["worker"] == killed["worker"]
+    assert hub.stop() == 0
 
 
 def test_e04_a_repinned_device_is_out_in_every_worker_before_the_command_returns(hub: RunningHub) -> None:

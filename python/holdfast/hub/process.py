@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from holdfast.hub import messages
@@ -24,9 +25,14 @@ class WorkerProcess:
     async def start(
         cls, listeners: Sequence[socket.socket], receive: Callable[[messages.FromWorker], None]
     ) -> WorkerProcess:
-        """Start a worker that inherits `listeners`; `receive` is called with all that it says."""
+        """Start a worker that inherits `listeners`; `receive` is called with all that it says.
+
+        Raises:
+            OSError: the system has no descriptor, memory or process for it.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
+        with theirs, ExitStack() as unused:
+            unused.enter_context(ours)
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # whatever lies in the directory that the hub was started in is not ours to import
@@ -36,6 +42,7 @@ class WorkerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=[theirs.fileno(), *(listener.fileno() for listener in listeners)],
             )
+            unused.pop_all()
         channel = messages.Channel(messages.from_worker, receive, lambda: None)
         await channel.open(ours)
         return cls(process, channel)

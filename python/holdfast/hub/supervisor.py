@@ -199,21 +199,7 @@ class Supervisor:
         pause = 0.0
         while not self._stopping.is_set():
             began = time.monotonic()
-            listeners = [self._listeners[number]]
-            worker = await WorkerProcess.start(listeners, lambda message: self._receive(number, message))
-            self._workers[number] = worker
-            if self._stopping.is_set():
-                worker.kill()  # it is too late to be told to drain, and has nobody
-            else:
-                self._introduce(number, worker)
-            status = await worker.wait()
-            del self._workers[number]
-            self._post.disconnect(number)
-            self._applied.pop(number, None)
-            self._ready.discard(number)
-            self._admitting.discard(number)
-            self._rekeys.gone(number)
-            self._publish()
+            status = await self._run_worker(number)
             if self._stopping.is_set():
                 return
             self._vitals.ended(number)
@@ -224,6 +210,31 @@ class Supervisor:
             self._log.error("worker_ended", worker=number, status=status, restart_seconds=pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def _run_worker(self, number: int) -> int | None:
+        """Run worker `number` until it ends; answers its exit status, `None` when it could not be started."""
+        listeners = [self._listeners[number]]
+        try:
+            worker = await WorkerProcess.start(listeners, lambda message: self._receive(number, message))
+        except OSError as error:  # no descriptor, no memory, no process: the other workers may have theirs
+            self._log.error(
+                "worker_failed", worker=number, code="worker_not_started", reason=error.strerror or str(error)
+            )
+            return None
+        self._workers[number] = worker
+        if self._stopping.is_set():
+            worker.kill()  # it is too late to be told to drain, and has nobody
+        else:
+            self._introduce(number, worker)
+        status = await worker.wait()
+        del self._workers[number]
+        self._post.disconnect(number)
+        self._applied.pop(number, None)
+        self._ready.discard(number)
+        self._admitting.discard(number)
+        self._rekeys.gone(number)
+        self._publish()
+        return status
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         """None of the supervisor's own tasks may end before the hub does: without it, nobody is let in."""
