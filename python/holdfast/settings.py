@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 LIMIT_MAX = 2**63 - 1
 WORKERS_COUNT_MAX = 256
+LEASE_MS_MIN = 2_500
+"""The supervisor renews leases each 1.0 to 1.2 s, and one renewal may be late. With less, a hub that is well admits
+nobody part of the time."""
 # RFC 1123 §2.1 host names; an address is allowed too, for closed networks without a name service.
 HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
 TENANT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
@@ -85,6 +88,10 @@ class Settings:
             raise _bad("workers", self.workers, f"1 to {WORKERS_COUNT_MAX}")
         if not 0 <= self.drain_seconds <= 3600:
             raise _bad("drain_seconds", self.drain_seconds, "0 to 3600")
+        # Its other bound, and those of all other limits, the gate knows.
+        if self.limits.get("lease_ms", LEASE_MS_MIN) < LEASE_MS_MIN:
+            message = f"limit lease_ms must not be below {LEASE_MS_MIN}"
+            raise ConfigurationError("bad_limit", message, hint="It is renewed about once a second")
 
     def _check_metrics(self) -> None:
         if not _is_address(self.metrics_host):

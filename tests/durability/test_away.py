@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="a hub runs on Linux"),
     pytest.mark.timeout(300),
 ]
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 2.5
 AWAY_SECONDS = float(os.environ.get("HOLDFAST_AWAY_SECONDS", "5"))
 BACK_SECONDS_MAX = 10.0
 NEWCOMERS = 8

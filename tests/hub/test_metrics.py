@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import re
@@ -11,6 +12,8 @@ import ssl
 import time
 from collections import defaultdict
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +25,9 @@ from holdfast._holdfast import Gate, TelemetryWriter, connection_codes
 from holdfast.hub.counts import BATCH_BOUNDS, COUNTERS, GAUGES, Counts
 from holdfast.hub.messages import Counted
 from holdfast.hub.pages import CONNECTIONS_COUNT_MAX
+from holdfast.hub.supervisor import Supervisor
 from holdfast.hub.vitals import Present, Vitals
+from holdfast.settings import Settings
 
 from ..house.repository import ROOT as REPOSITORY
 from ..house.repository import RUST
@@ -283,6 +288,19 @@ def vitals(**odd: Any) -> Vitals:
 )
 def test_each_reason_not_to_be_ready(odd: dict[str, Any], why: str | None) -> None:
     assert vitals(**odd).why_not_ready() == why
+
+
+@pytest.mark.parametrize(("lease_ms", "why"), [(2_500, "the workers' lease was last renewed 3 s ago"), (5_000, None)])
+def test_readiness_goes_by_the_lease_that_the_workers_have(lease_ms: int, why: str | None) -> None:
+    supervisor, now = object.__new__(Supervisor), time.monotonic()
+    vars(supervisor).update(
+        _settings=Settings(workers=1), _limits={"lease_ms": lease_ms}, _read_at=now, _leased_at=now - 3, _ready={0},
+        _applied={}, _trust=SimpleNamespace(epoch=1, anchors=()), _stopping=asyncio.Event(),
+        _identity=SimpleNamespace(not_after=datetime.now(UTC) + DAY),
+    )  # fmt: skip
+    made = Vitals(supervisor._present)
+    made.counts.hear(0, said(0))
+    assert made.why_not_ready() == why
 
 
 def said(admitted: int) -> Counted:

@@ -75,6 +75,14 @@ def test_metrics_are_for_this_machine_unless_the_operator_says_otherwise() -> No
     assert Settings(metrics_host="192.0.2.1", lenient_metrics_host=True).metrics_host == "192.0.2.1"
 
 
+def test_a_lease_lasts_until_it_is_renewed() -> None:
+    assert Settings(limits={"lease_ms": 2_500}).limits == {"lease_ms": 2_500}
+    for lease_ms in (0, 1, 2_499):
+        with pytest.raises(ConfigurationError) as caught:
+            Settings(limits={"lease_ms": lease_ms})
+        assert caught.value.code == "bad_limit"
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -481,7 +481,7 @@ class Supervisor:
             anchors=len(self._trust.anchors),
             registry_read_seconds=now - self._read_at,
             lease_seconds=now - self._leased_at,
-            lease_seconds_max=LEASE_SECONDS,
+            lease_seconds_max=self._limits["lease_ms"] / 1000,
             not_after=self._identity.not_after,
             now=_now(),
             stopping=self._stopping.is_set(),
