@@ -22,6 +22,9 @@ REQUEST_BYTES_MAX = 4096
 REQUEST_SECONDS_MAX = 5.0
 """From accept to the last byte of the answer."""
 CONNECTIONS_COUNT_MAX = 16
+"""Beyond it the newest takes the place of the oldest. Whoever asks is answered in milliseconds, so that one keeps
+still: could it stay, a few like it would make the hub look dead to whoever restarts it.
+"""
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -40,25 +43,29 @@ class Pages:
     def __init__(self, pages: Mapping[str, Callable[[], Page]], *, hub: str) -> None:
         self._pages = pages
         self._names = {hub, "localhost"}
-        self._open = 0
+        self._open: dict[asyncio.StreamWriter, None] = {}
+        """Connections, the oldest first."""
 
     async def serve(self, listener: socket.socket) -> asyncio.Server:
         """Answer on `listener` until the server is closed."""
         return await asyncio.start_server(self._on_connection, sock=listener, limit=REQUEST_BYTES_MAX)
 
     async def _on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        if len(self._open) == CONNECTIONS_COUNT_MAX:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.transport.abort()
+        self._open[writer] = None
         try:
-            if self._open <= CONNECTIONS_COUNT_MAX:
-                async with asyncio.timeout(REQUEST_SECONDS_MAX):
-                    writer.write(_written(await self._answer(reader)))
-                    await writer.drain()
-                    writer.close()
-                    await writer.wait_closed()
+            async with asyncio.timeout(REQUEST_SECONDS_MAX):
+                writer.write(_written(await self._answer(reader)))
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
         except (TimeoutError, OSError):  # too slow, or gone
             pass
         finally:
-            self._open -= 1
+            self._open.pop(writer, None)
             writer.transport.abort()
 
     async def _answer(self, reader: asyncio.StreamReader) -> Page:
