@@ -632,9 +632,12 @@ class TelemetryWriter:
     def failure(self) -> str | None:
         """Why nothing more will ever be durable, once the store has failed; `fileno()` becomes readable then, too."""
     @property
+    def waits_for_space(self) -> bool:
+        """Whether the disk is full, and nothing is durable before there is room again."""
+    @property
     def queued(self) -> int: ...
     def close(self) -> None:
-        """Store what is queued, then end the thread."""
+        """Store what is queued, if there is room for it, then end the thread."""
 
 # ── pretend devices (bindings/fleet.rs) ────────────────────────────────────────────────────────────────────────────
 

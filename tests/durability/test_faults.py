@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..support.hub import RunningHub, running, wait_for
-from ..support.mqtt import CONNACK_YES
+from ..support.mqtt import CONNACK_YES, puback, publish, read_exactly
 from .dealings import ROOT, answer, is_stored, is_subscribed, is_whole, pinned, session, state, stored
 from .faults import ALWAYS, BROKEN, FULL, SHORT, TOO_MANY, Calls, Faults, compile_shim
 from .journal import rows
@@ -32,6 +32,7 @@ WRITES = {
     "sync_fails": (Calls.SYNC, BROKEN, ALWAYS),
 }
 GOES_ON = {"full"}
+PINGREQ, PINGRESP = b"\xc0\0", b"\xd0\0"
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def faults(hub: RunningHub, library: Path) -> Faults:
 # ── telemetry ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("fault", WRITES)
+@pytest.mark.parametrize("fault", sorted(WRITES.keys() - GOES_ON))
 def test_g03_g04_no_message_is_acknowledged_that_is_not_stored(hub: RunningHub, faults: Faults, fault: str) -> None:
     assert is_stored(hub, 1)
     pid = hub.worker_pid()
@@ -73,6 +74,23 @@ def test_g03_g04_no_message_is_acknowledged_that_is_not_stored(hub: RunningHub, 
     wait_for(lambda: is_stored(hub, 4), "message that is stored")
     assert hub.worker_pid() != pid, "the process that met the fault has acknowledged nothing more"
     assert {"1", "4"} <= set(stored(hub))
+    assert is_whole(state(hub, "telemetry/worker-0.db"))
+
+
+def test_g03_on_a_full_disk_devices_stay_and_their_messages_wait(hub: RunningHub, faults: Faults) -> None:
+    pid = hub.worker_pid()
+    faults.begin(Calls.WRITE, LOG, FULL)
+    with session(hub, "known") as secured:
+        secured.sendall(publish("known", 1))
+        hub.wait_for_events("disk_full")
+        assert faults.failed
+        secured.sendall(PINGREQ)
+        assert read_exactly(secured, 2) == PINGRESP, "not the acknowledgement"
+        faults.end()
+        assert read_exactly(secured, 4) == puback(1)
+    hub.wait_for_events("disk_has_room")
+    assert hub.worker_pid() == pid
+    assert stored(hub) == ["1"]
     assert is_whole(state(hub, "telemetry/worker-0.db"))
 
 

@@ -58,6 +58,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._epoch = 0
         self._store = with_short_slices(lambda: TelemetryWriter(start.telemetry_file))
+        self._disk_is_full = False
         gate = Gate(
             certificate_chain=start.certificate_chain,
             private_key=start.private_key,
@@ -195,6 +196,9 @@ class Worker:
     def _count(self) -> None:
         self._loop.call_later(counts.SECONDS, self._count)
         self._send(counts.counted(self._gate, self._store))
+        if self._store.waits_for_space != self._disk_is_full:
+            self._disk_is_full = not self._disk_is_full
+            self._log.warning("disk_full" if self._disk_is_full else "disk_has_room", messages=self._store.queued)
 
     def _fail(self, code: str, reason: str) -> None:
         self._log.error("worker_failed", code=code, reason=reason)

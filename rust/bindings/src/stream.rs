@@ -70,6 +70,11 @@ impl TelemetryWriter {
     }
 
     #[getter]
+    fn waits_for_space(&self) -> bool {
+        self.writer.waits_for_space()
+    }
+
+    #[getter]
     fn queued(&self) -> usize {
         self.writer.queued()
     }

@@ -4,7 +4,8 @@
 //! group commit: under load a sync serves hundreds of messages, and a lone message waits for nobody.
 //!
 //! Laws: nothing is reported durable before `COMMIT` has returned with `synchronous=FULL`; after the first failure nothing is ever
-//! reported again (I9: an fsync that failed once may have lost what it was asked to keep, and a second try would lie).
+//! reported again (I9: an fsync that failed once may have lost what it was asked to keep, and a second try would lie). A full disk is
+//! no failure: it undoes the transaction cleanly, and the same messages are written when there is room.
 #![forbid(unsafe_code)]
 
 mod store;

@@ -58,6 +58,11 @@ impl StoreError {
             Self::Sqlite(_) => "telemetry_log_failed",
         }
     }
+
+    /// Whether there was no room for what was to be written, which is undone.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -84,7 +89,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 #[derive(Debug)]
-pub(crate) struct Store(Connection);
+pub(crate) struct Store(pub(crate) Connection);
 
 impl Store {
     /// Opens the log at `path`, or makes it. Nothing is changed in a file that is not ours.

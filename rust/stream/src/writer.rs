@@ -5,6 +5,7 @@ use std::io::{self, PipeReader, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::store::{Store, StoreError};
 use crate::{Message, Receipt};
@@ -12,6 +13,9 @@ use crate::{Message, Receipt};
 /// Bytes of messages that wait for the disk, those that are being written included. 65,536 messages of 256 KiB would be 16 GiB; a disk that
 /// is behind by this much is not caught up with by waiting for more.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How long a full disk is left alone.
+const SPACE_WAIT: Duration = Duration::from_secs(1);
 
 /// A queue into the log, and what came of it.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ struct State {
     /// Of both.
     bytes: usize,
     completed: Vec<Receipt>,
+    /// The disk is full: what is being written is tried again and again.
+    waits_for_space: bool,
     failure: Option<String>,
     /// A byte is in the pipe: one is enough however much there is to take.
     woken: bool,
@@ -60,7 +66,10 @@ impl Writer {
     /// # Errors
     /// A file that is not ours or cannot be opened; a thread or pipe that cannot be made.
     pub fn open(path: &Path, queue_messages_max: usize) -> Result<Self, StoreError> {
-        let store = Store::open(path)?;
+        Self::start(Store::open(path)?, queue_messages_max)
+    }
+
+    fn start(store: Store, queue_messages_max: usize) -> Result<Self, StoreError> {
         let failed = |error: io::Error| StoreError::Sqlite(rusqlite::Error::ToSqlConversionFailure(error.into()));
         let (wake, waker) = io::pipe().map_err(failed)?;
         let shared = Arc::new(Shared { state: Mutex::default(), work: Condvar::new() });
@@ -122,13 +131,18 @@ impl Writer {
         self.shared.lock().failure.clone()
     }
 
+    /// Whether the disk is full, and nothing is durable before there is room again.
+    pub fn waits_for_space(&self) -> bool {
+        self.shared.lock().waits_for_space
+    }
+
     /// Messages queued or being written.
     pub fn queued(&self) -> usize {
         let state = self.shared.lock();
         state.queue.len() + state.writing
     }
 
-    /// Writes what is queued, then ends the thread. Receipts can still be taken.
+    /// Writes what is queued, if there is room for it, then ends the thread. Receipts can still be taken.
     pub fn close(&self) {
         self.shared.lock().closing = true;
         self.shared.work.notify_one();
@@ -149,7 +163,7 @@ impl Shared {
     /// The thread: takes all that is queued, commits it, reports it; ends when closed and empty, or at the first failure.
     fn run(&self, mut store: Store, mut waker: io::PipeWriter) {
         while let Some(batch) = self.next_batch() {
-            let written = store.append(&batch);
+            let written = self.write(&mut store, &batch);
             let mut state = self.lock();
             state.writing = 0;
             state.bytes -= batch.iter().map(Message::bytes).sum::<usize>();
@@ -174,6 +188,20 @@ impl Shared {
         }
     }
 
+    /// Commits `batch`, as soon as there is room for it; once the log is closed it is tried one last time.
+    fn write(&self, store: &mut Store, batch: &[Message]) -> Result<(), StoreError> {
+        loop {
+            let written = store.append(batch);
+            let mut state = self.lock();
+            state.waits_for_space = written.as_ref().is_err_and(StoreError::is_disk_full);
+            if !state.waits_for_space || state.closing {
+                return written;
+            }
+            // Whoever queues wakes the thread, too, and makes no room.
+            drop(self.work.wait_timeout_while(state, SPACE_WAIT, |state| !state.closing));
+        }
+    }
+
     fn next_batch(&self) -> Option<Vec<Message>> {
         let idle = |state: &mut State| state.queue.is_empty() && !state.closing;
         let mut state = self.work.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
@@ -190,7 +218,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use rusqlite::Connection;
 
@@ -329,6 +357,49 @@ mod tests {
         };
         assert!(failure.unwrap().contains("messages"));
         assert_eq!(append(&writer, message(3, None, false)), Err(AppendError::Closed));
+    }
+
+    /// A log of one large message on a disk that has no room for another, and its writer, which was given three more.
+    fn filled(place: &Place) -> Writer {
+        let mut store = Store::open(&place.log()).unwrap();
+        let large = |id| Message { payload: vec![0; 100_000], ..message(id, None, false) };
+        store.append(&[large(1)]).unwrap();
+        // No more than it has.
+        store.0.query_row("PRAGMA max_page_count = 1", [], |row| row.get::<_, i64>(0)).unwrap();
+        let writer = Writer::start(store, 100).unwrap();
+        for message in [large(2), message(3, None, false), large(4)] {
+            append(&writer, message).unwrap();
+        }
+        let start = Instant::now();
+        while !writer.waits_for_space() && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (true, None, 3));
+        assert_eq!(writer.take_completed(), []);
+        writer
+    }
+
+    #[test]
+    fn g03_on_a_full_disk_messages_wait_in_their_order_until_there_is_room() {
+        let place = Place::new("room");
+        let writer = filled(&place);
+        append(&writer, message(5, None, false)).unwrap();
+        // Another connection leaves pages that were two large messages'.
+        let room = "INSERT INTO messages SELECT 9, 0, 'w9', NULL, '', '', zeroblob(100000); DELETE FROM messages";
+        Connection::open(place.log()).unwrap().execute_batch(room).unwrap();
+        assert_eq!(wait_for(&writer, 4), [2, 3, 4, 5]);
+        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (false, None, 0));
+        assert_eq!(place.rows(), 4);
+    }
+
+    #[test]
+    fn g03_a_log_that_is_closed_on_a_full_disk_waits_no_longer_and_acknowledges_nothing() {
+        let place = Place::new("no-room");
+        let writer = filled(&place);
+        writer.close();
+        assert_eq!(writer.take_completed(), []);
+        assert!(writer.failure().unwrap().contains("full"));
+        assert_eq!(place.rows(), 1);
     }
 
     #[test]
