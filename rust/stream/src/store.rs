@@ -110,6 +110,8 @@ impl Store {
         }
         // WAL lets readers follow; FULL syncs the log at each commit, which is what an acknowledgement promises.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        // A first commit, for which the directory is opened as well to be synced: later there may be no descriptor for that.
+        connection.execute_batch(&format!("PRAGMA user_version = {SCHEMA_VERSION}"))?;
         Ok(Self(connection))
     }
 
