@@ -288,6 +288,17 @@ def test_g04_a_worker_without_descriptors_serves_whom_it_has_and_then_those_who_
     assert hub.worker_pid() == pid
 
 
+def test_a_hub_takes_all_descriptors_that_it_may_have(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, hard))
+    try:
+        for hub in running(tmp_path):
+            hub.start()
+            assert resource.prlimit(hub.worker_pid(), resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_descriptors_of_the_worker_return_to_where_they_were(hub: RunningHub) -> None:
     device = files(hub, TECHNICIAN.device("counted"))
     descriptors = Path(f"/proc/{hub.worker_pid()}/fd")

@@ -255,7 +255,7 @@ def _descriptors_allowed(settings: Settings) -> int:
             return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
     except (OSError, ValueError):  # another user's, or gone
         pass
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
 def _pid(settings: Settings) -> int | None:

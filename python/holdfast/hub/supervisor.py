@@ -86,6 +86,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
     """
     os.umask(0o077)  # whatever this process and its workers write is their owner's alone
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nor do they leave keys on a disk when they crash
+    _take_all_descriptors()
     identity = read_identity(settings.certificate, settings.private_key)
     limits = _limits(settings, identity)
     with ExitStack() as stack:
@@ -520,6 +521,13 @@ class Supervisor:
             for worker in self._workers.values():
                 worker.send(_pins_message(pins))
             self._act = act
+
+
+def _take_all_descriptors() -> None:
+    """What a shell gives at first is enough for 500 devices; whoever wants fewer lowers the hard limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system that says more than it gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _limits(settings: Settings, identity: Identity) -> dict[str, int]:
