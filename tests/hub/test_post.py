@@ -63,6 +63,10 @@ class Workers:
             clock=lambda: AT,
         )
 
+    def introduce(self, number: int) -> None:
+        self.told[number] += self.post.introduction()
+        self.post.bequeath(number)
+
     def heard(self, number: int) -> list[messages.Message]:
         told, self.told[number] = self.told[number], []
         return told
@@ -111,7 +115,7 @@ def test_m06_a_will_of_whoever_was_put_out_is_nobody_s_any_more(inbox: Inbox) ->
     workers.post.disown(["widget-1", "widget-2"])
     workers.post.disown([])
     workers.post.disconnect(0)
-    workers.post.introduce(0)
+    workers.introduce(0)
     (*_, wills) = workers.heard(0)
     assert isinstance(wills, messages.Wills)
     assert [device_id for device_id, _ in wills.rows] == ["widget-3"]
@@ -132,14 +136,14 @@ def test_a_new_worker_is_told_all_and_gets_the_wills_that_nobody_has(inbox: Inbo
     workers = Workers(inbox, 0)
     workers.post.work(0, work(sessions=[(0, "widget-1", FOREVER)], wills=[("widget-1", WILL)]))
     queue(inbox, "m")
-    workers.post.introduce(0)
+    workers.introduce(0)
     assert workers.heard(0) == [
         messages.Sessions(rows=[("widget-1", 1, None, None)]),
         messages.Waiting(devices=["widget-1"]),
         messages.Wills(rows=[]),
     ]
     workers.post.disconnect(0)
-    workers.post.introduce(0)
+    workers.introduce(0)
     (*_, wills) = workers.heard(0)
     assert isinstance(wills, messages.Wills)
     assert [(device_id, will.due_at) for device_id, will in wills.rows] == [("widget-1", AT + 5)]
@@ -280,3 +284,27 @@ async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_i
         [("widget-3", 1, 60, AT + 60), ("widget-2", 1, 60, AT + 60)],
         [("widget-1", 1, 60, None)],
     ]
+
+
+@pytest.mark.parametrize("put_out", [False, True])
+async def test_m06_wills_of_a_worker_that_ends_while_the_inbox_is_held_go_to_its_successor(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, put_out: bool
+) -> None:
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(wills=[("widget-1", WILL)]))
+    with held(inbox, tmp_path):
+        workers.post.work(0, work(wills=[("widget-2", WILL)]))
+        workers.post.disconnect(0)
+        workers.introduce(0)
+        if put_out:
+            workers.post.disown(["widget-2"])
+    assert workers.heard(0) == []
+    await asyncio.sleep(0.05)
+    (wills,) = workers.heard(0)
+    assert isinstance(wills, messages.Wills)
+    assert [device_id for device_id, _ in wills.rows] == (["widget-1"] if put_out else ["widget-1", "widget-2"])
+    workers.post.work(0, work(wills=[(device_id, None) for device_id, _ in wills.rows]))
+    workers.post.disconnect(0)
+    workers.introduce(0)
+    assert workers.heard(0)[-1] == messages.Wills(rows=[]), "each once"

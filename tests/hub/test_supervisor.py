@@ -1,8 +1,9 @@
-"""What the supervisor makes of claims while the registry cannot take them."""
+"""What the supervisor makes of claims while the registry cannot take them, and how it introduces a worker."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ import structlog
 
 from holdfast.hub import messages
 from holdfast.hub import supervisor as supervisor_module
+from holdfast.hub.identity import Identity
 from holdfast.hub.supervisor import Supervisor
 from holdfast.inbox import open_inbox
 from holdfast.registry import Registry, open_registry
+from holdfast.registry import devices as devices_module
 from holdfast.registry.paths import path_of
 from holdfast.settings import Settings
 
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from holdfast.hub.identity import Identity
     from holdfast.hub.process import WorkerProcess
 
 ROOT = Ca.root()
@@ -40,8 +42,12 @@ class House:
     registry: Registry
     supervisor: Supervisor
     answers: list[tuple[int, str | None]] = field(default_factory=list)
+    told: list[messages.Message] = field(default_factory=list)
+    ended = False
+    pid = 1
 
     def send(self, message: messages.Message) -> None:
+        self.told.append(message)
         if isinstance(message, messages.Claimed):
             self.answers += message.answers
 
@@ -116,3 +122,35 @@ async def test_r03_paths_are_kept_while_the_clock_is_behind(house: House, monkey
     assert await house.claim(0, 1, chains=CHAINS[:2]) == ["clock_behind"] * 2
     monkeypatch.setattr(supervisor_module, "_now", lambda: NOW)
     assert await house.claim(0, 1, chains=[]) == [None, None]
+
+
+async def test_x04_a_worker_is_introduced_in_portions_and_serves_when_it_knows_all(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million devices take seconds, in which the others' leases are renewed and trust may change."""
+    monkeypatch.setattr(devices_module, "ROWS_AT_ONCE", 1)
+    assert await house.claim(0, 1, 2, chains=CHAINS) == [None] * 3
+    house.told.clear()
+    monkeypatch.setattr(
+        house.supervisor, "_identity", Identity(certificate_chain=(b"own",), private_key=b"key", not_after=NOW + DAY)
+    )
+    monkeypatch.setattr(house.supervisor, "_listeners", [socket.socket()])
+    epoch = house.supervisor._trust.epoch
+    with house.supervisor._listeners[0]:
+        introducing = asyncio.create_task(house.supervisor._introduce(0, cast("WorkerProcess", house)))
+        await asyncio.sleep(0)
+        house.send(messages.Lease())
+        # Whoever hears of trust before it was told all does not serve yet.
+        house.supervisor._receive(0, messages.TrustApplied(epoch=epoch))
+        await introducing
+    kinds = [type(message) for message in house.told]
+    assert kinds[0] is messages.Start
+    assert kinds.count(messages.Pins) == 3
+    assert kinds.index(messages.Lease) < len(kinds) - 3, "there was room for it in between"
+    assert kinds[-2:] == [messages.Trust, messages.Wills]
+    house.supervisor._receive(0, messages.TrustApplied(epoch=epoch))
+    assert house.told[-1] == messages.Serve()
+    # What all of them know is told to nobody again.
+    house.told.clear()
+    house.supervisor._spread_pins()
+    assert house.told == []

@@ -15,7 +15,7 @@ from holdfast.hub import messages
 from holdfast.inbox.sessions import ROWS_AT_ONCE, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -82,7 +82,9 @@ class Post:
         self._workers = workers
         self._clock = clock
         self._seen = 0
-        self._told = 0
+        # Whoever comes is told all that there is; these are told to all.
+        self._told = inbox.messages.latest()
+        self._heirs: set[int] = set()
         self._late: dict[int, _Late] = {}
         self._ended: dict[int, tuple[_Words, int]] = {}
         """What workers have left that ended while the inbox could not be written, and when the last of that number did.
@@ -99,16 +101,19 @@ class Post:
             # Wills wait for the next start of the hub, and sessions last longer than they should.
             self._complain(error)
 
-    def introduce(self, number: int) -> None:
-        """Tell a new worker all that it must know before it serves, and leave it the wills that nobody has."""
+    def introduction(self) -> Iterator[messages.Message]:
+        """What a new worker must know before it serves, in portions."""
         for sessions in self._inbox.sessions.all(at=self._clock()):
             rows = [(device_id, one.inbox_qos, one.expiry_seconds, one.ends_at) for device_id, one in sessions]
-            self._tell(number, messages.Sessions(rows=rows))
-        alone = list(self._workers()) == [number]
-        for last, devices in self._inbox.messages.sent_since(0):
-            self._tell(number, messages.Waiting(devices=devices))
-            # What others have not been told yet, they will be; a worker that is alone knows all.
-            self._told = last if alone else self._told
+            yield messages.Sessions(rows=rows)
+        for _, devices in self._inbox.messages.sent_since(0):
+            yield messages.Waiting(devices=devices)
+
+    def bequeath(self, number: int) -> None:
+        """Leave the wills that nobody has to a worker that knows pins and trust."""
+        self._heirs.add(number)
+        if number in self._ended:
+            return  # with those that the last of its number has left, when these can be had
         try:
             with self._inbox.database.writing() as transaction:
                 wills = self._inbox.wills.adopt(transaction, worker=number)
@@ -148,6 +153,7 @@ class Post:
 
     def disconnect(self, number: int) -> None:
         """The connections of worker `number` are gone."""
+        self._heirs.discard(number)
         words, _ = self._ended.pop(number, (_Words(), 0))
         if late := self._late.pop(number, None):
             late.timer.cancel()
@@ -160,6 +166,9 @@ class Post:
         """Whoever has left wills as these devices is the device no more."""
         if not devices:
             return
+        for words in (*(late.words for late in self._late.values()), *(words for words, _ in self._ended.values())):
+            for device_id in devices:
+                words.wills.pop(device_id, None)
         try:
             with self._inbox.database.writing() as transaction:
                 self._inbox.wills.disown(transaction, devices)
@@ -183,10 +192,13 @@ class Post:
     def _do(self, number: int, work: messages.InboxWork) -> None:
         """Do what worker `number` wants, after what is left of those that had its number, or postpone it."""
         left: dict[str, Session | None] = {}
+        wills: list[tuple[str, Will]] = []
         try:
             with self._inbox.database.writing() as transaction:
                 if ended := self._ended.get(number):
                     left = self._end(transaction, number, *ended)
+                    if number in self._heirs:
+                        wills = self._inbox.wills.adopt(transaction, worker=number)
                 self._keep(transaction, number, work)
                 deliveries = [self._hand_out(transaction, fetch) for fetch in work.fetches]
         except HoldfastError as error:
@@ -196,6 +208,8 @@ class Post:
             return
         self._ended.pop(number, None)
         self._answer(number, work, None, deliveries)
+        if wills:
+            self._tell(number, messages.Wills(rows=wills))
         own = {device_id: session for _, device_id, session in work.sessions}
         workers = list(self._workers())
         # A successor has not heard of it, either, unless it knows better already.

@@ -52,6 +52,11 @@ class WorkerProcess:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self._process.returncode is not None
+
     def send(self, message: messages.Message) -> None:
         """Tell it something; nothing happens when it is gone."""
         self._channel.send(message)

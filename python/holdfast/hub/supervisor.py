@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from holdfast._holdfast import Gate
@@ -136,7 +137,8 @@ class Supervisor:
         self._log = log
         self._again = again
         self._trust = registry.cas.trust()
-        self._act = 0
+        # Whoever comes is told of all pins that there are; those that come or change are told to all.
+        self._act = registry.devices.latest_act()
         self._workers: dict[int, WorkerProcess] = {}
         self._post = Post(
             inbox, log, tell=self._tell, workers=self._workers.keys, clock=lambda: int(_now().timestamp())
@@ -144,6 +146,8 @@ class Supervisor:
         self._applied: dict[int, int] = {}
         """The epoch that each worker has applied last."""
         self._ready: set[int] = set()
+        self._introduced: set[int] = set()
+        """Workers that were told all that there is."""
         self._admitting: set[int] = set()
         """Workers that were told to serve, and so may let somebody in."""
         self._silent = Counter[int]()
@@ -226,12 +230,13 @@ class Supervisor:
         if self._stopping.is_set():
             worker.kill()  # it is too late to be told to drain, and has nobody
         else:
-            self._introduce(number, worker)
+            await self._introduce(number, worker)
         status = await worker.wait()
         del self._workers[number]
         self._post.disconnect(number)
         self._applied.pop(number, None)
         self._ready.discard(number)
+        self._introduced.discard(number)
         self._admitting.discard(number)
         self._rekeys.gone(number)
         self._publish()
@@ -244,8 +249,12 @@ class Supervisor:
             self._stopping.set()
             self._log.critical("supervisor_failed", exc_info=error)
 
-    def _introduce(self, number: int, worker: WorkerProcess) -> None:
-        """Tell a new worker all that it must know before it serves; see `_on_trust_applied`."""
+    async def _introduce(self, number: int, worker: WorkerProcess) -> None:
+        """Tell a new worker all that it must know before it serves; see `_on_trust_applied`.
+
+        A million devices take seconds, in which whatever else is to be told to it or to others is told in between: what
+        is told of a device is how it is now, and so is what comes later.
+        """
         worker.send(
             messages.Start(
                 number=number,
@@ -261,16 +270,21 @@ class Supervisor:
                 listeners=[self._listeners[number].fileno()],
             )
         )
-        worker.send(_trust_message(self._trust))
-        for act, pins in self._registry.devices.changed_since(0):
-            worker.send(_pins_message(pins))
-            # What others have not been told yet, they will be; a worker that is alone knows all.
-            self._act = act if len(self._workers) == 1 else self._act
-        self._post.introduce(number)
+        pins = (_pins_message(pins) for _, pins in self._registry.devices.changed_since(0))
+        for message in chain(pins, self._post.introduction()):
+            worker.send(message)
+            await asyncio.sleep(0)
+            if self._stopping.is_set() or worker.ended:
+                return
         if self._kernel_off:
             worker.send(messages.KernelOff())
+        # Whoever has applied it knows all that came before.
+        self._introduced.add(number)
+        worker.send(_trust_message(self._trust))
+        self._post.bequeath(number)
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
+        self._silent[number] = 0
         match message:
             case messages.Ready():
                 settings = self._settings
@@ -295,7 +309,6 @@ class Supervisor:
             case messages.TrustApplied():
                 self._on_trust_applied(number, message.epoch)
             case messages.Counted():
-                self._silent[number] = 0
                 self._vitals.counts.hear(number, message)
                 if message.counters.get("kernel_doubted") and not self._kernel_off:
                     self._switch_kernels_off()
@@ -303,7 +316,7 @@ class Supervisor:
     def _on_trust_applied(self, number: int, epoch: int) -> None:
         self._log.info("trust_applied", worker=number, epoch=epoch)
         self._applied[number] = epoch
-        if number not in self._admitting and epoch == self._trust.epoch and not self._stopping.is_set():
+        if number in self._introduced - self._admitting and epoch == self._trust.epoch and not self._stopping.is_set():
             # Not before: from here on a command that shuts somebody out waits for this worker too.
             self._admitting.add(number)
             self._tell(number, messages.Serve())

@@ -229,7 +229,7 @@ class Messages:
     def sent_since(self, id_: int) -> Iterator[tuple[int, list[str]]]:
         """Devices that were sent messages after the one with this id, in portions with the id to ask from next time."""
         while True:
-            rows = self._database.rows(
+            rows = self._database.tuples(
                 select(messages.c.id, messages.c.device_id)
                 .where(messages.c.tenant == self._tenant, messages.c.id > id_)
                 .order_by(messages.c.id)
@@ -237,8 +237,15 @@ class Messages:
             )
             if not rows:
                 return
-            id_ = rows[-1]["id"]
-            yield id_, sorted({row["device_id"] for row in rows})
+            id_ = rows[-1].id
+            yield id_, sorted({row.device_id for row in rows})
+
+    def latest(self) -> int:
+        """The id of the last message that is kept; 0: none is."""
+        (row,) = self._database.rows(
+            select(func.coalesce(func.max(messages.c.id), 0).label("id")).where(messages.c.tenant == self._tenant)
+        )
+        return int(row["id"])
 
     def queue(self, device_id: str, *, at: int) -> Queue:
         """What waits for `device_id`."""

@@ -88,14 +88,17 @@ class Sessions:
         after = ""
         while True:
             statement = self._living(at).where(sessions.c.device_id > after).order_by(sessions.c.device_id)
-            rows = self._database.rows(statement.limit(ROWS_AT_ONCE))
+            rows = self._database.tuples(statement.limit(ROWS_AT_ONCE))
             if not rows:
                 return
-            after = rows[-1]["device_id"]
-            yield [(row["device_id"], _session(row)) for row in rows]
+            after = rows[-1].device_id
+            yield [
+                (name, Session(inbox_qos=qos, expiry_seconds=expiry, ends_at=ends)) for name, qos, expiry, ends in rows
+            ]
 
     def _living(self, at: int) -> Any:  # noqa: ANN401 (SQLAlchemy's Select is generic in a way that mypy cannot follow here)
-        return select(sessions).where(
+        columns = (sessions.c[name] for name in ("device_id", *Session.__slots__))
+        return select(*columns).where(
             sessions.c.tenant == self._tenant, or_(sessions.c.ends_at.is_(None), sessions.c.ends_at > at)
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from holdfast.errors import RegistrationError
 from holdfast.registry import paths, schema
@@ -135,16 +135,35 @@ class Devices:
     def changed_since(self, act: int) -> Iterator[tuple[int, list[Pin]]]:
         """Pins that came or changed after `act`, in portions, each with the act to ask from next time."""
         while True:
-            rows = self._database.rows(
-                select(devices)
+            rows = self._database.tuples(
+                select(
+                    devices.c.act,
+                    devices.c.device_id,
+                    devices.c.issuer_spki_sha256,
+                    devices.c.leaf_spki_sha256,
+                    devices.c.pending,
+                )
                 .where(devices.c.tenant == self._tenant, devices.c.act > act)
                 .order_by(devices.c.act)
                 .limit(ROWS_AT_ONCE)
             )
             if not rows:
                 return
-            act = rows[-1]["act"]
-            yield act, [_pin(row) for row in rows]
+            act = rows[-1].act
+            yield (
+                act,
+                [
+                    Pin(device_id=name, issuer_spki_sha256=issuer, leaf_spki_sha256=NO_KEY if pending else leaf)
+                    for _, name, issuer, leaf, pending in rows
+                ],
+            )
+
+    def latest_act(self) -> int:
+        """The act by which a pin came or changed last; 0: none ever did."""
+        (row,) = self._database.rows(
+            select(func.coalesce(func.max(devices.c.act), 0).label("act")).where(devices.c.tenant == self._tenant)
+        )
+        return int(row["act"])
 
     def find(self, device_id: str) -> Device:
         """The device with this id, exactly.
