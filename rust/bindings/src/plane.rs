@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use holdfast_front::Front;
+use holdfast_front::{Front, guarded};
 use holdfast_gate::{Gate, Judges, Now, Request, Verdict};
 use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
@@ -72,7 +72,8 @@ impl Plane {
             if self.wants_turn(now) {
                 self.let_the_store_on();
             }
-            let admitted = self.deliver(now);
+            // A panic costs those that are delivered, not what others have asked for.
+            let admitted = guarded(|| self.deliver(now), 0, &mut left).unwrap_or_default();
             left.extend(self.carry_out(admitted, now, received_at_ms));
             let asked = self.front.meet(&mut self.gate, now);
             left.extend(self.carry_out(asked, now, received_at_ms));

@@ -11,7 +11,7 @@ pub trait Behind {
     /// A connection was accepted from `source`. No handle: it is closed at once. A handle is never given twice, and its lower half,
     /// above 0, is of no other connection that is open.
     fn open(&mut self, source: Option<IpAddr>, now: Now) -> (Option<u64>, Vec<Request>);
-    /// Whether what the peer said before it broke off still counts.
+    /// Whether the peer is somebody: it is heard before others, and what it said before it broke off still counts.
     fn is_proven(&mut self, handle: u64) -> bool;
     /// Bytes came.
     fn receive(&mut self, handle: u64, bytes: &[u8], now: Now) -> Vec<Request>;

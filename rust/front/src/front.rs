@@ -15,9 +15,9 @@ use crate::listeners::{LISTENING, Listeners, Next};
 use crate::socket::{Got, Mark, Socket};
 use crate::sockets::Sockets;
 
-/// Connections that are read from in one turn, each once: whoever has something else to do with this thread comes in between.
+/// Connections of devices that are read from in one turn, each once: whoever has something else to do with this thread comes in between.
 const READS_A_TURN: usize = 256;
-/// Of these, strangers: they come and go in crowds, and connected devices are heard before the others of them.
+/// The same of strangers, behind those: they come and go in crowds.
 const STRANGERS_A_TURN: usize = 16;
 /// Connections that are accepted in one turn: more than the gate works off in one, at two steps a handshake, so that it can choose whom
 /// to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
@@ -42,8 +42,9 @@ pub struct Front {
     sockets: Sockets,
     /// Closed connections whose last words the system had no room for, with the time at which these are given up.
     lingering: HashMap<u64, (Socket, u64)>,
-    /// Those that may have something to say, the first to be heard first.
+    /// Those that may have something to say, the first to be heard first; and those of them that were found to be strangers.
     queue: VecDeque<u64>,
+    stranger_queue: VecDeque<u64>,
     /// Those that there is something to be told, or that can be told more.
     unsettled: Vec<u64>,
     /// Whether strangers wait for their turn.
@@ -65,6 +66,7 @@ impl Front {
             sockets: Sockets::default(),
             lingering: HashMap::new(),
             queue: VecDeque::new(),
+            stranger_queue: VecDeque::new(),
             unsettled: Vec::new(),
             strangers: false,
             at_ms: 0,
@@ -99,7 +101,8 @@ impl Front {
             self.lose(handle, behind, now, &mut left);
         }
         self.lingering = HashMap::new();
-        (self.queue, self.unsettled, self.strangers) = (VecDeque::new(), Vec::new(), false);
+        (self.queue, self.stranger_queue) = (VecDeque::new(), VecDeque::new());
+        (self.unsettled, self.strangers) = (Vec::new(), false);
         left
     }
 
@@ -119,16 +122,21 @@ impl Front {
         self.at_ms = now.monotonic_ms;
         self.look();
         let mut left = Vec::new();
-        let mut strangers = 0usize;
-        for _ in 0..self.queue.len().min(READS_A_TURN) {
-            let Some(handle) = self.queue.pop_front() else { break };
-            if !behind.is_proven(handle) {
-                if strangers >= STRANGERS_A_TURN {
-                    self.queue.push_back(handle);
-                    continue;
-                }
-                strangers = strangers.saturating_add(1);
+        let mut reads = 0usize;
+        for _ in 0..self.queue.len() {
+            if reads >= READS_A_TURN {
+                break;
             }
+            let Some(handle) = self.queue.pop_front() else { break };
+            if behind.is_proven(handle) {
+                reads = reads.saturating_add(1);
+                self.read(handle, behind, now, &mut left);
+            } else {
+                self.stranger_queue.push_back(handle);
+            }
+        }
+        for _ in 0..self.stranger_queue.len().min(STRANGERS_A_TURN) {
+            let Some(handle) = self.stranger_queue.pop_front() else { break };
             self.read(handle, behind, now, &mut left);
         }
         left
@@ -210,7 +218,7 @@ impl Front {
 
     /// Whether somebody waits for the next turn of whom the descriptor says nothing.
     pub fn wants_turn(&self, now: Now) -> bool {
-        self.strangers || !self.queue.is_empty() || self.listeners.is_ready(now)
+        self.strangers || !self.queue.is_empty() || !self.stranger_queue.is_empty() || self.listeners.is_ready(now)
     }
 
     /// Asks the system who is ready.
@@ -351,8 +359,8 @@ impl Front {
     }
 }
 
-/// One step for one connection. A panic costs that one, and what the others ask for is not lost with it.
-fn guarded(step: impl FnOnce() -> Vec<Request>, handle: u64, left: &mut Vec<Request>) -> Option<Vec<Request>> {
+/// One step for one connection, 0: for some. A panic costs those, and what the others ask for is not lost with it.
+pub fn guarded(step: impl FnOnce() -> Vec<Request>, handle: u64, left: &mut Vec<Request>) -> Option<Vec<Request>> {
     let asked = catch_unwind(AssertUnwindSafe(step)).ok();
     if asked.is_none() {
         // The panic has written its own message; this says to whom it happened.

@@ -19,4 +19,4 @@ mod socket;
 mod sockets;
 
 pub use behind::Behind;
-pub use front::Front;
+pub use front::{Front, guarded};
