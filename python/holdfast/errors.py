@@ -5,7 +5,7 @@ Codes are stable lower-case slugs; messages may improve. The full table, each co
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class HoldfastError(Exception):
@@ -25,6 +25,10 @@ class HoldfastError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.code})" + (f". {self.hint}" if self.hint else "")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again without `__init__`, which wants more than `args`: a process pool that cannot read an error breaks.
+        return type(self).__new__, (type(self), *self.args), self.__dict__
 
 
 class VerificationError(HoldfastError):
