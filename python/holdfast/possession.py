@@ -311,8 +311,14 @@ def _check_issuer(certificate: Certificate, ca: Certificate) -> None:
         raise PossessionError("proof_bad_signature", message) from error
 
 
+class _FormError(PossessionError):
+    """Bad input; of a challenge or a proof that can be read the answer is no."""
+
+    exit_status = 3
+
+
 def _bad(what: str, why: str) -> PossessionError:
-    return PossessionError(f"bad_{what}", f"not a possession {what}: {why}")
+    return _FormError(f"bad_{what}", f"not a possession {what}: {why}")
 
 
 def _time(time: datetime) -> str:

@@ -619,7 +619,7 @@ def test_o10_refuses_to_answer_with_a_renewed_certificate(tree: Callable[..., An
 def test_refuses_what_is_no_challenge(tree: Callable[..., Answer]) -> None:
     for data in (b"", b"{}", os.urandom(200), Path("company.pem").read_bytes()):
         Path("challenge.json").write_bytes(data)
-        tree(PROVE.format(ca="company"), status=1, code="bad_challenge")
+        tree(PROVE.format(ca="company"), status=3, code="bad_challenge")
     Path("challenge.json").write_bytes(b" " * (16 * 1024 + 1))
     tree(PROVE.format(ca="company"), status=3, code="file_too_large")
     assert not Path("proof").exists()

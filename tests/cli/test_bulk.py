@@ -99,11 +99,31 @@ def test_bad_input_is_one_line_and_a_status(
     assert not list(tmp_path.glob("*.partial"))
 
 
+def test_an_anchor_that_cannot_be_trusted_is_bad_input(anchors: Path) -> None:
+    """As it is for `cert verify`: 1 would say that a chain was refused."""
+    anchors.write_bytes(b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")
+    shown = bulk("--anchors", anchors, "-", given=DER)
+    assert shown.returncode == 3
+    assert b"(bad_anchor)" in shown.stderr
+
+
 def test_what_fails_in_the_middle_leaves_no_half_file(anchors: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     shown = bulk("--anchors", anchors, "--output", output, "-", given=PEM[:-100])
     assert shown.returncode == 3
     assert b"bad_pem" in shown.stderr
+    assert sorted(tmp_path.iterdir()) == [anchors]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.arrow", "out.parquet"])
+def test_g04_a_full_disk_is_an_error_and_leaves_no_half_file(name: str, anchors: Path, tmp_path: Path) -> None:
+    """No file may have more than 0 bytes; exit status 1 would say that a chain was refused."""
+    command = ["/bin/sh", "-c", 'ulimit -f 0; exec "$0" -m holdfast cert bulk --anchors "$1" --output "$2" -']
+    words = [*command, sys.executable, str(anchors), str(tmp_path / name)]
+    shown = subprocess.run(words, input=DER, capture_output=True, check=False, timeout=60)
+    assert shown.returncode == 3
+    assert b"(file_not_written)" in shown.stderr
+    assert shown.stderr.count(b"\n") == 1
     assert sorted(tmp_path.iterdir()) == [anchors]
 
 

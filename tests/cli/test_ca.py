@@ -102,6 +102,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("add", "root.pem", "--name", "taken"), 6, "ca_already_registered"),
         (("show", "nobody"), 3, "unknown_ca"),
         (("prove", "taken", "--certificate", "root.pem"), 6, "illegal_move"),
+        (("prove", "taken", "--signature", "no-proof.json"), 3, "bad_proof"),
         (("enable", "taken"), 6, "illegal_move"),
         (("list", "--hub", "other.test"), 3, "other_deployment"),
         (("list", "--state-dir", "elsewhere"), 3, "no_registry"),
@@ -112,6 +113,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
 def test_complaints_have_a_code_and_an_exit(tmp_path: Path, words: tuple[str, ...], status: int, code: str) -> None:
     (tmp_path / "key.pem").write_bytes(key_pem(ROOT.key))
     (tmp_path / "expired.pem").write_bytes(Ca.root(begins=NOW - 2 * DAY, ends=NOW - DAY).pem)
+    (tmp_path / "no-proof.json").write_text("{}")
     (tmp_path / "huge.pem").write_bytes(ROOT.pem + b"\n" * 2_000_000)
     answer("add", "root.pem", "--name", "taken")
     assert complaint(*words, status=status)["error"] == code

@@ -8,9 +8,11 @@ import sys
 def main() -> None:
     """Run `holdfast`; the entry point of the package."""
     try:
+        from holdfast.cli.output import guard_streams
         from holdfast.cli.root import holdfast
     except ModuleNotFoundError as error:  # click comes with the extras, so that `pip install holdfast` stays small
         if error.name not in {"click", "rich"}:
             raise
         sys.exit("holdfast: the command line needs its extra: pip install 'holdfast[cli]'")
+    guard_streams()
     holdfast()

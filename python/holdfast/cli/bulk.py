@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
@@ -16,8 +17,9 @@ import click
 
 from holdfast._holdfast import Columns, TrustStore, Verifier, codes
 from holdfast.bulk.read import BAD_CHAIN_LINE, Piece, read_chains
-from holdfast.cli.output import emit_record, json_option
-from holdfast.errors import ConfigurationError, ConflictError
+from holdfast.cli.bundles import bad_anchor
+from holdfast.cli.output import Output, emit_record, json_option
+from holdfast.errors import ConfigurationError, ConflictError, VerificationError
 from holdfast.files import read_file
 from holdfast.verify import Policy
 
@@ -57,7 +59,10 @@ def bulk(
     A line that holds no chain is told like a chain that was refused, as `bad_chain_line`. Exit status 1 if a chain was
     refused, 3 if there was such a line.
     """
-    store = TrustStore.from_pem(read_file(anchors, bytes_max=ANCHORS_BYTES_MAX))
+    try:
+        store = TrustStore.from_pem(read_file(anchors, bytes_max=ANCHORS_BYTES_MAX))
+    except VerificationError as error:
+        raise bad_anchor(anchors, error) from error
     verifier = Verifier(store, Policy(), threads=threads)
     at = at or datetime.now(UTC)
     with contextlib.ExitStack() as stack:
@@ -209,12 +214,12 @@ def _sink(path: Path) -> Iterator[_Sink]:
         raise ConflictError("file_exists", message)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        stream = partial.open("xb")
+        raw = partial.open("xb", buffering=0)
     except OSError as error:
         message = f"{partial}: {error.strerror}"
         raise ConfigurationError("unwritable_output", message) from None
     try:
-        with stream:
+        with raw, io.BufferedWriter(Output(raw, path)) as stream:
             if kind == ".jsonl":
                 yield _Lines(stream)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from holdfast.errors import ConfigurationError, LimitExceededError
+from holdfast.errors import ConfigurationError, LimitExceededError, VerificationError
 from holdfast.files import read_file
 
 if TYPE_CHECKING:
@@ -83,6 +83,12 @@ def read_lists(path: Path) -> list[bytes]:
     """The revocation lists in `path`; whether they are any is asked when they are used."""
     bundle = read_bundle(path)
     return bundle.lists or bundle.certificates
+
+
+def bad_anchor(file: Path, error: VerificationError) -> ConfigurationError:
+    """What is said of a certificate in `file` that is to be trusted, and cannot be."""
+    message = f"a certificate in {file} cannot be trusted: {error.message} ({error.code})"
+    return ConfigurationError("bad_anchor", message, hint=error.hint)
 
 
 def _read(path: Path) -> bytes:

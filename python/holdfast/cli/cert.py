@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from holdfast.cli.bulk import bulk
-from holdfast.cli.bundles import read_certificates, read_lists
+from holdfast.cli.bundles import bad_anchor, read_certificates, read_lists
 from holdfast.cli.options import now
 from holdfast.cli.output import json_option
-from holdfast.errors import ConfigurationError, VerificationError
+from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,9 +158,7 @@ def _store(anchors: Sequence[tuple[Path, bytes]]) -> TrustStore:
     try:
         return TrustStore([der for _, der in anchors])
     except VerificationError as error:
-        file = anchors[error.position or 0][0]
-        message = f"a certificate in {file} cannot be trusted: {error.message} ({error.code})"
-        raise ConfigurationError("bad_anchor", message, hint=error.hint) from error
+        raise bad_anchor(anchors[error.position or 0][0], error) from error
 
 
 def _policy(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.options import read_settings, settings_options
-from holdfast.cli.output import json_option
+from holdfast.cli.output import is_fancy, json_option
 from holdfast.errors import ConfigurationError, HoldfastError
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from holdfast.hub.checkup import Finding
 
-SIGNS = {"good": ("✓", "green"), "warning": ("!", "yellow"), "bad": ("✗", "red")}
+COLOURS = {"good": "green", "warning": "yellow", "bad": "red"}
+SIGNS = {"good": "✓", "warning": "!", "bad": "✗", "mend": "→"}
+PLAIN_SIGNS = {"good": "ok", "warning": "!", "bad": "NO", "mend": "->"}
 
 
 @click.command()
@@ -65,18 +67,19 @@ def _show(findings: Sequence[Finding]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False, markup=False)
+    signs = SIGNS if is_fancy(console.encoding) else PLAIN_SIGNS
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ("", "check", "found"):
         table.add_column(column, overflow="fold")
     before = ""
     for finding in findings:
-        sign, colour = SIGNS[finding.state.value]
+        colour = COLOURS[finding.state.value]
         check, before = ("" if finding.check == before else finding.check), finding.check
         found = Text(finding.found, style="" if finding.state.value == "good" else colour)
         if finding.mend:
-            found.append(f"\n→ {finding.mend}", style="default")
-        table.add_row(Text(sign, style=colour), check, found)
-    console = Console(highlight=False, markup=False)
+            found.append(f"\n{signs['mend']} {finding.mend}", style="default")
+        table.add_row(Text(signs[finding.state.value], style=colour), check, found)
     console.print(table)
-    counts = {state: sum(finding.state.value == state for finding in findings) for state in SIGNS}
+    counts = {state: sum(finding.state.value == state for finding in findings) for state in COLOURS}
     console.print(f"{counts['bad']} bad, {counts['warning']} to look at, {counts['good']} good")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from holdfast.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from _typeshed import ReadableBuffer
+
+SIGPIPE_STATUS: Final = 128 + 13
+"""What a shell says of whom SIGPIPE has ended, as it ends everybody else in `… | head`."""
 
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
@@ -59,6 +68,67 @@ def progress(text: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(text, total=total)
         yield lambda: bar.advance(task)
+
+
+class Output(io.RawIOBase):
+    """Writes to `raw`; what cannot be written is `file_not_written`, and a reader that has gone ends the command.
+
+    Otherwise click and rich would make exit status 1 of it, which is "the answer is no".
+    """
+
+    def __init__(self, raw: io.RawIOBase, name: object, owner: object = None) -> None:
+        self._raw, self._name, self._lost = raw, name, False
+        self._owner = owner  # with its end it would close `raw`
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def fileno(self) -> int:
+        """The same as below."""
+        return self._raw.fileno()
+
+    def isatty(self) -> bool:
+        """The same as below."""
+        return self._raw.isatty()
+
+    def write(self, octets: ReadableBuffer, /) -> int | None:
+        """Write, or raise once: whatever is still in a buffer then is lost, too, without another word."""
+        if self._lost:
+            return memoryview(octets).nbytes
+        try:
+            return self._raw.write(octets)
+        except OSError as error:
+            self._lost = True
+            if isinstance(error, BrokenPipeError):
+                sys.exit(SIGPIPE_STATUS)
+            message = f"cannot write {self._name}: {error.strerror}"
+            raise ConfigurationError("file_not_written", message) from error
+
+
+def guard_streams() -> None:
+    """Have stdout say what it cannot write, be it for a full disk or for a letter; open what is closed as empty."""
+    # The number of a closed stream would go to the next file that is opened. What is open to be read takes no answer.
+    sys.stdin = sys.stdin or os.fdopen(os.open(os.devnull, os.O_RDONLY))
+    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    own = sys.stdout
+    if isinstance(own, io.TextIOWrapper):
+        raw: Any = own.buffer
+        output = Output(getattr(raw, "raw", raw), "standard output", own)
+        errors = "backslashreplace" if own.errors == "strict" else own.errors
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(output),
+            own.encoding,
+            errors,
+            line_buffering=own.line_buffering,
+            write_through=own.write_through,
+        )
+
+
+def is_fancy(encoding: str) -> bool:
+    """Whether ticks and lines can be written in `encoding`."""
+    return encoding.lower().startswith("utf")
 
 
 def _plain(value: object) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from holdfast.errors import HoldfastError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # noun → (module, what the help says). The modules are imported only when their noun is used: `--help` stays quick.
 NOUNS = {
@@ -44,15 +47,26 @@ class _Nouns(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(noun, text) for noun, (_, text) in sorted(NOUNS.items())])
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:  # noqa: ANN401 (click's own signature)
+        with _reporting():  # `--help` answers here
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 (click's own signature)
-        try:
+        with _reporting():
             return super().invoke(ctx)
-        except HoldfastError as error:
-            report(error)
-            sys.exit(error.exit_status)
-        except BrokenPipeError:  # `holdfast … | head`: the reader has what it wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
+
+
+@contextmanager
+def _reporting() -> Iterator[None]:
+    """Turn an error into its line and its status; an answer counts when it is written."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except HoldfastError as error:
+        report(error)
+        sys.exit(error.exit_status)
 
 
 def report(error: HoldfastError) -> None:
@@ -74,5 +88,5 @@ def holdfast() -> None:
     """Let devices in on the strength of one registered CA certificate.
 
     Results go to stdout, everything else to stderr. Exit status: 0 yes, 1 the answer is no, 2 usage, 3 bad input,
-    4 unreachable, 5 not authorised, 6 conflict.
+    4 unreachable, 5 not authorised, 6 conflict; 141 the reader of stdout has gone.
     """

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast._holdfast import Certificate
+from holdfast.cli.output import is_fancy
 from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class Sheet:
     def __init__(self) -> None:
         width = None if sys.stdout.isatty() else PLAIN_WIDTH
         self._console = Console(highlight=False, markup=False, emoji=False, width=width)
-        fancy = self._console.encoding.lower().startswith("utf")
+        fancy = is_fancy(self._console.encoding)
         self._good, self._bad, self._line, self._dot = ("✓", "✗", "│", " · ") if fancy else ("ok", "NO", "|", ", ")
 
     # ── certificates ───────────────────────────────────────────────────────────────────────────────────────────────
