@@ -279,6 +279,34 @@ def test_acts_of_two_lives_are_all_kept(settings: Settings, tmp_path: Path) -> N
     assert pins(second) == {"widget-1": (1, 1)}
 
 
+def test_a_second_restore_changes_nothing_more_than_the_epochs(settings: Settings, tmp_path: Path) -> None:
+    """first backup ─▶ first restored ─▶ second restored, twice; of two equal acts both are kept."""
+    close(settings, 1)
+    make(settings, tmp_path / "first", at=NOW)
+    with opened(settings) as registry, registry.database.writing(at=int(NOW.timestamp())) as transaction:
+        for _ in range(2):
+            transaction.act("default", "test", "branch.closed", "equal")
+    pin(settings, "widget-1", 1, 1)
+    with opened(settings) as registry:
+        prove(registry, "fy", ROOT)
+        alive = recorded(registry)
+    make(settings, tmp_path / "second", at=NOW)
+    lost = Settings(hub=HUB, state_dir=tmp_path / "lost")
+    lost.state_dir.mkdir(mode=0o700)
+    back(lost, tmp_path / "first"), back(lost, tmp_path / "second")
+    with opened(lost) as registry:
+        once, shown = recorded(registry), dump(registry)
+    assert [act for act in once if act[0] != "registry.restored"] == alive
+    back(lost, tmp_path / "second")
+    with opened(lost) as registry:
+        assert recorded(registry) == [*once, once[-1]]
+        again = dump(registry)
+        assert again["acts"][:-1] == shown["acts"]
+        assert again["devices"] == shown["devices"]
+        (act,) = [act for act in again["acts"] if act["seq"] == again["devices"][0]["act"]]
+        assert act["action"] == "device.pinned"
+
+
 def test_another_deployments_backup_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     close(settings, 1)
     make(settings, tmp_path / "backup", at=NOW)

@@ -1,7 +1,7 @@
 """Bringing a backup back into a state directory where no hub runs.
 
 The registry comes first, then the inbox, then telemetry. Each step is one transaction or one link, and doing it again
-changes nothing more than the epochs: what is cut short is done anew by the same command.
+changes nothing more than the epochs, with an act that says so: what is cut short is done anew by the same command.
 """
 
 from __future__ import annotations

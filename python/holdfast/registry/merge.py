@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -123,20 +124,43 @@ def _merge_tenants(transaction: Transaction, backup: Database) -> dict[str, int]
 
 
 def _merge_acts(transaction: Transaction, backup: Database) -> dict[int, int]:
-    """Acts that are here keep their numbers; answers the new ones of those that cannot keep theirs."""
-    taken: list[Mapping[str, Any]] = []
+    """Acts that are here keep their numbers; answers those of the backup's that have others here.
+
+    From the first act on whose number another has, the backup's stand behind what is here, in their order: a life that
+    nobody had the record of any more when this one began. What has come back before is found by what it says.
+    """
+    moved: dict[int, int] = {}
+    parted: int | None = None
     for rows in backup.portions(acts):
-        span = acts.c.seq.between(rows[0]["seq"], rows[-1]["seq"])
-        mine = {row["seq"]: row for row in transaction.rows(select(acts).where(span))}
-        transaction.insert_all(acts, [row for row in rows if row["seq"] not in mine])
-        taken += [row for row in rows if mine.get(row["seq"], row) != row]
-    moved = {}
-    for row in taken:
-        # A life that nobody had the record of any more when another began: it stands behind that.
-        values = {name: value for name, value in row.items() if name != "seq"}
-        (numbered,) = transaction.rows(insert(acts).values(values).returning(acts.c.seq))
-        moved[row["seq"]] = numbered["seq"]
+        if parted is None:
+            span = acts.c.seq.between(rows[0]["seq"], rows[-1]["seq"])
+            mine = {row["seq"]: row for row in transaction.rows(select(acts).where(span))}
+            parted = next((row["seq"] for row in rows if mine.get(row["seq"], row) != row), None)
+            common = [row for row in rows if parted is None or row["seq"] < parted]
+            transaction.insert_all(acts, [row for row in common if row["seq"] not in mine])
+        if parted is not None:
+            _append_acts(transaction, [row for row in rows if row["seq"] >= parted], parted, moved)
     return moved
+
+
+def _append_acts(
+    transaction: Transaction, rows: Sequence[Mapping[str, Any]], parted: int, moved: dict[int, int]
+) -> None:
+    """Find or append `rows`, and put their numbers into `moved`: of two that are equal each has its own."""
+    names = [column.name for column in acts.c if not column.primary_key]
+    times = [row["at"] for row in rows]
+    same_time = select(acts).where(acts.c.seq >= parted, acts.c.at.between(min(times), max(times)))
+    found, taken = defaultdict[tuple[Any, ...], list[int]](list), set(moved.values())
+    for row in transaction.rows(same_time.order_by(acts.c.seq.desc())):
+        if row["seq"] not in taken:
+            found[_key(row, names)].append(row["seq"])
+    for row in rows:
+        if known_numbers := found[_key(row, names)]:
+            moved[row["seq"]] = known_numbers.pop()
+        else:
+            values = {name: row[name] for name in names}
+            (numbered,) = transaction.rows(insert(acts).values(values).returning(acts.c.seq))
+            moved[row["seq"]] = numbered["seq"]
 
 
 def _merge_closures(transaction: Transaction, backup: Database) -> None:
