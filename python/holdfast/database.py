@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,21 @@ class Kind:
     made_by: str
     """Commands that make one where there is none, for whoever looks for it in vain."""
 
+    def missing(self, path: Path) -> ConfigurationError:
+        """There is none at `path`."""
+        message = f"there is no {self.name} at {path}"
+        return ConfigurationError(self.codes.missing, message, hint=f"{self.made_by} make one")
+
+    def newer(self, revision: str | None) -> ConfigurationError:
+        """One has a schema that no migration here leads on from."""
+        message = f"the {self.name} has schema {revision}, this version knows {self.revision}"
+        return ConfigurationError(self.codes.newer, message)
+
+    def check_known(self, revision: str) -> None:
+        """Raise `newer` where there is no migration to this schema."""
+        if revision not in {path.stem.partition("_")[0] for path in (self.migrations / "versions").glob("*.py")}:
+            raise self.newer(revision)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examined:
@@ -96,8 +111,7 @@ class Database:
         with explained(kind, path):
             fresh = not path.exists() or path.stat().st_size == 0
             if fresh and not create:
-                message = f"there is no {kind.name} at {path}"
-                raise ConfigurationError(kind.codes.missing, message, hint=f"{kind.made_by} make one")
+                raise kind.missing(path)
             if fresh:
                 make_directory(path.parent)
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite gives its side files the same mode
@@ -191,8 +205,7 @@ class Database:
             try:
                 command.upgrade(config, kind.revision)
             except CommandError as error:  # a revision that no file here knows
-                message = f"the {kind.name} has schema {self._revision()}, this version knows {kind.revision}"
-                raise ConfigurationError(kind.codes.newer, message) from error
+                raise kind.newer(self._revision()) from error
             if fresh:
                 self._connection.exec_driver_sql(f"PRAGMA application_id = {kind.application_id}")
                 fill(self._connection)
@@ -207,9 +220,7 @@ class Database:
     def _check_hub(self, hub: str) -> None:
         with self._begin("DEFERRED"):
             found = self._connection.exec_driver_sql("SELECT hub FROM deployment").scalar_one()
-        if found != hub:
-            message = f"{self._path} is the {self._kind.name} of the hub '{found}', not of '{hub}'"
-            raise ConfigurationError(self._kind.codes.other_hub, message)
+        _check_hub(self._kind, self._path, found, hub)
 
 
 class Transaction:
@@ -248,19 +259,28 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
+def _reading(path: Path) -> closing[sqlite3.Connection]:
+    """A connection that changes not a byte of a file that is there."""
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX))
+
+
+def _check_hub(kind: Kind, path: Path, found: str, hub: str) -> None:
+    if found != hub:
+        message = f"{path} is the {kind.name} of the hub '{found}', not of '{hub}'"
+        raise ConfigurationError(kind.codes.other_hub, message)
+
+
 def _check_ours(kind: Kind, path: Path) -> None:
     """Look into a file that is there without changing a byte of it."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX)
-    try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.OperationalError as error:
-        # Somebody was killed while they made it; who may write undoes what they began.
-        if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK" or not _was_empty(path):
-            raise
-        return
-    finally:
-        connection.close()
+    with _reading(path) as connection:
+        try:
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        except sqlite3.OperationalError as error:
+            # Somebody was killed while they made it; who may write undoes what they began.
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK" or not _was_empty(path):
+                raise
+            return
     # A database without anything in it is one that another process of ours is making at this moment.
     if application_id != kind.application_id and (application_id, tables) != (0, 0):
         message = f"{path} is a database of another program"
@@ -286,17 +306,43 @@ def examine(kind: Kind, path: Path) -> Examined:
     """
     with explained(kind, path):
         _check_ours(kind, path)
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX)
-        try:
-            found = "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
-            (known,) = connection.execute(found).fetchone()
-            row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+        with _reading(path) as connection:
+            revision = _revision_in(connection)
             faults = [str(fault) for (fault,) in connection.execute("PRAGMA integrity_check") if fault != "ok"]
             lost = connection.execute("PRAGMA foreign_key_check").fetchall()
-        finally:
-            connection.close()
     faults += [f"row {number} of {table} refers to nothing in {parent}" for table, number, parent, _ in lost]
-    return Examined(revision=row[0] if row else None, faults=faults)
+    return Examined(revision=revision, faults=faults)
+
+
+def find_revision(kind: Kind, path: Path) -> str | None:
+    """The schema of a file of ours that is there, as `examine` finds it, and raises."""
+    with explained(kind, path):
+        _check_ours(kind, path)
+        with _reading(path) as connection:
+            return _revision_in(connection)
+
+
+def check(kind: Kind, path: Path, *, hub: str) -> None:
+    """Refuse a file that is not `hub`'s, or of a schema that is not known here; an older one stays as it is.
+
+    Raises:
+        ConfigurationError: all codes of the kind but `busy`.
+        ConflictError: its `busy`.
+    """
+    with explained(kind, path):
+        revision = find_revision(kind, path) if path.exists() else None
+        if revision is None:
+            raise kind.missing(path)
+        kind.check_known(revision)
+        with _reading(path) as connection:
+            (found,) = connection.execute("SELECT hub FROM deployment").fetchone()
+    _check_hub(kind, path, found, hub)
+
+
+def _revision_in(connection: sqlite3.Connection) -> str | None:
+    (known,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'").fetchone()
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if known else None
+    return row[0] if row else None
 
 
 @contextmanager

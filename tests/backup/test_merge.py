@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ from holdfast.inbox.messages import NewMessage
 from holdfast.inbox.sessions import Session
 from holdfast.registry import open_registry
 from holdfast.registry.closures import ClosureState, Kind, Named
+from holdfast.registry.database import KIND, Database
 from holdfast.registry.devices import Claim, Pin
 from holdfast.registry.moves import State
 from holdfast.registry.paths import path_of
@@ -44,6 +48,10 @@ def settings(tmp_path: Path) -> Settings:
 
 def opened(settings: Settings) -> Registry:
     return open_registry(settings.registry_file, hub=HUB, tenant="default", at=NOW, create=True)  # type: ignore[return-value]
+
+
+def opened_database(settings: Settings) -> Database:
+    return Database.open(settings.registry_file, hub=HUB, at=int(NOW.timestamp()), create=True)
 
 
 def key(number: int) -> Named:
@@ -305,6 +313,51 @@ def test_a_second_restore_changes_nothing_more_than_the_epochs(settings: Setting
         assert again["devices"] == shown["devices"]
         (act,) = [act for act in again["acts"] if act["seq"] == again["devices"][0]["act"]]
         assert act["action"] == "device.pinned"
+
+
+def test_an_older_registry_is_backed_up_as_it_is_and_comes_back_as_ours(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backup before an upgrade, by the new version: the old one can still use what it leaves."""
+    with monkeypatch.context() as past:
+        past.setattr("holdfast.registry.database.KIND", replace(KIND, revision="0001"))
+        opened_database(settings).close()
+    with closing(sqlite3.connect(settings.registry_file)) as raw, raw:
+        raw.execute("INSERT INTO tenants VALUES ('default', 1)")
+        raw.execute("INSERT INTO acts VALUES (1, 'default', 0, 'test', 'branch.closed', 'x', '{}')")
+    make(settings, tmp_path / "backup", at=NOW)
+    for path in (settings.registry_file, tmp_path / "backup" / "registry.db"):
+        with closing(sqlite3.connect(path)) as raw:
+            assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+    lost = Settings(hub=HUB, state_dir=tmp_path / "lost")
+    lost.state_dir.mkdir(mode=0o700)
+    back(lost, tmp_path / "backup")
+    with opened(lost) as registry:
+        assert recorded(registry)[0] == ("branch.closed", "x")
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("no_registry", "DROP TABLE alembic_version"),
+        ("not_a_registry", "PRAGMA application_id = 1"),
+        ("other_deployment", "UPDATE deployment SET hub = 'other.test'"),
+        ("registry_newer", "UPDATE alembic_version SET version_num = '0009'"),
+        ("registry_newer", "UPDATE alembic_version SET version_num = '*'"),
+    ],
+)
+def test_what_is_not_ours_or_not_known_is_not_backed_up(
+    settings: Settings, tmp_path: Path, code: str, change: str
+) -> None:
+    close(settings, 1)
+    with closing(sqlite3.connect(settings.registry_file)) as raw, raw:
+        raw.execute(change)
+    before = settings.registry_file.read_bytes()
+    with pytest.raises(ConfigurationError) as refused:
+        make(settings, tmp_path / "backup", at=NOW)
+    assert refused.value.code == code
+    assert settings.registry_file.read_bytes() == before
+    assert not (tmp_path / "backup").exists()
 
 
 def test_another_deployments_backup_changes_nothing(settings: Settings, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from holdfast.errors import ConfigurationError, HoldfastError, UnreachableError
 from holdfast.hub import checkup, watcher
+from holdfast.registry.database import KIND
 from holdfast.settings import Settings, load
 
 from ..support.hub import HUB, METRICS_PORT, RunningHub, now, running, wait_for
@@ -121,11 +122,15 @@ def test_files_that_others_can_read(hub: RunningHub) -> None:
 def test_a_registry_that_is_damaged_foreign_or_of_another_schema(hub: RunningHub) -> None:
     path = settings(hub).registry_file
     whole = path.read_bytes()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '0000'")
-    connection.close()
-    states = {one.state.value for one in checkup.examine(settings(hub)) if one.check == "registry"}
-    assert states == {"warning"}
+    for revision, wanted in (("0001", ("warning", None)), ("0009", ("bad", "registry_newer"))):
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        connection.close()
+        odd = {one.check: one for one in checkup.examine(settings(hub)) if one.state is not checkup.State.GOOD}
+        assert odd.keys() == {"registry", "trust"}
+        assert (odd["registry"].state.value, odd["registry"].code) == wanted
+        # There is a CA, and it is proven: only nobody can say so.
+        assert odd["trust"].found == f"who can be let in is not known before the registry has schema {KIND.revision}"
     assert path.read_bytes() != whole
     before = path.read_bytes()
     checkup.examine(settings(hub))

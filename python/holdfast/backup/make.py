@@ -9,11 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdfast import database
 from holdfast.backup import files
 from holdfast.errors import ConflictError
 from holdfast.files import sync_directory
-from holdfast.inbox import open_inbox
-from holdfast.registry import open_registry
+from holdfast.inbox.database import KIND as INBOX
+from holdfast.registry.database import KIND as REGISTRY
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
     """Copy the state of the hub into the new directory `target`, mode 0700, its files 0600.
 
-    The registry is copied last: whoever the other files name is in it.
+    The registry is copied last: whoever the other files name is in it. Files of an older schema are copied as they are.
 
     Raises:
         ConflictError: `file_exists`; `registry_busy`, `inbox_busy`.
@@ -32,12 +33,12 @@ def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
     """
     if os.path.lexists(target):
         raise ConflictError("file_exists", f"{target} exists already and is never overwritten")
-    # Whose they are, and that this version knows them.
-    with open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=at, create=False):
-        sources = {files.REGISTRY: settings.registry_file}
+    # Not opened, which would bring them to this version's schema: a backup may be what an upgrade begins with.
+    database.check(REGISTRY, settings.registry_file, hub=settings.hub)
+    sources = {files.REGISTRY: settings.registry_file}
     if settings.inbox_file.exists():
-        with open_inbox(settings.inbox_file, hub=settings.hub, tenant=settings.tenant, create=False):
-            sources[files.INBOX] = settings.inbox_file
+        database.check(INBOX, settings.inbox_file, hub=settings.hub)
+        sources[files.INBOX] = settings.inbox_file
     for path in sorted(settings.telemetry_dir.glob("worker-*.db")):
         sources[f"{files.TELEMETRY}/{path.name}"] = path
     with files.writing("backup_failed", target):

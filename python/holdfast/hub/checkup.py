@@ -180,6 +180,8 @@ def _database(kind: database.Kind, path: Path) -> Iterator[Found]:
     for fault in examined.faults[:FAULTS_SHOWN_MAX]:
         yield State.BAD, f"{path}: {fault}", "Restore it from the last backup"
     if examined.revision != kind.revision:
+        if examined.revision is not None:
+            kind.check_known(examined.revision)
         mend = "The next start of the hub brings it there; make a backup first"
         yield State.WARNING, f"{path} has schema {examined.revision}, this version writes {kind.revision}", mend
     elif not examined.faults:
@@ -196,9 +198,13 @@ def _inbox(settings: Settings) -> Iterator[Found]:
 
 def _trust(settings: Settings) -> Iterator[Found]:
     path = settings.registry_file
-    # Opening one of an older schema would bring it to ours.
-    if not path.exists() or database.examine(REGISTRY, path).revision != REGISTRY.revision:
+    revision = database.find_revision(REGISTRY, path) if path.exists() else None
+    if revision is None:
         yield State.WARNING, "nobody can be let in before a CA is registered", "holdfast ca add, then ca prove"
+        return
+    if revision != REGISTRY.revision:  # opening it would bring it to ours
+        found = f"who can be let in is not known before the registry has schema {REGISTRY.revision}"
+        yield State.WARNING, found, "See what is said of the registry"
         return
     with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=_now(), create=False) as registry:
         yield _clock(registry)
