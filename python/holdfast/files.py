@@ -162,7 +162,7 @@ class NewFiles:
                     pass
             for name in self._staged:
                 place = self._directory / name
-                _appear(self._staging / name, place)
+                appear(self._staging / name, place)
                 published.append(place)
             sync_directory(self._directory)
         except BaseException as error:
@@ -173,8 +173,13 @@ class NewFiles:
             raise
 
 
-def _appear(staged: Path, place: Path) -> None:
-    """Give the file at `staged` its name; unlike a rename, a link never replaces what is there."""
+def appear(staged: Path, place: Path) -> None:
+    """Give the file at `staged` its name; unlike a rename, a link never replaces what is there.
+
+    Raises:
+        ConflictError: `file_exists`.
+        OSError: what the system says.
+    """
     try:
         os.link(staged, place)
     except FileExistsError as error:

@@ -52,11 +52,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer
     monkeypatch.chdir(tmp_path)
 
     def run_it(line: str, *more: str, status: int = 0, code: str | None = None, stdin: bytes | None = None) -> Answer:
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            done = CliRunner().invoke(holdfast, ["authority", *line.split(), *more], input=stdin)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        done = CliRunner().invoke(holdfast, ["authority", *line.split(), *more], input=stdin)
         answer = Answer(status=done.exit_code, out=done.stdout, err=done.stderr)
         assert answer.status == status, answer
         if status not in (0, 2):

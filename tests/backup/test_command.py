@@ -6,8 +6,11 @@ import errno
 import hashlib
 import json
 import os
+import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -221,6 +224,63 @@ def test_a_backup_never_overwrites_and_leaves_nothing_half_done(
     assert refused.value.code == "backup_failed"
     assert not (hub.directory / "other").exists()
     assert not list(hub.directory.glob(".holdfast-*"))
+
+
+SLOW = """
+import time
+from holdfast.backup import files
+from holdfast.cli import main
+files.copy_database = lambda source, place: (place.write_bytes(b"half"), time.sleep(60))
+main()
+"""
+
+
+def copying(hub: RunningHub, name: str) -> subprocess.Popen[bytes]:
+    """A backup that does not come to its end."""
+    before = set(hub.directory.glob(".holdfast-*/*.db"))
+    process = subprocess.Popen([sys.executable, "-c", SLOW, "backup", name], cwd=hub.directory)
+    wait_for(lambda: set(hub.directory.glob(".holdfast-*/*.db")) - before, "half a backup")
+    return process
+
+
+def test_a_backup_that_is_stopped_leaves_nothing(hub: RunningHub) -> None:
+    process = copying(hub, "backup")
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list(hub.directory.glob(".holdfast-*"))
+
+
+def test_what_a_killed_backup_left_goes_with_the_next_and_nothing_else_does(hub: RunningHub) -> None:
+    """Left by one that was killed; of one that is at work; a whole backup by such a name; files of another command."""
+    killed = copying(hub, "first")
+    (left,) = hub.directory.glob(".holdfast-*")
+    killed.kill()
+    killed.wait()
+    assert left.exists()
+    working = copying(hub, "second")
+    (at_work,) = hub.directory.glob(".holdfast-*")
+    try:
+        hub.command("backup", ".holdfast-backup-mine")
+        (other := hub.directory / ".holdfast-abcdefgh").mkdir()
+        hub.command("backup", "third")
+        assert set(hub.directory.glob(".holdfast-*")) == {at_work, other, hub.directory / ".holdfast-backup-mine"}
+    finally:
+        working.kill()
+        working.wait()
+    hub.command("restore", ".holdfast-backup-mine")
+
+
+def test_a_directory_that_cannot_be_locked_takes_a_backup(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a network share: what is left there by one that was killed stays."""
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    (left := hub.directory / ".holdfast-backup-left").mkdir()
+    make(Settings(hub=HUB, state_dir=hub.directory / "state"), hub.directory / "backup", at=NOW)
+    assert left.exists()
+    assert (hub.directory / "backup" / "registry.db").exists()
 
 
 def test_a_backup_needs_a_registry(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from pyarrow import parquet
 from ..bulk.test_packed import ROOT, mixed, outcomes_as_rows
 from ..bulk.test_read import DER, LINES, PEM
 from ..bulk.test_read import ROOT as OTHER_ROOT
+from ..support.hub import wait_for
 from ..support.pki import NOW
 
 if TYPE_CHECKING:
@@ -113,6 +116,24 @@ def test_what_fails_in_the_middle_leaves_no_half_file(anchors: Path, tmp_path: P
     assert shown.returncode == 3
     assert b"bad_pem" in shown.stderr
     assert sorted(tmp_path.iterdir()) == [anchors]
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.arrow", "out.parquet"])
+def test_a_run_that_is_stopped_leaves_nothing_and_one_that_is_killed_is_in_nobodys_way(
+    name: str, anchors: Path, tmp_path: Path
+) -> None:
+    """Stopped, then killed, while they wait for more on standard input; then once more to the end."""
+    words = [sys.executable, "-m", "holdfast", "cert", "bulk", "--anchors", anchors, "--output", tmp_path / name, "-"]
+    for sent, status, count in ((signal.SIGTERM, 128 + signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL, 1)):
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            wait_for(lambda: list(tmp_path.glob(f"{name}.*")), "beginning of the output")
+            time.sleep(0.5)  # until pyarrow is loaded, which would rather be stopped than the command
+            process.send_signal(sent)
+            process.communicate(timeout=60)
+        assert process.returncode == status
+        assert len(list(tmp_path.glob(f"{name}*"))) == count
+    assert bulk("--anchors", anchors, "--output", tmp_path / name, "-", given=DER).returncode == 0
+    assert (tmp_path / name).stat().st_size
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.arrow", "out.parquet"])

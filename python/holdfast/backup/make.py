@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,13 @@ from holdfast.inbox.database import KIND as INBOX
 from holdfast.registry.database import KIND as REGISTRY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from holdfast.settings import Settings
+
+
+STAGING = ".holdfast-backup-"
 
 
 def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
@@ -41,17 +47,51 @@ def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
         sources[files.INBOX] = settings.inbox_file
     for path in sorted(settings.telemetry_dir.glob("worker-*.db")):
         sources[f"{files.TELEMETRY}/{path.name}"] = path
-    with files.writing("backup_failed", target):
-        staging = Path(tempfile.mkdtemp(prefix=".holdfast-", dir=target.absolute().parent))
+    parent = target.absolute().parent
+    with files.writing("backup_failed", target), _staging(parent) as staging:
+        made = _fill(staging, sources, settings.hub, at)
+        # A rename replaces no directory that has anything in it.
+        staging.rename(target)
+        sync_directory(parent)
+    return files.Backup(directory=target, hub=settings.hub, made_at=at, files=made)
+
+
+@contextmanager
+def _staging(parent: Path) -> Iterator[Path]:
+    """A directory in `parent`, locked while its maker lives; what is there of makers who were killed is removed."""
+    with _opened(parent) as above:
+        _lock(above)  # until it is locked, a new one looks like one that was left
+        for left in parent.glob(f"{STAGING}*"):
+            with suppress(OSError), _opened(left) as its:
+                # A whole backup may have been given such a name.
+                if _lock(its, fcntl.LOCK_NB) and not (left / files.MANIFEST).exists():
+                    shutil.rmtree(left, ignore_errors=True)
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
+        held = os.open(staging, os.O_RDONLY)
+        _lock(held)
     try:
-        with files.writing("backup_failed", target):
-            made = _fill(staging, sources, settings.hub, at)
-            # A rename replaces no directory that has anything in it.
-            staging.rename(target)
-            sync_directory(target.absolute().parent)
+        yield staging
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return files.Backup(directory=target, hub=settings.hub, made_at=at, files=made)
+        os.close(held)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def _lock(opened: int, flags: int = 0) -> bool:
+    """Whether there is a lock now. Network shares have none for directories: nobody ever has one there."""
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | flags)
+    except OSError:
+        return False
+    return True
 
 
 def _fill(staging: Path, sources: dict[str, Path], hub: str, at: datetime) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -133,8 +132,6 @@ def authority() -> None:
     A .pem file holds a certificate and those above it but the root, as devices present it. Nothing is ever overwritten,
     and what fails leaves nothing behind.
     """
-    # What is half done is removed then, too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     # `cryptography` warns of names that are too long; what is to be refused of them is refused here, with a code.
     warnings.filterwarnings("ignore", message="Attribute's length must be")
 

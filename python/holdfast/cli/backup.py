@@ -24,9 +24,12 @@ def backup(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: AN
 
     It holds none of the hub's own secrets, and is readable by its owner alone.
     """
+    settings = read_settings(**given)
+    if sys.platform == "win32":
+        raise ConfigurationError("unsupported_platform", "the hub runs on Linux and macOS")
     from holdfast.backup.make import make
 
-    made = make(read_settings(**given), directory, at=now())
+    made = make(settings, directory, at=now())
     record = {"directory": str(made.directory), "hub": made.hub, "made_at": made.made_at.isoformat()}
     emit_record(record | {"files": sorted(made.files)}, as_json=as_json)
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from holdfast.bulk.read import BAD_CHAIN_LINE, Piece, read_chains
 from holdfast.cli.bundles import bad_anchor
 from holdfast.cli.output import Output, emit_record, json_option
 from holdfast.errors import ConfigurationError, ConflictError, VerificationError
-from holdfast.files import read_file
+from holdfast.files import appear, read_file
 from holdfast.verify import Policy
 
 if TYPE_CHECKING:
@@ -212,12 +213,11 @@ def _sink(path: Path) -> Iterator[_Sink]:
     if path.exists():
         message = f"{path} exists"
         raise ConflictError("file_exists", message)
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         raw = partial.open("xb", buffering=0)
     except OSError as error:
-        message = f"{partial}: {error.strerror}"
-        raise ConfigurationError("unwritable_output", message) from None
+        raise _unwritable(path, error) from None
     try:
         with raw, io.BufferedWriter(Output(raw, path)) as stream:
             if kind == ".jsonl":
@@ -227,10 +227,17 @@ def _sink(path: Path) -> Iterator[_Sink]:
                 writer = _ArrowFile(stream, kind)
                 yield writer
                 writer.close()
-        partial.rename(path)
-    except BaseException:
+        try:
+            appear(partial, path)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+    finally:
         partial.unlink(missing_ok=True)
-        raise
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigurationError:
+    message = f"{path}: {error.strerror}"
+    return ConfigurationError("unwritable_output", message)
 
 
 def _require_arrow() -> None:
