@@ -6,6 +6,7 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from holdfast.cli.bundles import ELEMENTS_COUNT_MAX, read_certificates
 from holdfast.cli.root import holdfast
 
 from ..support import der, forge
@@ -119,6 +121,28 @@ def test_a_key_beside_the_chain_is_left_out_and_named(tmp_path: Path) -> None:
     assert finished.exit_code == 0
     assert finished.stderr == "holdfast: both.pem: left out: PRIVATE KEY\n"
     assert "secret" not in finished.stdout + finished.stderr
+
+
+def test_elements_of_der_are_read_in_linear_time_and_are_not_without_bound(tmp_path: Path) -> None:
+    """The smallest that there can be, one after another: as many as are allowed, told apart, and one more."""
+    least = b"\x30\x00"
+    path = tmp_path / "many.der"
+    path.write_bytes(least * ELEMENTS_COUNT_MAX)
+    began = time.process_time()
+    assert read_certificates(path) == [least] * ELEMENTS_COUNT_MAX
+    assert time.process_time() - began < 2, "quadratic, they took ten seconds and more"
+    path.write_bytes(least * (ELEMENTS_COUNT_MAX + 1))
+    assert complaint("inspect", "many.der") == "file_too_large"
+    path.write_bytes(least * 2 + b"\x30\x85\x01\x00\x00\x00\x00" + least + b"\x31")
+    assert read_certificates(path) == [least, least, b"\x30\x85\x01\x00\x00\x00\x00" + least + b"\x31"]
+
+
+def test_a_verdict_on_a_long_chain_takes_linear_time(tmp_path: Path) -> None:
+    """What the engine says of a chain is as long as the chain: asked for again at each place, it took minutes."""
+    (tmp_path / "many.der").write_bytes(b"\x30\x00" * 20_000)
+    began = time.process_time()
+    assert len(verdict(status=1, file="many.der")["path"]) == 20_000
+    assert time.process_time() - began < 2
 
 
 # ── inspect ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,6 +263,31 @@ def test_revocation_is_asked_as_openssl_asks_it(tmp_path: Path) -> None:
     assert refused("--crl-check-all") == ("crl_missing", 2)
     (tmp_path / "words.pem").write_bytes(pem(b"\x30\x00", label="X509 CRL"))
     assert complaint("verify", "-CAfile", "root.pem", "-CRLfile", "words.pem", "chain.pem") == "bad_crl"
+
+
+def test_a_file_that_holds_no_revocation_list_is_none(tmp_path: Path) -> None:
+    """Each is refused, also where an unknown status is let through: nobody would notice that nothing was asked."""
+    key, request = b"\x30\x00", b"\x30\x02\x05\x00"
+    files = {
+        "key.pem": pem(key, label="EC PRIVATE KEY"),
+        "request.pem": pem(request, label="CERTIFICATE REQUEST"),
+        "chain-again.pem": pem(DEVICE, FACTORY),
+        "key.der": key,
+        "certificate.der": DEVICE,
+        "words": b"no list\n",
+    }
+    lenient = ("--lenient", "unknown-revocation-status")
+    for name, contents in files.items():
+        (tmp_path / name).write_bytes(contents)
+        assert complaint("verify", "-CAfile", "root.pem", *lenient, "--crl-file", name, "chain.pem") == "bad_crl"
+    finished = cert("verify", "-CAfile", "root.pem", *lenient, "--crl-file", "request.pem", "chain.pem")
+    assert "there is no revocation list in request.pem, but CERTIFICATE REQUEST (bad_crl)" in finished.stderr
+    (tmp_path / "both.pem").write_bytes(
+        pem(forge.crl("Technician-Z", p256("technician")), label="X509 CRL") + files["key.pem"]
+    )
+    both = ("--crl-file", "both.pem", "--crl-check", "-attime", AT_SECONDS)
+    finished = cert("verify", "-CAfile", "root.pem", *both, "chain.pem")
+    assert (finished.exit_code, finished.stderr) == (0, "holdfast: both.pem: left out: EC PRIVATE KEY\n")
 
 
 def test_a_limit_and_a_leniency_reach_the_policy(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from holdfast.authority import (
     sign_intermediate,
     subject_named,
 )
-from holdfast.cli.bundles import read_bundle
+from holdfast.cli.bundles import read_certificates
 from holdfast.cli.shown import certificate_record
 from holdfast.possession import Challenge, SignatureProof
 from holdfast.registry.upload import read_ca_certificate, read_proof
@@ -142,7 +142,7 @@ def trust(chosen: random.Random) -> None:
 
 def bundle(chosen: random.Random, place: Path = Path("bundle")) -> None:
     place.write_bytes(a_text(chosen))
-    for one in read_bundle(place).certificates:
+    for one in read_certificates(place):
         certificate_record(one, AT)
 
 

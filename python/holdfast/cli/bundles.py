@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from holdfast.errors import ConfigurationError, LimitExceededError, VerificationError
 from holdfast.files import read_file
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
 """A revocation list of a million entries; the roots of all browsers together are a quarter of a megabyte."""
 
+ELEMENTS_COUNT_MAX: Final = 100_000
+"""In DER an element takes two bytes, and each is shown or judged; all roots that anybody trusts are some hundreds."""
+
 # RFC 7468 §5.1 and what older tools write.
 CERTIFICATE_LABELS: Final = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 LIST_LABELS: Final = frozenset({"X509 CRL", "CRL"})
@@ -25,64 +28,52 @@ _PEM: Final = b"-----BEGIN "
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 
 
-class Bundle(NamedTuple):
-    """What a file holds, in the order written; DER each."""
-
-    certificates: list[bytes]
-    lists: list[bytes]
-    left_out: list[str]
-    """Labels of PEM elements that are neither."""
-
-
-def read_bundle(path: Path) -> Bundle:
-    """What is in `path`. DER says what it is by itself only to who reads it whole: it counts as certificates.
+def read_certificates(path: Path) -> list[bytes]:
+    """The certificates in `path`, DER, in the order written, at least one; what else there is gets a line on stderr.
 
     Raises:
-        ConfigurationError: `unreadable_file`; `no_certificate`: neither PEM nor DER.
+        ConfigurationError: `unreadable_file`; `no_certificate`.
         IssuanceError: `bad_pem`.
         LimitExceededError: `file_too_large`.
     """
-    data = _read(path)
-    if _PEM not in data:
-        if not data.startswith(_SEQUENCE):
-            message = f"there is neither PEM nor DER in {path}"
-            raise ConfigurationError("no_certificate", message)
-        return Bundle(list(_unpacked(data)), [], [])
-    from holdfast.authority.pem import read_blocks
-
-    bundle = Bundle([], [], [])
-    for label, der in read_blocks(data):
-        if label in CERTIFICATE_LABELS:
-            bundle.certificates.append(der)
-        elif label in PKCS7_LABELS:
-            bundle.certificates.extend(_unpacked(der))
-        elif label in LIST_LABELS:
-            bundle.lists.append(der)
-        else:
-            bundle.left_out.append(label)
-    return bundle
-
-
-def read_certificates(path: Path) -> list[bytes]:
-    """The certificates in `path`, at least one; what else there is gets a line on stderr.
-
-    Raises:
-        ConfigurationError: `no_certificate` too.
-    """
-    bundle = read_bundle(path)
-    left_out = [*bundle.left_out, *("X509 CRL" for _ in bundle.lists)]
-    if not bundle.certificates:
-        message = f"there is no certificate in {path}" + (f", but {', '.join(left_out)}" if left_out else "")
-        raise ConfigurationError("no_certificate", message)
-    if left_out:
-        sys.stderr.write(f"holdfast: {path}: left out: {', '.join(left_out)}\n")
-    return bundle.certificates
+    return _read_elements(path, CERTIFICATE_LABELS, "no_certificate", "certificate")
 
 
 def read_lists(path: Path) -> list[bytes]:
-    """The revocation lists in `path`; whether they are any is asked when they are used."""
-    bundle = read_bundle(path)
-    return bundle.lists or bundle.certificates
+    """The revocation lists in `path`, as `read_certificates` reads; whether DER is any is asked when it is used.
+
+    Raises:
+        ConfigurationError: `bad_crl` instead.
+    """
+    return _read_elements(path, LIST_LABELS, "bad_crl", "revocation list")
+
+
+def _read_elements(path: Path, labels: frozenset[str], code: str, what: str) -> list[bytes]:
+    """DER says what it is by itself only to who reads it whole: it counts as what is wanted."""
+    data = _read(path)
+    found: list[bytes] = []
+    left_out: list[str] = []
+    if _PEM in data:
+        from holdfast.authority.pem import read_blocks
+
+        for label, der in read_blocks(data):
+            if label in labels:
+                found.append(der)
+            elif label in PKCS7_LABELS and labels is CERTIFICATE_LABELS:
+                found.extend(_unpacked(der))
+            else:
+                left_out.append(label)
+    elif data.startswith(_SEQUENCE):
+        found.extend(_unpacked(data))
+    else:
+        message = f"there is neither PEM nor DER in {path}"
+        raise ConfigurationError(code, message)
+    if not found:
+        message = f"there is no {what} in {path}" + (f", but {', '.join(left_out)}" if left_out else "")
+        raise ConfigurationError(code, message)
+    if left_out:
+        sys.stderr.write(f"holdfast: {path}: left out: {', '.join(left_out)}\n")
+    return found
 
 
 def bad_anchor(file: Path, error: VerificationError) -> ConfigurationError:
@@ -116,16 +107,21 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
             raise ConfigurationError("no_certificate", message) from error
         yield from inside
         return
-    while data:
-        length = _element_length(data)
-        if not data[length:].startswith(_SEQUENCE):
-            length = len(data)
-        yield data[:length]
-        data = data[length:]
+    begin = count = 0
+    while begin < len(data):
+        if (count := count + 1) > ELEMENTS_COUNT_MAX:
+            message = f"there are more than {ELEMENTS_COUNT_MAX} elements of DER in one file"
+            raise LimitExceededError("file_too_large", message)
+        end = _element_end(data, begin)
+        if not data.startswith(_SEQUENCE, end):
+            end = len(data)
+        yield data[begin:end]
+        begin = end
 
 
-def _element_length(data: bytes) -> int:
-    """How long the element at the head of `data` says it is, tag and length included (X.690 §8.1.3)."""
-    first = data[1] if len(data) > 1 else 0
+def _element_end(data: bytes, begin: int) -> int:
+    """Where the element at `begin` says that it ends, tag and length included (X.690 §8.1.3)."""
+    inside = begin + 2
+    first = data[begin + 1] if inside <= len(data) else 0
     octets = first & 0x7F if first & 0x80 else 0
-    return 2 + octets + (int.from_bytes(data[2 : 2 + octets]) if octets else first)
+    return inside + octets + (int.from_bytes(data[inside : inside + octets]) if octets else first)

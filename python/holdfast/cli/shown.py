@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from holdfast._holdfast import Explanation
+    from holdfast._holdfast import Explanation, Finding
 
 # Where output goes to a file or another program nobody sees where a line would fold.
 PLAIN_WIDTH: Final = 160
@@ -55,10 +56,14 @@ def certificate_record(der: bytes, at: datetime) -> dict[str, Any]:
 
 def verdict_record(explanation: Explanation, chain: Sequence[bytes], anchors: Sequence[bytes]) -> dict[str, Any]:
     """What came of a chain: the verdict, and every rule of every certificate of the path it is about."""
-    outcome = explanation.outcome
-    ders = [chain[index] for index in explanation.presented]
+    # Asked for once: each answer is made anew, and as long as the chain, which may be a bag of a hundred thousand.
+    outcome, presented, findings = explanation.outcome, explanation.presented, explanation.findings
+    ders = [chain[index] for index in presented]
     if explanation.anchor is not None:
         ders.append(anchors[explanation.anchor])
+    found_at: dict[int, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        found_at[finding.position].append(finding)
     path = []
     for position, der in enumerate(ders):
         rules = [
@@ -72,12 +77,11 @@ def verdict_record(explanation: Explanation, chain: Sequence[bytes], anchors: Se
                 "mend": finding.mend,
                 "refusing": finding.refusing,
             }
-            for finding in explanation.findings
-            if finding.position == position
+            for finding in found_at[position]
         ]
-        role = "end entity" if position == 0 else "intermediate" if position < len(explanation.presented) else "anchor"
+        role = "end entity" if position == 0 else "intermediate" if position < len(presented) else "anchor"
         path.append({"position": position, "role": role, **_identity(der), "rules": rules})
-    refusing = next((finding for finding in explanation.findings if finding.refusing), None)
+    refusing = next((finding for finding in findings if finding.refusing), None)
     return {
         "accepted": outcome.ok,
         "code": outcome.code,
@@ -90,7 +94,7 @@ def verdict_record(explanation: Explanation, chain: Sequence[bytes], anchors: Se
         "common_name": outcome.path.common_name if outcome.path else None,
         "not_after": outcome.path.not_after.isoformat() if outcome.path else None,
         "path": path,
-        "not_used": len(chain) - len(explanation.presented),
+        "not_used": len(chain) - len(presented),
     }
 
 
