@@ -11,7 +11,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from holdfast.errors import ConfigurationError, ConflictError, LimitExceededError
 
@@ -65,11 +65,8 @@ def read_secret_file(path: Path, *, bytes_max: int = FILE_BYTES_MAX) -> bytes:
 
 def _read(path: Path, bytes_max: int) -> tuple[bytes, int]:
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | _FLAGS), "rb") as file:
+        with open_regular(path) as file:
             mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                message = f"cannot read {path}: it is a directory, a pipe or a device"
-                raise ConfigurationError("unreadable_file", message)
             contents = file.read(bytes_max + 1)
     except OSError as error:
         message = f"cannot read {path}: {error.strerror}"
@@ -78,6 +75,15 @@ def _read(path: Path, bytes_max: int) -> tuple[bytes, int]:
         message = f"{path} is larger than the {bytes_max} bytes that are allowed"
         raise LimitExceededError("file_too_large", message)
     return contents, mode
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read it, and nothing that could keep whoever does waiting; else an `OSError`."""
+    opened = os.open(path, os.O_RDONLY | _FLAGS)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "it is a directory, a pipe or a device")
+    return os.fdopen(opened, "rb")
 
 
 def make_directory(directory: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ from ..support.hub import now, prove
 from ..support.pki import NOW, Ca
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from holdfast.backup.restore import Restored
@@ -52,6 +55,16 @@ def opened(settings: Settings) -> Registry:
 
 def opened_database(settings: Settings) -> Database:
     return Database.open(settings.registry_file, hub=HUB, at=int(NOW.timestamp()), create=True)
+
+
+@contextmanager
+def doctored(backup: Path, name: str) -> Iterator[sqlite3.Connection]:
+    """A file of a backup, to be changed under a hash that is right."""
+    with closing(sqlite3.connect(backup / name)) as raw, raw:
+        yield raw
+    table = json.loads((backup / "backup.json").read_text())
+    table["files"][name] = hashlib.sha256((backup / name).read_bytes()).hexdigest()
+    (backup / "backup.json").write_text(json.dumps(table))
 
 
 def key(number: int) -> Named:
@@ -372,12 +385,43 @@ def test_another_deployments_backup_changes_nothing(settings: Settings, tmp_path
     assert refused.value.code == "other_deployment"
     with opened(other) as registry:
         assert dump(registry) == before
-    named = Settings(hub="elsewhere.test", state_dir=tmp_path / "named")
-    named.state_dir.mkdir()
+
+
+@pytest.mark.parametrize("file", ["registry.db", "inbox.db"])
+def test_another_hubs_backup_changes_nothing_and_is_what_the_error_names(
+    settings: Settings, tmp_path: Path, file: str
+) -> None:
+    close(settings, 1)
+    with open_inbox(settings.inbox_file, hub=HUB, tenant="default", create=True):
+        make(settings, tmp_path / "backup", at=NOW)
+    with doctored(tmp_path / "backup", file) as raw:
+        raw.execute("UPDATE deployment SET hub = 'elsewhere.test'")
+    lost = Settings(hub=HUB, state_dir=tmp_path / "lost")
+    lost.state_dir.mkdir()
     with pytest.raises(ConfigurationError) as refused:
-        back(named, tmp_path / "backup")
+        back(lost, tmp_path / "backup")
     assert refused.value.code == "other_deployment"
-    assert list(named.state_dir.iterdir()) == []
+    assert str(tmp_path / "backup" / file) in refused.value.message
+    assert list(lost.state_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(("epoch", "comes_back"), [(1 << 62, True), ((1 << 62) + 1, False), ((1 << 63) - 1, False)])
+def test_an_epoch_that_could_not_be_raised_is_refused_before_anything_is_made(
+    settings: Settings, tmp_path: Path, *, epoch: int, comes_back: bool
+) -> None:
+    close(settings, 1)
+    make(settings, tmp_path / "backup", at=NOW)
+    with doctored(tmp_path / "backup", "registry.db") as raw:
+        raw.execute("UPDATE tenants SET epoch = ?", [epoch])
+    lost = Settings(hub=HUB, state_dir=tmp_path / "lost")
+    lost.state_dir.mkdir(mode=0o700)
+    if comes_back:
+        assert back(lost, tmp_path / "backup").merged.epochs == {"default": epoch + 1}
+        return
+    with pytest.raises(ConfigurationError) as refused:
+        back(lost, tmp_path / "backup")
+    assert refused.value.code == "backup_damaged"
+    assert list(lost.state_dir.iterdir()) == []
 
 
 def test_messages_come_back_unless_the_inbox_knows_better(settings: Settings, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigurationError, LimitExceededError
-from holdfast.files import read_file
+from holdfast.files import open_regular, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,7 +58,7 @@ def read(directory: Path) -> Backup:
             directory=directory, hub=table["hub"], made_at=datetime.fromisoformat(table["made_at"]), files=files
         )
         complete = REGISTRY in files and all(map(NAME.fullmatch, files)) and backup.made_at.tzinfo is not None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise _not_a_backup(directory, f"{MANIFEST} is none of ours") from error
     except LimitExceededError as error:
         raise _not_a_backup(directory, error.message) from error
@@ -82,16 +82,18 @@ def fetch(backup: Backup, name: str, place: Path) -> None:
     """
     source = backup.directory / name
     try:
-        with source.open("rb") as file:
+        file = open_regular(source)
+    except OSError as error:
+        message = f"cannot read {source}: {error.strerror}"
+        raise ConfigurationError("backup_damaged", message) from error
+    try:
+        with file:
             write_new(place, b"")
             with place.open("wb") as to:
                 shutil.copyfileobj(file, to, 1024 * 1024)
                 to.flush()
                 os.fsync(to.fileno())
         found = sha256_of(place)
-    except FileNotFoundError as error:
-        message = f"{source} is missing"
-        raise ConfigurationError("backup_damaged", message) from error
     except OSError as error:
         message = f"cannot copy {source} to {place}: {error.strerror or error}"
         raise ConfigurationError("state_dir_unusable", message) from error

@@ -10,19 +10,22 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from holdfast import inbox, registry
+from holdfast import database, inbox, registry
 from holdfast.backup import files
+from holdfast.errors import ConfigurationError
 from holdfast.files import make_directory, sync_directory
 from holdfast.inbox import merge as inbox_merge
+from holdfast.inbox.database import KIND as INBOX
 from holdfast.registry import merge as registry_merge
+from holdfast.registry.database import KIND as REGISTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from holdfast.registry.merge import Merged
@@ -65,7 +68,11 @@ def restore(settings: Settings, directory: Path, *, actor: str, at: datetime) ->
         (staging / files.TELEMETRY).mkdir(mode=0o700)
         for name in backup.files:
             files.fetch(backup, name, staging / name)
-        merged = _restore_registry(settings, staging, actor=actor, at=at, made_at=backup.made_at)
+        with _naming(directory, staging):
+            database.check(REGISTRY, staging / files.REGISTRY, hub=settings.hub)
+            if files.INBOX in backup.files:
+                database.check(INBOX, staging / files.INBOX, hub=settings.hub)
+            merged = _restore_registry(settings, staging, actor=actor, at=at, made_at=backup.made_at)
         messages = _restore_inbox(settings, staging, at=at) if files.INBOX in backup.files else 0
         logs = _restore_telemetry(settings, staging)
     return Restored(made_at=backup.made_at, merged=merged, messages=messages, logs=logs)
@@ -73,12 +80,20 @@ def restore(settings: Settings, directory: Path, *, actor: str, at: datetime) ->
 
 def _restore_registry(settings: Settings, staging: Path, *, actor: str, at: datetime, made_at: datetime) -> Merged:
     own = {"hub": settings.hub, "tenant": settings.tenant}
-    # The copy first: if it is another hub's, or a later version's, no registry is made either.
-    with (
-        registry.open_registry(staging / files.REGISTRY, at=at, create=False, **own) as theirs,
-        registry.open_registry(settings.registry_file, at=at, create=True, **own) as ours,
-    ):
-        return registry_merge.merge(ours.database, theirs.database, actor=actor, at=at, made_at=made_at)
+    with registry.open_registry(staging / files.REGISTRY, at=at, create=False, **own) as theirs:
+        registry_merge.check_mergeable(theirs.database)
+        with registry.open_registry(settings.registry_file, at=at, create=True, **own) as ours:
+            return registry_merge.merge(ours.database, theirs.database, actor=actor, at=at, made_at=made_at)
+
+
+@contextmanager
+def _naming(directory: Path, staging: Path) -> Iterator[None]:
+    """Name the file of the backup in `directory` where an error names its copy, which is gone by then."""
+    try:
+        yield
+    except ConfigurationError as error:
+        message = error.message.replace(str(staging), str(directory))
+        raise ConfigurationError(error.code, message, hint=error.hint) from error
 
 
 def _restore_inbox(settings: Settings, staging: Path, *, at: datetime) -> int:

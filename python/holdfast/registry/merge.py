@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from holdfast.registry.database import Database, Transaction
 
+EPOCH_MAX = 1 << 62
+"""The database counts up to 2^63 - 1; at a thousand changes a second this lasts a hundred million years."""
 STRICTNESS = [ClosureState.OPEN.value, ClosureState.CLOSED.value, ClosureState.REVOKED.value]
 
 
@@ -57,6 +59,17 @@ class Merged:
     """CAs that the backup does not have."""
     epochs: Mapping[str, int]
     """Of each tenant, above all that either has known."""
+
+
+def check_mergeable(backup: Database) -> None:
+    """Refuse what no registry could have come to, before there is one that would have to.
+
+    Raises:
+        ConfigurationError: `backup_damaged`.
+    """
+    for row in backup.rows(select(tenants).where(tenants.c.epoch > EPOCH_MAX)):
+        message = f"the backup's epoch of tenant '{row['tenant']}' is {row['epoch']}: nobody could raise it"
+        raise ConfigurationError("backup_damaged", message)
 
 
 def merge(database: Database, backup: Database, *, actor: str, at: datetime, made_at: datetime) -> Merged:
