@@ -75,6 +75,10 @@ def test_what_is_no_stream_of_chains_is_refused(source: bytes, code: str) -> Non
     [
         b'{"chain": 7, "id": "seven"}',
         b'["!"]',
+        b'"hello"',
+        b"[]",
+        b'[""]',
+        b'{"id": "seven", "chain": []}',
         b'{"chain": "-----BEGIN X-----\\n-----END X-----"}',
         b'{"chain": "\\ud800"}',
         b"[" * 100_000,
@@ -93,6 +97,17 @@ def test_a_line_that_holds_no_chain_is_told_and_its_neighbours_are_read(line: by
     assert chains(source, piece_bytes) == [*CHAINS, b"", *CHAINS]
     ids = [one for piece in found for one in piece.ids]
     assert ids == [1, "two", 4, 5, "seven" if b"seven" in line else 6, 7, "two", 10, 11]
+
+
+@pytest.mark.parametrize("its_id", ["1e999", "1.5", "NaN", "[7]", "{}", "null", "true"])
+def test_an_id_is_text_or_a_whole_number(its_id: str) -> None:
+    """Beside each the nearest that is one; the line goes by its number then."""
+    chain = json.dumps([base64.b64encode(one).decode() for one in DEVICES[0].der]).encode()
+    ids = its_id.encode(), b'"1e999"', b"-7", b"1" + b"0" * 30
+    source = b"\n".join(b'{"id": %s, "chain": %s}' % (one, chain) for one in ids)
+    (piece,) = read_chains(io.BytesIO(source + b"\n"))
+    assert piece.ids == [1, "1e999", -7, 10**30]
+    assert piece.unreadable == {0: "line 1 holds no chain: its id is neither text nor a whole number"}
 
 
 @pytest.mark.parametrize(

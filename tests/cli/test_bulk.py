@@ -55,7 +55,7 @@ def test_outcomes_go_to_files_by_extension(anchors: Path, tmp_path: Path) -> Non
     by_code = Counter(str(row[1]) for row in wanted if not row[0])
     file = tmp_path / "chains.jsonl"
     file.write_text(
-        "".join(json.dumps({"id": [at], "chain": encoded(chain)}) + "\n" for at, chain in enumerate(chains))
+        "".join(json.dumps({"id": f"{at}", "chain": encoded(chain)}) + "\n" for at, chain in enumerate(chains))
     )
     for name in ("out.jsonl", "out.arrow", "out.parquet"):
         shown = bulk("--anchors", anchors, "--at", NOW.isoformat(), "--output", tmp_path / name, file)
@@ -167,6 +167,14 @@ def test_a_line_that_holds_no_chain_is_a_row_and_the_others_are_judged(anchors: 
     assert arrow["code"].to_pylist() == wanted
     assert arrow["message"].to_pylist() == [row.get("message") for row in rows]
     assert arrow["position"].null_count == 9
+
+
+def test_an_id_moves_no_cursor(anchors: Path) -> None:
+    """On a terminal ESC [ 2 J would wipe what stands above; JSON escapes it by itself."""
+    shown = bulk("--anchors", anchors, "-", given=json.dumps({"id": "\x1b[2Jx\n", "chain": 7}).encode())
+    assert shown.returncode == 3
+    assert b"\x1b" not in shown.stdout
+    assert rb"\x1b[2Jx\n" in shown.stdout
 
 
 def test_a_time_may_be_asked_for(anchors: Path) -> None:

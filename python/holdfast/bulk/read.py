@@ -55,8 +55,8 @@ def read_chains(source: Source, *, certificates: int | None = None, piece_bytes:
 
     DER: certificates one after another. PEM: blocks; what stands between them is ignored. In both a chain goes on while
     a certificate bears the name of the issuer of the one before it, or has `certificates` of them. JSON Lines: a line
-    is a chain, as a list of base64 DER or as PEM text; or an object with it as `chain` and, if you like, an `id`. A
-    line that is none of these is `unreadable` in its piece, and reading goes on.
+    is a chain, as a list of base64 DER or as PEM text; or an object with it as `chain` and, if you like, an `id`, text
+    or a whole number. A line that is none of these is `unreadable` in its piece, and reading goes on.
 
     Memory: a few times `piece_bytes`, however long the stream.
 
@@ -165,7 +165,7 @@ def _packed(lines: list[bytes], before: int) -> Iterator[Piece]:
         try:
             value = json.loads(line)
             if isinstance(value, dict):
-                its_id = value.get("id", number)
+                its_id = _id(value.get("id", number))
             chain = _line(value.get("chain") if isinstance(value, dict) else value)
         except (ValueError, RecursionError, ConfigurationError) as error:
             chain, unreadable[len(chains)] = b"", f"line {number} holds no chain: {error}"
@@ -178,8 +178,21 @@ def _packed(lines: list[bytes], before: int) -> Iterator[Piece]:
 def _line(value: object) -> bytes:
     """The chain in one line, as DER one after another."""
     if isinstance(value, str):
-        return _blocks(value.encode())[0]
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return b"".join(binascii.a2b_base64(one, strict_mode=True) for one in value)
-    message = "neither a list of base64 texts nor PEM"
-    raise ValueError(message)
+        ders = _blocks(value.encode())[0]
+    elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+        ders = b"".join(binascii.a2b_base64(one, strict_mode=True) for one in value)
+    else:
+        message = "neither a list of base64 texts nor PEM"
+        raise ValueError(message)
+    if not ders:
+        message = "there is no certificate in it"
+        raise ValueError(message)
+    return ders
+
+
+def _id(value: object) -> object:
+    """What a line calls its chain; of what else JSON knows, `1e999` is none any more when it is written."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        message = "its id is neither text nor a whole number"
+        raise ValueError(message)  # noqa: TRY004 (of what is read, not of what is called)
+    return value

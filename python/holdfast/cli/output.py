@@ -126,6 +126,11 @@ def guard_streams() -> None:
         )
 
 
+def printable(text: str) -> str:
+    """`text` with everything escaped that could move a cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def is_fancy(encoding: str) -> bool:
     """Whether ticks and lines can be written in `encoding`."""
     return encoding.lower().startswith("utf")
@@ -137,5 +142,5 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "-"
-    return str(value)
+        return printable(", ".join(map(str, value))) or "-"
+    return printable(str(value))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast._holdfast import Certificate
-from holdfast.cli.output import is_fancy
+from holdfast.cli.output import is_fancy, printable
 from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Sheet:
 
     def certificates(self, file: str, records: Sequence[dict[str, Any]]) -> None:
         """Every certificate of one file."""
-        self._print(Text(_printable(file), HEAD))
+        self._print(Text(printable(file), HEAD))
         for place, record in enumerate(records):
             self._print()
             if record["code"]:
@@ -197,7 +197,7 @@ class Sheet:
 
     def verdict(self, file: str, record: dict[str, Any]) -> None:
         """The verdict on one chain, and what led to it."""
-        head = Text(_printable(file) + "  ", HEAD)
+        head = Text(printable(file) + "  ", HEAD)
         head.append("accepted" if record["accepted"] else "refused", GOOD if record["accepted"] else BAD)
         self._print(head)
         self._print()
@@ -273,7 +273,7 @@ class Sheet:
         table = self._grid(3, indent=1)
         for label, value in fields.items():
             if value:
-                text = Text(_printable(value)) if isinstance(value, str) else value
+                text = Text(printable(value)) if isinstance(value, str) else value
                 table.add_row("", Text(label, LABEL), text)
         return table
 
@@ -283,7 +283,3 @@ class Sheet:
         for column in range(1, columns):
             table.add_column(overflow="fold", no_wrap=column < columns - 1)
         return table
-
-
-def _printable(text: str) -> str:
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
