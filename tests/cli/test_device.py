@@ -210,7 +210,8 @@ def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
         ("other.txt", "not_a_certificate"),
         ("missing.pem", "unreadable_file"),
         (".", "unreadable_file"),
-        ("a" * 5000, "unreadable_file"),
+        ("x" * 5000, "unreadable_file"),
+        ("ab" * 31, "bad_hash"),
         ("ab" * 32, "unknown_branch"),
         ("02" * 32, "unknown_branch"),
     ):

@@ -80,7 +80,27 @@ def test_a_key_is_found_by_its_hash_or_a_certificate_s_however_it_is_written(hou
     assert closures.find(hashlib.sha256(b"a-1").hexdigest()).subject == "CN=a-1"
     assert code_of(lambda: closures.find("beef")) == "bad_hash"
     assert code_of(lambda: closures.find("0" * 64)) == "unknown_branch"
-    assert closures.find("0" * 64, unseen=True) == Named(Kind.KEY, bytes(32))
+
+
+def test_a_hash_that_nobody_has_come_by_is_closed_as_whatever_it_may_be(house: House) -> None:
+    """Nobody can tell a key's hash from a certificate's: the new signer's devices stay out by either."""
+    closures, new = house.registry.closures, Certificate(house.root.intermediate("Technician-N").der)
+    for text in (new.fingerprint, new.spki_sha256):
+        assert code_of(lambda: closures.find(text)) == "unknown_branch"  # noqa: B023
+        both = closures.find_or_take(text)
+        assert both == [Named(kind, bytes.fromhex(text)) for kind in Kind]
+        closures.close(both, actor=WHO, at=NOW)
+    assert bytes.fromhex(new.fingerprint) in closures.closed()[Kind.CERTIFICATE]
+    assert bytes.fromhex(new.spki_sha256) in closures.closed()[Kind.KEY]
+    one = closures.find_or_take("0" * 64, Kind.CERTIFICATE)
+    assert one == [Named(Kind.CERTIFICATE, bytes(32))]
+    assert closures.open(Named(Kind.KEY, bytes.fromhex(new.fingerprint)), actor=WHO, at=NOW) == [
+        Named(kind, bytes.fromhex(new.fingerprint)) for kind in Kind
+    ]
+    known = Certificate(house.factory.der)
+    assert closures.find_or_take(known.fingerprint) == [Named.of(known)]
+    assert closures.find_or_take(known.fingerprint, Kind.CERTIFICATE) == [Named.of(known, Kind.CERTIFICATE)]
+    assert code_of(lambda: closures.find_or_take(known.spki_sha256, Kind.CERTIFICATE)) == "unknown_branch"
 
 
 def test_the_preview_counts_the_branch_and_nothing_else(house: House) -> None:
@@ -89,7 +109,10 @@ def test_the_preview_counts_the_branch_and_nothing_else(house: House) -> None:
     preview = closures.preview(closures.find(fingerprint_of(house.factory)))
     assert (preview.devices, preview.surviving, preview.registered) == (3, [], [])
     assert closures.preview(closures.find(fingerprint_of(house.technician))).devices == 2
-    assert closures.preview(closures.find(hashlib.sha256(b"a-1").hexdigest())).devices == 1
+    own = hashlib.sha256(b"a-1").digest()
+    assert closures.preview(closures.find(own.hex())).devices == 1
+    certificate = closures.preview(closures.find(own[::-1].hex(), Kind.CERTIFICATE))
+    assert (certificate.devices, certificate.surviving) == (1, [])
     whole = closures.preview(closures.find(fingerprint_of(house.root)))
     assert (whole.devices, whole.registered) == (4, ["company-x"])
     below = closures.preview(closures.find(fingerprint_of(house.factory)), descendants=True)
@@ -191,8 +214,8 @@ def test_a_closed_key_is_no_anchor_in_whatever_certificate(registry: Registry) -
 
 def test_a_key_can_be_closed_before_anything_is_registered(tmp_path: Path) -> None:
     with open_registry(tmp_path / "fresh.db", hub="hub.test", tenant="default", at=NOW, create=True) as registry:
-        named = registry.closures.find("ab" * 32, unseen=True)
-        assert registry.closures.close([named], actor=WHO, at=NOW) == registry.cas.trust().epoch
+        named = registry.closures.find_or_take("ab" * 32)
+        assert registry.closures.close(named, actor=WHO, at=NOW) == registry.cas.trust().epoch
         assert registry.cas.trust().closed[Kind.KEY] == {bytes.fromhex("ab" * 32)}
 
 

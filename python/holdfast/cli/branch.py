@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.options import (
+    HASH,
     REASON,
     UNSEEN,
     YES,
@@ -14,6 +15,7 @@ from holdfast.cli.options import (
     find_issuer,
     now,
     open_registry,
+    read_certificate,
     read_settings,
     settings_options,
     wait_applied,
@@ -21,13 +23,16 @@ from holdfast.cli.options import (
 from holdfast.cli.output import emit_record, emit_table, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.registry import Registry
     from holdfast.registry.closures import Closure, Named, Preview
     from holdfast.registry.successions import Succession
 
 NAMES_SHOWN_MAX = 10
-HASH = click.argument("hash_", metavar="HASH")
+BRANCH = click.argument("branch", metavar="BRANCH")
 ONE_CERTIFICATE = click.option(
-    "--certificate", is_flag=True, help="HASH is of the one certificate that is meant, not of whatever has its key."
+    "--certificate", is_flag=True, help="The one certificate is meant, not whatever has its key."
 )
 SUCCESSION_COLUMNS = ("state", "old", "old_spki_sha256", "new", "new_spki_sha256", "changed_at", "reason")
 COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
@@ -37,15 +42,16 @@ COLUMNS = ("state", "kind", "subject", "sha256", "changed_at", "reason")
 def branch() -> None:
     """Close and open branches: a signer, and every device that it vouches for.
 
-    HASH is the SHA-256 of a certificate, as `openssl x509 -fingerprint -sha256` shows it, or of a key
-    (SubjectPublicKeyInfo). A branch is closed by its key: a certificate renewed under the same key stays out too.
+    BRANCH is a file with a certificate, or the SHA-256 of one that the hub has met, as `openssl x509 -fingerprint
+    -sha256` shows it, or of its key (SubjectPublicKeyInfo). A branch is closed by its key: a certificate renewed under
+    the same key stays out too.
     """
 
 
 @branch.command()
-@HASH
+@BRANCH
 @ONE_CERTIFICATE
-@UNSEEN
+@click.option("--unseen", is_flag=True, help="Close a hash that the hub has never met, as a key's and a certificate's.")
 @click.option("--descendants", is_flag=True, help="Close every key that has signed below it as well.")
 @click.option("--revoke", is_flag=True, help="For ever: nothing opens it again, not even a restored backup.")
 @click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
@@ -54,7 +60,7 @@ def branch() -> None:
 @settings_options
 @json_option
 def close(
-    hash_: str,
+    branch: str,
     *,
     certificate: bool,
     unseen: bool,
@@ -66,19 +72,19 @@ def close(
     as_json: bool,
     **given: Any,  # noqa: ANN401 (click's options)
 ) -> None:
-    """Close HASH: from the moment this returns nobody is let in by it, and its live sessions are ended.
+    """Close BRANCH: from the moment this returns nobody is let in by it, and its live sessions are ended.
 
     Shows first how many devices that are, and which of them have another way in.
     """
     settings = read_settings(**given)
     with open_registry(settings) as registry:
-        named = registry.closures.find(hash_, _kind(certificate=certificate), unseen=unseen)
-        found = registry.closures.preview(named, descendants=descendants)
+        named = _named(registry, branch, certificate=certificate, unseen=unseen)
+        found = registry.closures.preview(*named, descendants=descendants)
         if preview:
-            emit_record(_preview_record(found, as_json=as_json), as_json=as_json)
+            emit_record(_preview_record(named, found, as_json=as_json), as_json=as_json)
             return
         if not yes:
-            for name, value in _preview_record(found, as_json=False).items():
+            for name, value in _preview_record(named, found, as_json=False).items():
                 if value not in (None, [], 0):
                     click.echo(
                         f"{name.replace('_', ' ')}: {value if not isinstance(value, list) else ', '.join(value)}",
@@ -87,7 +93,7 @@ def close(
             click.confirm("Revoke, for ever?" if revoke else "Close?", abort=True, err=True)
         epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
     applied = wait_applied(settings, epoch)
-    record = _preview_record(found, as_json=as_json) | {
+    record = _preview_record(named, found, as_json=as_json) | {
         "state": "revoked" if revoke else "closed",
         "epoch": epoch,
         "applied": applied,
@@ -96,26 +102,26 @@ def close(
 
 
 @branch.command(name="open")
-@HASH
+@BRANCH
 @ONE_CERTIFICATE
-@UNSEEN
 @REASON
 @settings_options
 @json_option
 def open_(
-    hash_: str,
+    branch: str,
     *,
     certificate: bool,
-    unseen: bool,
     reason: str,
     as_json: bool,
     **given: Any,  # noqa: ANN401
 ) -> None:
     """Open what was closed; what was revoked stays shut out."""
     with open_registry(read_settings(**given)) as registry:
-        named = registry.closures.find(hash_, _kind(certificate=certificate), unseen=unseen)
-        registry.closures.open(named, actor=actor(), at=now(), reason=reason)
-    emit_record(_named_record(named) | {"state": "open"}, as_json=as_json)
+        # Whatever was closed can be opened, whether anybody has come by it or not, and whether its file was there.
+        named = _named(registry, branch, certificate=certificate, unseen=True)
+        unseen = () if certificate else (_taken(branch),)
+        opened = registry.closures.open(*named, *unseen, actor=actor(), at=now(), reason=reason)
+    emit_record(_named_record(opened) | {"state": "open"}, as_json=as_json)
 
 
 @branch.command()
@@ -142,8 +148,9 @@ def succeed(
 ) -> None:
     """Declare NEW the successor of OLD: devices that OLD vouched for may come by NEW, and stay with it.
 
-    Each is a HASH or a file with the CA's certificate. Whoever holds NEW can be any of those devices. OLD goes on
-    vouching for those that have not moved; close it when they have, or at once if it is stolen.
+    Each is a file with the CA's certificate, or the SHA-256 of that or of its key. Whoever holds NEW can be any of
+    those devices. OLD goes on vouching for those that have not moved; close it when they have, or at once if it is
+    stolen.
     """
     with open_registry(read_settings(**given)) as registry:
         # Whatever was declared can be withdrawn, whether anybody has come by it or not.
@@ -183,19 +190,33 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     emit_table(records, COLUMNS, as_json=as_json, empty="nothing was ever closed")
 
 
-def _kind(*, certificate: bool) -> Any:  # noqa: ANN401 (the registry is imported late: it takes long)
-    from holdfast.registry.closures import Kind
+def _named(registry: Registry, text: str, *, certificate: bool, unseen: bool) -> Sequence[Named]:
+    """What a file or a hash names: the key, or the certificate; of an unseen hash nobody knows which."""
+    from holdfast.registry.closures import Kind, Named
 
-    return Kind.CERTIFICATE if certificate else Kind.KEY
+    kind = Kind.CERTIFICATE if certificate else Kind.KEY
+    if not HASH.fullmatch(text):
+        return [Named.of(read_certificate(text), kind)]
+    if unseen:
+        return registry.closures.find_or_take(text, kind if certificate else None)
+    return [registry.closures.find(text, kind)]
 
 
-def _named_record(named: Named) -> dict[str, object]:
-    return {"kind": named.kind.value, "subject": named.subject or None, "sha256": named.sha256.hex()}
+def _taken(text: str) -> Named:
+    """What a hash, or the certificate's of a file, was taken for that the registry had not met."""
+    from holdfast.registry.closures import Kind, Named, sha256_of
+
+    return Named(Kind.KEY, sha256_of(text if HASH.fullmatch(text) else read_certificate(text).fingerprint))
+
+
+def _named_record(named: Sequence[Named]) -> dict[str, object]:
+    kinds = dict.fromkeys(one.kind.value for one in named)
+    return {"kind": ", ".join(kinds), "subject": named[0].subject or None, "sha256": named[0].sha256.hex()}
 
 
 def _closure_record(one: Closure) -> dict[str, object]:
     changed_at = one.changed_at.isoformat()
-    return {"state": one.state.value, **_named_record(one.named), "changed_at": changed_at, "reason": one.reason}
+    return {"state": one.state.value, **_named_record([one.named]), "changed_at": changed_at, "reason": one.reason}
 
 
 def _pair_record(old: Named, new: Named) -> dict[str, object]:
@@ -212,8 +233,8 @@ def _succession_record(one: Succession) -> dict[str, object]:
     return {"state": one.state.value, **_pair_record(one.old, one.new), "changed_at": changed_at, "reason": one.reason}
 
 
-def _preview_record(found: Preview, *, as_json: bool) -> dict[str, object]:
-    named, *below = found.closing
+def _preview_record(named: Sequence[Named], found: Preview, *, as_json: bool) -> dict[str, object]:
+    below = found.closing[len(named) :]
     surviving = list(found.surviving)
     if not as_json and len(surviving) > NAMES_SHOWN_MAX:
         surviving[NAMES_SHOWN_MAX:] = [f"and {len(found.surviving) - NAMES_SHOWN_MAX} more"]

@@ -19,16 +19,19 @@ from holdfast.settings import Settings, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from holdfast._holdfast import Certificate
     from holdfast.registry import Registry
     from holdfast.registry.closures import Named
 
 SETTINGS_FILE = Path("holdfast.toml")
-HASH = re.compile(r"[0-9A-Fa-f]{64}|(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}")
-"""SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons."""
+HASH = re.compile(r"[0-9A-Fa-f:]{32,}")
+"""SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons; or what was meant to be one."""
 
 REASON = click.option("--reason", default="", help="Why, for the record.")
 UNSEEN = click.option(
-    "--unseen", is_flag=True, help="Take a hash that the hub has never met for the key's (SPKI) all the same."
+    "--unseen",
+    is_flag=True,
+    help="Take a hash that the hub has never met for the key's (SPKI), not a certificate's; better name the file.",
 )
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -93,20 +96,30 @@ def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
     """The key that `text` names: a hash, as `Closures.find_issuer` reads it, or a file with the CA's certificate.
 
     Raises:
-        ConfigurationError: `unreadable_file`.
-        LimitExceededError: `file_too_large`, `upload_too_large`.
-        RegistrationError: `unknown_branch`, `not_a_ca`, and as `read_ca_certificate` refuses.
+        RegistrationError: `bad_hash`, `unknown_branch`, `not_a_ca`, and as `read_certificate` refuses.
     """
     from holdfast.errors import RegistrationError
-    from holdfast.registry.closures import Kind, Named
-    from holdfast.registry.upload import read_ca_certificate
+    from holdfast.registry.closures import Named
 
     if HASH.fullmatch(text):
         return registry.closures.find_issuer(text, unseen=unseen)
-    certificate = read_ca_certificate(read_file(Path(text)))
+    certificate = read_certificate(text)
     if not certificate.is_ca:
         raise RegistrationError("not_a_ca", f"the certificate in {text} is of no CA: {certificate.subject}")
-    return Named(Kind.KEY, bytes.fromhex(certificate.spki_sha256), certificate.subject)
+    return Named.of(certificate)
+
+
+def read_certificate(file: str) -> Certificate:
+    """The certificate in a file that names a key, or itself.
+
+    Raises:
+        ConfigurationError: `unreadable_file`.
+        LimitExceededError: `file_too_large`, `upload_too_large`.
+        RegistrationError: as `read_ca_certificate` refuses.
+    """
+    from holdfast.registry.upload import read_ca_certificate
+
+    return read_ca_certificate(read_file(Path(file)))
 
 
 def wait_applied(settings: Settings, epoch: int) -> str:

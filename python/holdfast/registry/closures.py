@@ -52,6 +52,12 @@ class Named:
     subject: str = ""
     """Whose it is, as far as the registry knows; RFC 4514."""
 
+    @classmethod
+    def of(cls, certificate: Certificate, kind: Kind = Kind.KEY) -> Named:
+        """The key of `certificate`, or that one alone."""
+        sha256 = certificate.spki_sha256 if kind is Kind.KEY else certificate.fingerprint
+        return cls(kind, bytes.fromhex(sha256), certificate.subject)
+
     def __str__(self) -> str:
         """For people."""
         return f"{self.subject} ({self.sha256.hex()})" if self.subject else self.sha256.hex()
@@ -72,7 +78,7 @@ class Preview:
     """What closing would do."""
 
     closing: Sequence[Named]
-    """What would be closed: one, or with descendants every key below it too."""
+    """What would be closed: what was named, and with descendants every key below it too."""
     devices: int
     """Devices whose recorded path would be closed."""
     surviving: Sequence[str]
@@ -113,16 +119,36 @@ class Closures:
             for row in rows
         ]
 
-    def find(self, text: str, kind: Kind = Kind.KEY, *, unseen: bool = False) -> Named:
+    def find(self, text: str, kind: Kind = Kind.KEY) -> Named:
         """The key (or, for `Kind.CERTIFICATE`, the certificate) that `text` names.
 
         `text` is SHA-256 of a certificate or of a key, in hexadecimal, colons and case as one likes. A certificate's
-        names its key. With `unseen` a hash that the registry has never met is taken for what `kind` says.
+        names its key.
 
         Raises:
             RegistrationError: `bad_hash`, `unknown_branch`.
         """
-        sha256 = _sha256(text)
+        if found := self._find(sha256_of(text), kind):
+            return found
+        hint = "Name the certificate's file; or `--unseen` closes the hash, whichever of the two it is of"
+        raise _unknown(kind, hint)
+
+    def find_or_take(self, text: str, kind: Kind | None = None) -> Sequence[Named]:
+        """What `text` names, as in `find`; a hash that the registry has never met is taken for what `kind` says.
+
+        Where `kind` does not say it, for both: nobody can tell a key's hash from a certificate's, and whoever closes
+        only the wrong one has closed nothing.
+
+        Raises:
+            RegistrationError: `bad_hash`, `unknown_branch`: it is no certificate's.
+        """
+        sha256 = sha256_of(text)
+        found = self._find(sha256, kind or Kind.KEY)
+        if found is None and kind is Kind.CERTIFICATE and self._find(sha256, Kind.KEY):
+            raise _unknown(kind, "It is a key's: leave `--certificate` away")
+        return [found] if found else [Named(one, sha256) for one in ([kind] if kind else Kind)]
+
+    def _find(self, sha256: bytes, kind: Kind) -> Named | None:
         leaf = select(devices.c.fingerprint, devices.c.leaf_spki_sha256, devices.c.device_id).where(
             devices.c.tenant == self._tenant,
             (devices.c.leaf_spki_sha256 == sha256) | (devices.c.fingerprint == sha256),
@@ -130,20 +156,27 @@ class Closures:
         leaves = [
             (row["fingerprint"], row["leaf_spki_sha256"], f"CN={row['device_id']}") for row in self._database.rows(leaf)
         ]
-        return _find(sha256, kind, [*self._issuers(), *leaves], unseen=unseen)
+        return _find(sha256, kind, [*self._issuers(), *leaves])
 
     def find_issuer(self, text: str, *, unseen: bool = False) -> Named:
-        """The key of a CA that `text` names, as in `find`.
+        """The key of a CA that `text` names, as in `find`; with `unseen` the key whose hash `text` is.
 
         Raises:
             RegistrationError: `bad_hash`, `unknown_branch`.
         """
-        return _find(_sha256(text), Kind.KEY, self._issuers(), unseen=unseen)
+        sha256 = sha256_of(text)
+        if found := _find(sha256, Kind.KEY, self._issuers()):
+            return found
+        if unseen:
+            return Named(Kind.KEY, sha256)
+        hint = "Name the certificate's file; `--unseen` takes the hash for that of the key (SPKI), not of a certificate"
+        raise _unknown(Kind.KEY, hint)
 
-    def preview(self, named: Named, *, descendants: bool = False) -> Preview:
+    def preview(self, *named: Named, descendants: bool = False) -> Preview:
         """What `close` would do; changes nothing."""
         known = self._paths()
-        closing = [named, *(self._below(named, known) if descendants else ())]
+        below = [key for one in named for key in self._below(one, known)] if descendants else []
+        closing = list(dict.fromkeys([*named, *below]))
         already = self._closed(self._database)
         after = {kind: already[kind] | {one.sha256 for one in closing if one.kind is kind} for kind in Kind}
         shut = {number for number, path in known.items() if path.holds(after) and not path.holds(already)}
@@ -151,8 +184,12 @@ class Closures:
         open_to = {
             path.keys[0] for path in known.values() if not path.holds(after) and path.fingerprints[-1] in anchors
         }
-        leaves = [one.sha256 for one in closing if one.kind is Kind.KEY]
-        affected = self._devices(devices.c.path_id, shut) | self._devices(devices.c.leaf_spki_sha256, leaves)
+        leaves, own = ([one.sha256 for one in closing if one.kind is kind] for kind in (Kind.KEY, Kind.CERTIFICATE))
+        affected = (
+            self._devices(devices.c.path_id, shut)
+            | self._devices(devices.c.leaf_spki_sha256, leaves)
+            | self._devices(devices.c.fingerprint, own)
+        )
         # Whom its owner has pinned anew has not come by any path yet: those of the issuer that was named count.
         issuers = {known[number].keys[0] for number in shut} | set(leaves)
         pending = self._devices(devices.c.pending, [1])
@@ -162,8 +199,11 @@ class Closures:
         surviving = [
             row["device_id"]
             for name, row in sorted(affected.items())
-            if (name in pending or row["leaf_spki_sha256"] not in after[Kind.KEY])
-            and row["issuer_spki_sha256"] in open_to
+            if row["issuer_spki_sha256"] in open_to
+            and (
+                name in pending
+                or not (row["leaf_spki_sha256"] in after[Kind.KEY] or row["fingerprint"] in after[Kind.CERTIFICATE])
+            )
         ]
         registered = [
             row["name"]
@@ -204,29 +244,30 @@ class Closures:
                 transaction.raise_epoch(self._tenant)
             return transaction.epoch(self._tenant)
 
-    def open(self, named: Named, *, actor: str, at: datetime, reason: str = "") -> None:
-        """Undo a closure.
+    def open(self, *named: Named, actor: str, at: datetime, reason: str = "") -> Sequence[Named]:
+        """Undo what of `named` is closed, and answer what that was.
+
+        With a key goes what is closed under its hash as a certificate: whoever took it unseen has closed both.
 
         Raises:
-            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`.
+            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`: none of it can be opened.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
-            before = self._state(transaction, named)
-            if before is ClosureState.REVOKED:
-                raise ConflictError("revoked_for_ever", f"this {named.kind.value} was revoked: that is never undone")
-            if before is not ClosureState.CLOSED:
-                raise ConflictError("not_closed", f"this {named.kind.value} is not closed")
-            self._put(transaction, named, ClosureState.OPEN, reason)
-            transaction.act(
-                self._tenant,
-                actor,
-                "branch.opened",
-                named.sha256.hex(),
-                kind=named.kind,
-                of=named.subject,
-                reason=reason,
-            )
+            before = {one: self._state(transaction, one) for one in named}
+            shut = [one for one, state in before.items() if state not in {None, ClosureState.OPEN}]
+            unseen = [Named(Kind.CERTIFICATE, one.sha256) for one in shut if one.kind is Kind.KEY]
+            before |= {one: self._state(transaction, one) for one in unseen}
+            opened = [one for one, state in before.items() if state is ClosureState.CLOSED]
+            if not opened and ClosureState.REVOKED in before.values():
+                raise ConflictError("revoked_for_ever", f"this {named[0].kind.value} was revoked: that is never undone")
+            if not opened:
+                raise ConflictError("not_closed", f"this {named[0].kind.value} is not closed")
+            for one in opened:
+                self._put(transaction, one, ClosureState.OPEN, reason)
+                details = {"kind": one.kind, "of": one.subject, "reason": reason}
+                transaction.act(self._tenant, actor, "branch.opened", one.sha256.hex(), **details)
+        return opened
 
     def closed(self) -> Mapping[Kind, frozenset[bytes]]:
         """What may stand in no path now."""
@@ -311,6 +352,7 @@ class Closures:
             devices.c.device_id,
             devices.c.issuer_spki_sha256,
             devices.c.leaf_spki_sha256,
+            devices.c.fingerprint,
         )
         found: dict[str, Mapping[str, Any]] = {}
         for some in in_portions(values):
@@ -333,7 +375,12 @@ class Closures:
         return {row["fingerprint"] for row in self._database.rows(proven)}
 
 
-def _sha256(text: str) -> bytes:
+def sha256_of(text: str) -> bytes:
+    """What `text` says in hexadecimal, colons and case as one likes.
+
+    Raises:
+        RegistrationError: `bad_hash`.
+    """
     try:
         sha256 = bytes.fromhex(text.replace(":", ""))
     except ValueError:
@@ -344,17 +391,19 @@ def _sha256(text: str) -> bytes:
     return sha256
 
 
-def _find(sha256: bytes, kind: Kind, known: Iterable[tuple[bytes, bytes, str]], *, unseen: bool) -> Named:
+def _find(sha256: bytes, kind: Kind, known: Iterable[tuple[bytes, bytes, str]]) -> Named | None:
     """Which of `known` (fingerprint, key, subject) the hash is of."""
     for fingerprint, key, subject in known:
         if kind is Kind.CERTIFICATE and sha256 == fingerprint:
             return Named(kind, fingerprint, subject)
         if kind is Kind.KEY and sha256 in {fingerprint, key}:
             return Named(kind, key, subject)
-    if unseen:
-        return Named(kind, sha256)
+    return None
+
+
+def _unknown(kind: Kind, hint: str) -> RegistrationError:
     message = f"no {kind.value} with this hash was registered or has vouched for a device"
-    raise RegistrationError("unknown_branch", message, hint="`--unseen` takes it all the same")
+    return RegistrationError("unknown_branch", message, hint=hint)
 
 
 HINT = "Use another key; `holdfast branch list` says why, and when, this one was closed"

@@ -1,0 +1,137 @@
+"""`holdfast branch`: what a file or a hash names, what is closed by it, and what the answers say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from holdfast._holdfast import Certificate
+from holdfast.registry import open_registry
+from holdfast.registry.closures import Kind
+
+from ..support.hub import prove
+from ..support.pki import Ca
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from holdfast.registry import Registry
+
+HUB = "hub.test"
+ROOT = Ca.root()
+FACTORY, TECHNICIAN = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Technician-N")
+KEY, FINGERPRINT = Certificate(TECHNICIAN.der).spki_sha256, Certificate(TECHNICIAN.der).fingerprint
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub that trusts `ROOT`, and that nobody has come to yet."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "holdfast.toml").write_text(f'hub = "{HUB}"\n')
+    (tmp_path / "factory-y.pem").write_bytes(FACTORY.pem)
+    (tmp_path / "technician-n.pem").write_bytes(TECHNICIAN.pem)
+    with registry(tmp_path) as opened:
+        prove(opened, "company-x", ROOT)
+
+
+def registry(directory: Path, *, tenant: str = "default") -> Any:
+    path = directory / "state" / "registry.db"
+    return open_registry(path, hub=HUB, tenant=tenant, at=datetime.now(UTC), create=True)
+
+
+def closed(directory: Path) -> set[tuple[str, str]]:
+    opened: Registry
+    with registry(directory) as opened:
+        return {(kind.value, one.hex()) for kind, hashes in opened.closures.closed().items() for one in hashes}
+
+
+def branch(*words: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
+    finished = subprocess.run(
+        [sys.executable, "-m", "holdfast", "branch", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
+
+
+def answer(*words: str | bytes) -> Any:
+    finished = branch(*words, "--json")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    return json.loads(finished.stdout)
+
+
+def complaint(*words: str | bytes, status: int) -> dict[str, Any]:
+    finished = branch(*words, "--json")
+    assert (finished.returncode, finished.stdout) == (status, ""), finished
+    found: dict[str, Any] = json.loads(finished.stderr)
+    return found
+
+
+def test_a_signer_that_nobody_has_come_by_is_closed_by_its_certificate_s_file(tmp_path: Path) -> None:
+    preview = answer("close", "technician-n.pem", "--preview")
+    assert (preview["kind"], preview["subject"], preview["sha256"]) == ("key", "CN=Technician-N", KEY)
+    assert closed(tmp_path) == set()
+    said = answer("close", "technician-n.pem", "--yes")
+    assert (said["kind"], said["sha256"], said["state"]) == ("key", KEY, "closed")
+    assert closed(tmp_path) == {("key", KEY)}
+    assert answer("open", "technician-n.pem")["state"] == "open"
+    assert closed(tmp_path) == set()
+    one = answer("close", "technician-n.pem", "--certificate", "--yes")
+    assert (one["kind"], one["sha256"]) == ("certificate", FINGERPRINT)
+    assert closed(tmp_path) == {("certificate", FINGERPRINT)}
+    assert complaint("open", "technician-n.pem", status=6)["error"] == "not_closed"
+    assert answer("open", "technician-n.pem", "--certificate")["kind"] == "certificate"
+    assert closed(tmp_path) == set()
+    widget = ROOT.device("widget-1")
+    (tmp_path / "widget.pem").write_bytes(widget.pem)
+    assert answer("close", "widget.pem", "--yes")["subject"] == "CN=widget-1"
+    assert closed(tmp_path) == {("key", Certificate(widget.der[0]).spki_sha256)}
+
+
+@pytest.mark.parametrize(
+    "how", [FINGERPRINT, KEY, ":".join(FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()]
+)
+def test_an_unseen_hash_is_closed_as_a_key_s_and_as_a_certificate_s(tmp_path: Path, how: str) -> None:
+    plain = how.replace(":", "").lower()
+    refused = complaint("close", how, "--yes", status=3)
+    assert (refused["error"], "file" in refused["hint"]) == ("unknown_branch", True)
+    for words in (("--preview",), ("--yes",)):
+        said = answer("close", how, "--unseen", *words)
+        assert (said["kind"], said["sha256"]) == ("key, certificate", plain)
+    assert closed(tmp_path) == {(kind.value, plain) for kind in Kind}
+    listed = [(one["state"], one["kind"], one["sha256"]) for one in answer("list")]
+    assert sorted(listed) == [("closed", kind, plain) for kind in ("certificate", "key")]
+    assert (answer("open", how)["kind"], closed(tmp_path)) == ("key, certificate", set())
+
+
+def test_what_was_closed_unseen_is_opened_by_the_file_too(tmp_path: Path) -> None:
+    answer("close", FINGERPRINT, "--unseen", "--yes")
+    assert (answer("open", "technician-n.pem")["kind"], closed(tmp_path)) == ("key, certificate", set())
+    one = answer("close", FINGERPRINT, "--unseen", "--certificate", "--yes")
+    assert (one["kind"], closed(tmp_path)) == ("certificate", {("certificate", FINGERPRINT)})
+
+
+def test_where_a_key_is_wanted_an_unseen_hash_is_said_to_be_a_key_s() -> None:
+    root = Certificate(ROOT.der)
+    refused = complaint("succeed", root.fingerprint, FINGERPRINT, "--yes", status=3)
+    assert refused["error"] == "unknown_branch"
+    assert all(word in refused["hint"] for word in ("file", "key", "not of a certificate"))
+    assert "not a certificate's" in " ".join(branch("succeed", "--help", COLUMNS="200").stdout.split())
+    preview = answer("succeed", root.fingerprint, FINGERPRINT, "--unseen", "--preview")
+    assert (preview["old"], preview["new"], preview["new_spki_sha256"]) == (root.subject, None, FINGERPRINT)
+    assert answer("succeed", root.fingerprint, "technician-n.pem", "--preview")["new_spki_sha256"] == KEY
+
+
+@pytest.mark.parametrize("text", [FINGERPRINT[:-1], FINGERPRINT + "00", FINGERPRINT[:40]])
+def test_a_hash_of_another_length_is_no_file(text: str) -> None:
+    assert complaint("close", text, "--yes", status=3)["error"] == "bad_hash"
+    assert complaint("close", "elsewhere.pem", "--yes", status=3)["error"] == "unreadable_file"
