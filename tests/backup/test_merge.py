@@ -71,8 +71,14 @@ def key(number: int) -> Named:
     return Named(Kind.KEY, bytes([number]) * 32)
 
 
+def make_tenant(registry: Registry) -> None:
+    with registry.database.writing(at=int(NOW.timestamp())) as transaction:
+        transaction.make_tenant("default", "test")
+
+
 def close(settings: Settings, number: int, *, revoke: bool = False) -> int:
     with opened(settings) as registry:
+        make_tenant(registry)
         return registry.closures.close([key(number)], actor="test", at=NOW, revoke=revoke)
 
 
@@ -130,6 +136,7 @@ def test_r01_what_was_revoked_or_closed_since_stays_so_whatever_the_backup_says(
 
 def succeed(settings: Settings, old: int, new: int, *, withdraw: bool = False, at: datetime = NOW) -> None:
     with opened(settings) as registry:
+        make_tenant(registry)
         change = registry.successions.withdraw if withdraw else registry.successions.declare
         change(key(old), key(new), actor="test", at=at)
 

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import select
 
 from holdfast._holdfast import Certificate
+from holdfast.hub import status
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
+from holdfast.registry.schema import tenants
 
 from ..support.hub import prove
 from ..support.pki import Ca
@@ -135,3 +138,43 @@ def test_where_a_key_is_wanted_an_unseen_hash_is_said_to_be_a_key_s() -> None:
 def test_a_hash_of_another_length_is_no_file(text: str) -> None:
     assert complaint("close", text, "--yes", status=3)["error"] == "bad_hash"
     assert complaint("close", "elsewhere.pem", "--yes", status=3)["error"] == "unreadable_file"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("close", "technician-n.pem", "--yes"),
+        ("succeed", "factory-y.pem", "technician-n.pem", "--yes"),
+        ("open", "technician-n.pem"),
+        ("list",),
+        ("successions",),
+    ],
+)
+def test_a_mistyped_tenant_is_refused_and_makes_none(tmp_path: Path, words: tuple[str, ...]) -> None:
+    refused = complaint(*words, "--tenant", "produciton", status=3)
+    assert (refused["error"], refused["hint"]) == ("unknown_tenant", "There is default")
+    opened: Registry
+    with registry(tmp_path) as opened:
+        assert [row["tenant"] for row in opened.database.rows(select(tenants))] == ["default"]
+
+
+def test_where_nothing_was_ever_added_nothing_is_shown_and_nothing_made(tmp_path: Path) -> None:
+    (tmp_path / "state" / "registry.db").unlink()
+    with registry(tmp_path):
+        pass
+    assert answer("list") == answer("successions") == []
+    refused = complaint("close", "technician-n.pem", "--yes", status=3)
+    assert (refused["error"], refused["hint"]) == ("unknown_tenant", "`holdfast ca add` makes it")
+    assert answer("list") == []
+
+
+def test_what_another_tenant_s_hub_has_not_applied_is_not_said_to_be(tmp_path: Path) -> None:
+    """The hub that runs serves `default`, and has applied more of that than `second` has epochs."""
+    with registry(tmp_path, tenant="second") as opened:
+        opened.cas.add("company-x", ROOT.pem, actor="test", at=datetime.now(UTC))
+    with status.locked(tmp_path / "state"):
+        status.write(tmp_path / "state", tenant="default", epoch=99, workers={0: 1})
+        said = answer("close", "technician-n.pem", "--yes", "--tenant", "second")
+        assert said["applied"] == "by nobody: the hub that runs here serves the tenant 'default'"
+        assert answer("close", "technician-n.pem", "--yes")["applied"] == "by every worker"
+    assert answer("close", "factory-y.pem", "--yes", "--tenant", "second")["applied"] == "no hub runs here"

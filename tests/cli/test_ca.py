@@ -82,7 +82,8 @@ def test_a_person_reads_lines_and_a_table() -> None:
     assert "company-x" in table
     assert "submitted" in table
     assert "CN=Company-X Root" in table
-    nobody = ca("list", "--tenant", "other")
+    ca("delete", "company-x")
+    nobody = ca("list")
     assert (nobody.stdout, nobody.stderr) == ("", "no CA is registered\n")
 
 
@@ -101,6 +102,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("add", "root.pem", "--name", "a b"), 3, "bad_ca_name"),
         (("add", "root.pem", "--name", "taken"), 6, "ca_already_registered"),
         (("show", "nobody"), 3, "unknown_ca"),
+        (("list", "--tenant", "other"), 3, "unknown_tenant"),
         (("prove", "taken", "--certificate", "root.pem"), 6, "illegal_move"),
         (("prove", "taken", "--signature", "no-proof.json"), 3, "bad_proof"),
         (("enable", "taken"), 6, "illegal_move"),

@@ -173,6 +173,9 @@ def test_cas_that_end_or_are_none(tmp_path: Path) -> None:
         assert (state, said.startswith("CA soon ends at ")) == ("warning", True)
         hub.command("ca", "disable", "soon")
         assert [one[:2] for one in found(hub, "trust")] == [("warning", "no CA is proven; devices that are known: 0")]
+        toml = hub.directory / "holdfast.toml"
+        toml.write_text('tenant = "defualt"\n' + toml.read_text())
+        assert found(hub, "trust")[-1] == ("bad", "there is no tenant 'defualt'", "unknown_tenant")
 
 
 def test_a_port_that_is_taken_and_limits_that_are_too_low(hub: RunningHub, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from holdfast.hub import status
+
 from ..support.hub import RunningHub, running, wait_for
 from ..support.mqtt import (
     CONNACK_NOT_AUTHORIZED,
@@ -153,6 +155,7 @@ def test_r01_a_branch_is_closed_in_every_worker_before_the_command_returns(hub: 
         began = time.monotonic()
         done = hub.command("branch", "close", fingerprint(FACTORY), "--yes", "--reason", "stolen laptop", "--json")
         assert '"applied": "by every worker"' in done.stdout
+        assert status.read(hub.directory / "state")["tenant"] == "default"
         # From here on nobody is admitted, first time or again.
         for number, device in enumerate(below):
             assert answer(hub, device, f"below-{number}") == CONNACK_NOT_AUTHORIZED

@@ -212,9 +212,14 @@ def test_a_closed_key_is_no_anchor_in_whatever_certificate(registry: Registry) -
     assert code_of(lambda: cas.challenge("waiting", actor=WHO, at=NOW)) == "certificate_closed"
 
 
-def test_a_key_can_be_closed_before_anything_is_registered(tmp_path: Path) -> None:
+def test_a_key_can_be_closed_before_anything_is_proven_and_makes_no_tenant(tmp_path: Path) -> None:
     with open_registry(tmp_path / "fresh.db", hub="hub.test", tenant="default", at=NOW, create=True) as registry:
         named = registry.closures.find_or_take("ab" * 32)
+        assert code_of(lambda: registry.closures.close(named, actor=WHO, at=NOW)) == "unknown_tenant"
+        pair = named[0], Named(Kind.KEY, bytes(32))
+        assert code_of(lambda: registry.successions.declare(*pair, actor=WHO, at=NOW)) == "unknown_tenant"
+        assert recorded(registry) == []
+        registry.cas.add("company-x", Ca.root().pem, actor=WHO, at=NOW)
         assert registry.closures.close(named, actor=WHO, at=NOW) == registry.cas.trust().epoch
         assert registry.cas.trust().closed[Kind.KEY] == {bytes.fromhex("ab" * 32)}
 

@@ -84,11 +84,19 @@ def read_input(path: Path) -> bytes:
 
 @contextmanager
 def open_registry(settings: Settings, *, create: bool = False) -> Iterator[Registry]:
-    """The registry that `settings` name, for the length of a block; see `Database.open`."""
+    """The registry that `settings` name, for the length of a block; see `Database.open`.
+
+    Only whoever may `create` the registry may name a tenant that is not there.
+
+    Raises:
+        RegistrationError: `unknown_tenant`.
+    """
     from holdfast import registry  # loads the database library: not for `--help`
 
     path = settings.registry_file
     with registry.open_registry(path, hub=settings.hub, tenant=settings.tenant, at=now(), create=create) as opened:
+        if not create:
+            opened.database.check_tenant(settings.tenant)
         yield opened
 
 
@@ -123,7 +131,7 @@ def read_certificate(file: str) -> Certificate:
 
 
 def wait_applied(settings: Settings, epoch: int) -> str:
-    """Wait until a running hub has applied `epoch`; answers by whom it was.
+    """Wait until a hub that runs for this tenant has applied `epoch`; answers by whom it was.
 
     Raises:
         UnreachableError: `not_acknowledged`.
@@ -132,4 +140,4 @@ def wait_applied(settings: Settings, epoch: int) -> str:
         return "no hub runs here"
     from holdfast.hub.status import wait_applied as wait
 
-    return "by every worker" if wait(settings.state_dir, epoch) else "no hub runs here"
+    return wait(settings.state_dir, tenant=settings.tenant, epoch=epoch)

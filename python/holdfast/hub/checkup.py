@@ -208,6 +208,7 @@ def _trust(settings: Settings) -> Iterator[Found]:
         return
     with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=_now(), create=False) as registry:
         yield _clock(registry)
+        registry.database.check_tenant(settings.tenant)
         proven = [ca for ca in registry.cas.list() if ca.state is CaState.PROVEN]
         for ca in proven:
             yield from _ca(ca)

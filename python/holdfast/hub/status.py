@@ -1,4 +1,4 @@
-"""What a running hub says of itself beside its state: which epoch every one of its workers has applied.
+"""What a running hub says of itself beside its state: whose it is, and which epoch all of its workers have applied.
 
 A kill-switch returns when everybody has it (trust.md §5.2): whoever has changed trust waits here for the hub's word. A
 hub that does not run has nobody to tell, and one that is silent admits nobody once the lease of its workers has lapsed.
@@ -63,10 +63,10 @@ def runs(state_dir: Path) -> bool:
         return not _take(descriptor)
 
 
-def write(state_dir: Path, *, epoch: int, workers: Mapping[int, int]) -> None:
-    """Say that every worker (number, process id) has applied `epoch`."""
+def write(state_dir: Path, *, tenant: str, epoch: int, workers: Mapping[int, int]) -> None:
+    """Say that every worker (number, process id) has applied `epoch` of `tenant`."""
     fresh = state_dir / f"{FILE}.new"
-    fresh.write_text(json.dumps({"pid": os.getpid(), "epoch": epoch, "workers": workers}))
+    fresh.write_text(json.dumps({"pid": os.getpid(), "tenant": tenant, "epoch": epoch, "workers": workers}))
     fresh.replace(state_dir / FILE)
 
 
@@ -79,17 +79,20 @@ def read(state_dir: Path) -> Mapping[str, object]:
     return said
 
 
-def wait_applied(state_dir: Path, epoch: int) -> bool:
-    """Wait until the hub has applied `epoch`; false when none runs: it will know when it starts.
+def wait_applied(state_dir: Path, *, tenant: str, epoch: int) -> str:
+    """Wait until the hub has applied `epoch` of `tenant`; answers by whom it was: one that starts will know by itself.
 
     Raises:
         UnreachableError: `not_acknowledged`.
     """
     deadline = time.monotonic() + ACKNOWLEDGE_SECONDS_MAX
     while runs(state_dir):
-        applied = read(state_dir).get("epoch", -1)
+        said = read(state_dir)
+        if (served := said.get("tenant", tenant)) != tenant:
+            return f"by nobody: the hub that runs here serves the tenant '{served}'"
+        applied = said.get("epoch", -1)
         if isinstance(applied, int) and applied >= epoch:
-            return True
+            return "by every worker"
         if time.monotonic() > deadline:
             message = f"the hub has not said that it knows, for {ACKNOWLEDGE_SECONDS_MAX:.0f} s"
             raise UnreachableError(
@@ -98,7 +101,7 @@ def wait_applied(state_dir: Path, epoch: int) -> bool:
                 hint="It is recorded, and a worker without news admits nobody; sessions may be live: restart the hub",
             )
         time.sleep(POLL_SECONDS)
-    return False
+    return "no hub runs here"
 
 
 def _take(descriptor: int) -> bool:

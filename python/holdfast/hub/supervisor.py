@@ -483,7 +483,7 @@ class Supervisor:
         epoch = min(epochs, default=self._trust.epoch)
         workers = {number: worker.pid for number, worker in self._workers.items()}
         with suppress(OSError):  # whoever waits for it is told that it did not come
-            status.write(self._settings.state_dir, epoch=epoch, workers=workers)
+            status.write(self._settings.state_dir, tenant=self._settings.tenant, epoch=epoch, workers=workers)
 
     def _present(self) -> Present:
         now = time.monotonic()

@@ -228,10 +228,13 @@ class Closures:
         """Close each of `closing`, for ever if `revoke` says so; answers the epoch from which on it holds.
 
         What is closed already stays closed, and a revocation stays one.
+
+        Raises:
+            RegistrationError: `unknown_tenant`.
         """
         state = ClosureState.REVOKED if revoke else ClosureState.CLOSED
         with self._database.writing(at=int(at.timestamp())) as transaction:
-            transaction.make_tenant(self._tenant, actor)
+            transaction.check_tenant(self._tenant)
             for named in closing:
                 before = self._state(transaction, named)
                 if before in {state, ClosureState.REVOKED}:

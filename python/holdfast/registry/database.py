@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast import database
 from holdfast.database import Codes, Kind
-from holdfast.errors import ConflictError
+from holdfast.errors import ConflictError, RegistrationError
 from holdfast.registry.schema import acts, deployment, tenants
 
 if TYPE_CHECKING:
@@ -63,6 +63,15 @@ class Database(database.Database):
             transaction = Transaction(self._connection, at)
             yield transaction
             transaction.finish()
+
+    def check_tenant(self, tenant: str) -> None:
+        """Refuse a tenant that is not there, where there are others; where there is none, none has anything to show.
+
+        Raises:
+            RegistrationError: `unknown_tenant`.
+        """
+        if known := _tenants(self):
+            _check_tenant(tenant, known)
 
     def clock_floor(self) -> int:
         """The highest time that the registry has seen."""
@@ -122,6 +131,14 @@ class Transaction(database.Transaction):
         if self.change(made):
             self.act(tenant, actor, "tenant.created", tenant)
 
+    def check_tenant(self, tenant: str) -> None:
+        """Refuse a tenant that is not there: whoever adds a CA makes one, and a word that was mistyped makes none.
+
+        Raises:
+            RegistrationError: `unknown_tenant`.
+        """
+        _check_tenant(tenant, _tenants(self))
+
     def raise_epoch(self, tenant: str) -> None:
         """Somebody who was admitted might no longer be."""
         self.change(update(tenants).where(tenants.c.tenant == tenant).values(epoch=tenants.c.epoch + 1))
@@ -157,3 +174,13 @@ class Transaction(database.Transaction):
             message = "a change without its act"
             raise RuntimeError(message)
         self.raise_clock_floor()
+
+
+def _tenants(source: Database | Transaction) -> Sequence[str]:
+    return [row["tenant"] for row in source.rows(select(tenants.c.tenant).order_by(tenants.c.tenant))]
+
+
+def _check_tenant(tenant: str, known: Sequence[str]) -> None:
+    if tenant not in known:
+        hint = f"There is {', '.join(known)}" if known else "`holdfast ca add` makes it"
+        raise RegistrationError("unknown_tenant", f"there is no tenant '{tenant}'", hint=hint)

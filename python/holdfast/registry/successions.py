@@ -91,12 +91,12 @@ class Successions:
         """Let devices that are pinned to `old` come by `new`. What is declared already stays so.
 
         Raises:
-            RegistrationError: `key_closed`: nobody could come by `new`.
+            RegistrationError: `key_closed`: nobody could come by `new`; `unknown_tenant`.
             ConflictError: `succession_circle`, `clock_behind`.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
-            transaction.make_tenant(self._tenant, actor)
+            transaction.check_tenant(self._tenant)
             self._check(transaction, old, new)
             if (old.sha256, new.sha256) not in declared(transaction, self._tenant):
                 self._put(transaction, old, new, SuccessionState.DECLARED, actor=actor, reason=reason)
