@@ -13,13 +13,14 @@ import pytest
 from sqlalchemy import select
 
 from holdfast._holdfast import Certificate
+from holdfast.errors import RegistrationError
 from holdfast.hub import status
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
 from holdfast.registry.schema import tenants
 
 from ..support.hub import prove
-from ..support.pki import Ca
+from ..support.pki import PEM, Ca
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,3 +179,21 @@ def test_what_another_tenant_s_hub_has_not_applied_is_not_said_to_be(tmp_path: P
         assert said["applied"] == "by nobody: the hub that runs here serves the tenant 'default'"
         assert answer("close", "technician-n.pem", "--yes")["applied"] == "by every worker"
     assert answer("close", "factory-y.pem", "--yes", "--tenant", "second")["applied"] == "no hub runs here"
+
+
+def test_a_signer_is_named_by_the_file_that_authority_sign_wrote(tmp_path: Path) -> None:
+    """The first of its chain, however long that is; `ca add` takes one certificate alone."""
+    signer = FACTORY.intermediate("Technician-Z")
+    chain = b"".join(one.public_bytes(PEM) for one in signer.above)
+    (tmp_path / "chain.pem").write_bytes(chain + ROOT.pem)
+    assert answer("succeed", "factory-y.pem", "chain.pem", "--yes")["new"] == "CN=Technician-Z"
+    assert answer("close", "chain.pem", "--preview")["subject"] == "CN=Technician-Z"
+    (tmp_path / "mixed.pem").write_bytes(signer.pem + TECHNICIAN.pem)
+    (tmp_path / "reversed.pem").write_bytes(ROOT.pem + FACTORY.pem)
+    for file in ("mixed.pem", "reversed.pem"):
+        refused = complaint("close", file, "--yes", status=3)
+        assert (refused["error"], "is not the issuer of" in refused["message"]) == ("several_certificates", True)
+    opened: Registry
+    with registry(tmp_path) as opened, pytest.raises(RegistrationError) as upload:
+        opened.cas.add("chain", (tmp_path / "chain.pem").read_bytes(), actor="test", at=datetime.now(UTC))
+    assert upload.value.code == "several_certificates"

@@ -199,13 +199,13 @@ def test_a_device_is_repinned_by_a_certificate_or_a_hash(tmp_path: Path) -> None
 
 def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
     widget = ROOT.device("widget-9")
-    (tmp_path / "widget.pem").write_bytes(
-        widget.pem.split(b"-----END CERTIFICATE-----")[0] + b"-----END CERTIFICATE-----"
-    )
+    (tmp_path / "widget.pem").write_bytes(widget.pem)
+    (tmp_path / "two.pem").write_bytes(ROOT.intermediate("Factory-A").pem + ROOT.intermediate("Factory-B").pem)
     (tmp_path / "key.pem").write_bytes(key_pem(widget.key))
     (tmp_path / "other.txt").write_text("Factory-S")
     for issuer, code in (
         ("widget.pem", "not_a_ca"),
+        ("two.pem", "several_certificates"),
         ("key.pem", "private_key_in_upload"),
         ("other.txt", "not_a_certificate"),
         ("missing.pem", "unreadable_file"),

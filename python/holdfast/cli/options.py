@@ -118,16 +118,16 @@ def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
 
 
 def read_certificate(file: str) -> Certificate:
-    """The certificate in a file that names a key, or itself.
+    """The certificate that a file names: the first, where it holds its chain.
 
     Raises:
         ConfigurationError: `unreadable_file`.
         LimitExceededError: `file_too_large`, `upload_too_large`.
-        RegistrationError: as `read_ca_certificate` refuses.
+        RegistrationError: as `read_named_certificate` refuses.
     """
-    from holdfast.registry.upload import read_ca_certificate
+    from holdfast.registry.upload import read_named_certificate
 
-    return read_ca_certificate(read_file(Path(file)))
+    return read_named_certificate(read_file(Path(file)))
 
 
 def wait_applied(settings: Settings, epoch: int) -> str:

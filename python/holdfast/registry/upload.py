@@ -2,6 +2,7 @@
 
 Nothing of a refused file is kept, and no message quotes it. PEM or DER is told by content, never by name. A file says
 one thing: several certificates, other blocks or text beside the certificate are refused, never "the first one wins".
+But for a file that only names a certificate: there a chain is its first one's, and nothing else is (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from itertools import pairwise
 
 from holdfast._holdfast import Certificate
 from holdfast.errors import LimitExceededError, RegistrationError, VerificationError
@@ -66,10 +68,36 @@ def read_ca_certificate(upload: bytes) -> Certificate:
             `unexpected_pem_block`, `text_outside_pem`, `several_certificates`, or the parser's own code.
     """
     _check_harmless(upload)
-    try:
-        return Certificate(_der(upload))
-    except VerificationError as error:
-        raise RegistrationError(error.code, error.message) from error
+    ders = _ders(upload)
+    if len(ders) > 1:
+        message = f"the file holds {len(ders)} certificates, wanted is the CA's own alone"
+        raise RegistrationError("several_certificates", message)
+    return _certificate(ders[0])
+
+
+def read_named_certificate(file: bytes) -> Certificate:
+    """The certificate that `file` is to name: its only one, or the first of a chain, as `authority sign` writes it.
+
+    For commands that are told of a key or a certificate by its file. What is registered stands alone in its file, and
+    so does a proof: those are `read_ca_certificate`'s.
+
+    Raises:
+        LimitExceededError, RegistrationError: as `read_ca_certificate`; `several_certificates` if they are no chain.
+    """
+    _check_harmless(file)
+    certificates = [_certificate(der) for der in _ders(file)]
+    for certificate, issuer in pairwise(certificates):
+        try:
+            certificate.check_issued_by(issuer)
+        except VerificationError as error:
+            message = (
+                f"the file holds {len(certificates)} certificates, and '{issuer.subject}' is not the issuer of"
+                f" '{certificate.subject}' before it"
+            )
+            raise RegistrationError(
+                "several_certificates", message, hint="Name a file with the one that is meant"
+            ) from error
+    return certificates[0]
 
 
 def read_proof(upload: bytes) -> IssuanceProof | SignatureProof:
@@ -88,16 +116,16 @@ def read_proof(upload: bytes) -> IssuanceProof | SignatureProof:
 
 def _check_harmless(upload: bytes) -> None:
     if len(upload) > UPLOAD_BYTES_MAX:
-        message = f"the upload has {len(upload)} bytes, {UPLOAD_BYTES_MAX} are allowed"
+        message = f"the file has {len(upload)} bytes, {UPLOAD_BYTES_MAX} are allowed"
         raise LimitExceededError("upload_too_large", message)
     if holds_private_key(upload):
         raise RegistrationError(
             "private_key_in_upload",
-            "the upload holds a private key; nothing of it was kept",
+            "the file holds a private key; nothing of it was kept",
             hint="Upload the certificate alone; if the file was ever sent to others, replace the key",
         )
     if not upload.strip():
-        raise RegistrationError("empty_upload", "the upload is empty")
+        raise RegistrationError("empty_upload", "the file is empty")
 
 
 def holds_private_key(data: bytes, wrappings: int = WRAPPINGS_MAX) -> bool:
@@ -123,11 +151,18 @@ def _unwrapped(data: bytes) -> list[bytes]:
     return inside
 
 
-def _der(upload: bytes) -> bytes:
+def _certificate(der: bytes) -> Certificate:
+    try:
+        return Certificate(der)
+    except VerificationError as error:
+        raise RegistrationError(error.code, error.message) from error
+
+
+def _ders(upload: bytes) -> list[bytes]:
     if b"-----BEGIN" not in upload:
         if upload[:1] != b"\x30":
-            raise RegistrationError("not_a_certificate", "the upload is neither PEM nor DER")
-        return upload
+            raise RegistrationError("not_a_certificate", "the file is neither PEM nor DER")
+        return [upload]
     blocks = []
     position = 0
     while position < len(upload):
@@ -138,13 +173,10 @@ def _der(upload: bytes) -> bytes:
         position = block.end()
     labels = {block["label"].decode() for block in blocks}
     if labels != {"CERTIFICATE"}:
-        message = f"the upload holds {', '.join(sorted(labels - {'CERTIFICATE'}))}, wanted is one CERTIFICATE"
+        message = f"the file holds {', '.join(sorted(labels - {'CERTIFICATE'}))}, wanted is CERTIFICATE"
         raise RegistrationError("unexpected_pem_block", message)
-    if len(blocks) > 1:
-        message = f"the upload holds {len(blocks)} certificates, wanted is the CA's own alone"
-        raise RegistrationError("several_certificates", message)
     try:
-        return base64.b64decode(b"".join(blocks[0]["body"].split()), validate=True)
+        return [base64.b64decode(b"".join(block["body"].split()), validate=True) for block in blocks]
     except binascii.Error as error:
         raise RegistrationError("bad_pem", "the PEM block is not base64") from error
 
