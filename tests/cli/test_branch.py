@@ -17,6 +17,8 @@ from holdfast.errors import RegistrationError
 from holdfast.hub import status
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind
+from holdfast.registry.devices import Claim, Pin
+from holdfast.registry.paths import path_of
 from holdfast.registry.schema import tenants
 
 from ..support.hub import prove
@@ -197,3 +199,24 @@ def test_a_signer_is_named_by_the_file_that_authority_sign_wrote(tmp_path: Path)
     with registry(tmp_path) as opened, pytest.raises(RegistrationError) as upload:
         opened.cas.add("chain", (tmp_path / "chain.pem").read_bytes(), actor="test", at=datetime.now(UTC))
     assert upload.value.code == "several_certificates"
+
+
+def test_declared_successors_stand_in_the_list_and_in_the_preview(tmp_path: Path) -> None:
+    opened: Registry
+    with registry(tmp_path) as opened:
+        key = bytes.fromhex(Certificate(FACTORY.der).spki_sha256)
+        claim = Claim(
+            pin=Pin(device_id="widget-1", issuer_spki_sha256=key, leaf_spki_sha256=b"\x02" * 32),
+            fingerprint=b"\x03" * 32,
+            path=path_of([FACTORY.der, ROOT.der]),
+            epoch=opened.cas.trust().epoch,
+            before=None,
+        )
+        assert opened.devices.claim([claim], at=datetime.now(UTC), chains=[[FACTORY.der, ROOT.der]]) == [None]
+    answer("succeed", "factory-y.pem", "technician-n.pem", "--yes")
+    (pair,) = answer("successions")
+    assert (pair["old"], pair["new"], pair["new_spki_sha256"]) == ("CN=Factory-Y", "CN=Technician-N", KEY)
+    preview = answer("close", "factory-y.pem", "--preview")
+    assert preview["may_come_by"] == [{"subject": "CN=Technician-N", "spki_sha256": KEY, "devices": 1}]
+    assert (preview["devices"], preview["with_another_way_in"]) == (1, [])
+    assert f"CN=Technician-N ({KEY}): 1 devices" in branch("close", "factory-y.pem").stderr

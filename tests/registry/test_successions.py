@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast._holdfast import Certificate
 from holdfast.registry import open_registry
 from holdfast.registry.closures import Kind, Named
 from holdfast.registry.devices import Claim, Pin
 from holdfast.registry.paths import NO_KEY, path_of
 from holdfast.registry.successions import SuccessionState
 
-from ..support.pki import DAY, NOW
+from ..support.pki import DAY, NOW, Ca
 from .acts import dump, last_act
 from .test_cas import WHO, code_of
 from .test_closures import House, close, fingerprint_of, key_of
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from holdfast.registry import Registry
-
-    from ..support.pki import Ca
 
 
 @pytest.fixture
@@ -142,6 +141,33 @@ def test_nobody_succeeds_in_a_circle_and_nobody_with_a_closed_key(house: House) 
     declare(house, house.factory, house.sibling)
     behind = named(house.technician), named(first)
     assert code_of(lambda: house.registry.successions.declare(*behind, actor=WHO, at=NOW - DAY)) == "clock_behind"
+
+
+def test_whose_a_successor_is_is_known_from_its_certificate_and_grants_it_nothing(house: House) -> None:
+    successions, new = house.registry.successions, Certificate(Ca.root("Technician-N").der)
+    trust = house.registry.cas.trust()
+    successions.declare(named(house.technician), Named.of(new), actor=WHO, at=NOW)
+    (one,) = successions.list()
+    assert one.new.subject == "CN=Technician-N"
+    assert house.registry.closures.find_issuer(new.fingerprint) == Named.of(new)
+    pair = (key_of(house.technician), bytes.fromhex(new.spki_sha256))
+    assert house.registry.cas.trust() == replace(trust, successions=frozenset({pair}))
+
+
+def test_the_preview_of_a_closure_names_open_successors_and_how_many_may_come_by_them(house: House) -> None:
+    registry, new = house.registry, house.root.intermediate("Technician-N")
+    closures, ways = registry.closures, registry.successions.ways
+    declare(house, house.technician, new)
+    declare(house, house.sibling, new)
+    preview = closures.preview(named(house.technician))
+    assert (preview.devices, preview.surviving) == (2, [])
+    assert [(one.sha256, count) for one, count in ways(preview)] == [(key_of(new), 2)]
+    assert [count for _, count in ways(closures.preview(named(house.root)))] == [3]
+    assert ways(closures.preview(named(house.technician), named(new))) == []
+    assert come(house, "a-1", new) is None
+    assert [count for _, count in ways(closures.preview(named(house.technician)))] == [1]
+    registry.successions.withdraw(named(house.technician), named(new), actor=WHO, at=NOW)
+    assert ways(closures.preview(named(house.technician))) == []
 
 
 def test_tenants_declare_for_themselves(tmp_path: Path, house: House) -> None:

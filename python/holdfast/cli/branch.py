@@ -74,17 +74,20 @@ def close(
 ) -> None:
     """Close BRANCH: from the moment this returns nobody is let in by it, and its live sessions are ended.
 
-    Shows first how many devices that are, and which of them have another way in.
+    Shows first how many devices that are, which of them have another way in, and by which declared successors they may
+    come.
     """
     settings = read_settings(**given)
     with open_registry(settings) as registry:
         named = _named(registry, branch, certificate=certificate, unseen=unseen)
         found = registry.closures.preview(*named, descendants=descendants)
+        ways = registry.successions.ways(found)
+        record = _preview_record(named, found, ways, as_json=as_json)
         if preview:
-            emit_record(_preview_record(named, found, as_json=as_json), as_json=as_json)
+            emit_record(record, as_json=as_json)
             return
         if not yes:
-            for name, value in _preview_record(named, found, as_json=False).items():
+            for name, value in _preview_record(named, found, ways, as_json=False).items():
                 if value not in (None, [], 0):
                     click.echo(
                         f"{name.replace('_', ' ')}: {value if not isinstance(value, list) else ', '.join(value)}",
@@ -93,12 +96,8 @@ def close(
             click.confirm("Revoke, for ever?" if revoke else "Close?", abort=True, err=True)
         epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
     applied = wait_applied(settings, epoch)
-    record = _preview_record(named, found, as_json=as_json) | {
-        "state": "revoked" if revoke else "closed",
-        "epoch": epoch,
-        "applied": applied,
-    }
-    emit_record(record, as_json=as_json)
+    said = {"state": "revoked" if revoke else "closed", "epoch": epoch, "applied": applied}
+    emit_record(record | said, as_json=as_json)
 
 
 @branch.command(name="open")
@@ -233,7 +232,9 @@ def _succession_record(one: Succession) -> dict[str, object]:
     return {"state": one.state.value, **_pair_record(one.old, one.new), "changed_at": changed_at, "reason": one.reason}
 
 
-def _preview_record(named: Sequence[Named], found: Preview, *, as_json: bool) -> dict[str, object]:
+def _preview_record(
+    named: Sequence[Named], found: Preview, ways: Sequence[tuple[Named, int]], *, as_json: bool
+) -> dict[str, object]:
     below = found.closing[len(named) :]
     surviving = list(found.surviving)
     if not as_json and len(surviving) > NAMES_SHOWN_MAX:
@@ -243,5 +244,11 @@ def _preview_record(named: Sequence[Named], found: Preview, *, as_json: bool) ->
         "with_it": [one.subject or one.sha256.hex() for one in below],
         "devices": found.devices,
         "with_another_way_in": surviving,
+        "may_come_by": [
+            {"subject": one.subject or None, "spki_sha256": one.sha256.hex(), "devices": count}
+            if as_json
+            else f"{one}: {count} devices"
+            for one, count in ways
+        ],
         "registered_as": list(found.registered),
     }

@@ -6,7 +6,8 @@ never. Closing is undone by opening, unless it was a revocation: that grows only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -51,12 +52,14 @@ class Named:
     sha256: bytes
     subject: str = ""
     """Whose it is, as far as the registry knows; RFC 4514."""
+    certificate: Certificate | None = field(default=None, compare=False, repr=False)
+    """By which it was named, where it was."""
 
     @classmethod
     def of(cls, certificate: Certificate, kind: Kind = Kind.KEY) -> Named:
         """The key of `certificate`, or that one alone."""
         sha256 = certificate.spki_sha256 if kind is Kind.KEY else certificate.fingerprint
-        return cls(kind, bytes.fromhex(sha256), certificate.subject)
+        return cls(kind, bytes.fromhex(sha256), certificate.subject, certificate)
 
     def __str__(self) -> str:
         """For people."""
@@ -81,6 +84,8 @@ class Preview:
     """What would be closed: what was named, and with descendants every key below it too."""
     devices: int
     """Devices whose recorded path would be closed."""
+    pinned: Mapping[bytes, int]
+    """How many of them are pinned to which key."""
     surviving: Sequence[str]
     """Those among them for whose issuer another path is known that stays open."""
     registered: Sequence[str]
@@ -214,7 +219,13 @@ class Closures:
             )
             if row["spki_sha256"] in after[Kind.KEY] or row["fingerprint"] in after[Kind.CERTIFICATE]
         ]
-        return Preview(closing=closing, devices=len(affected), surviving=surviving, registered=registered)
+        return Preview(
+            closing=closing,
+            devices=len(affected),
+            pinned=Counter(row["issuer_spki_sha256"] for row in affected.values()),
+            surviving=surviving,
+            registered=registered,
+        )
 
     def close(
         self,

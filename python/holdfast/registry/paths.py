@@ -42,17 +42,21 @@ def learn(transaction: Transaction, tenant: str, chains: Iterable[Sequence[bytes
     named = {path_of(chain): chain for chain in chains}
     for path in named.keys() - known(transaction, tenant, named).keys():
         for der in named[path]:
-            certificate = Certificate(der)
-            row = {
-                "tenant": tenant,
-                "fingerprint": bytes.fromhex(certificate.fingerprint),
-                "spki_sha256": bytes.fromhex(certificate.spki_sha256),
-                "certificate": der,
-            }
-            transaction.change(upsert(certificates).values(row).on_conflict_do_nothing())
+            keep(transaction, tenant, Certificate(der))
         transaction.insert_all(paths, [{"tenant": tenant, "certificates": path}])
         subject = Certificate(named[path][0]).subject
         transaction.act(tenant, ACTOR, "path.met", subject, path=path.hex())
+
+
+def keep(transaction: Transaction, tenant: str, certificate: Certificate) -> None:
+    """Record whose a CA's fingerprint and key are. It grants nothing: workers are never told of it."""
+    row = {
+        "tenant": tenant,
+        "fingerprint": bytes.fromhex(certificate.fingerprint),
+        "spki_sha256": bytes.fromhex(certificate.spki_sha256),
+        "certificate": certificate.der,
+    }
+    transaction.change(upsert(certificates).values(row).on_conflict_do_nothing())
 
 
 def known(transaction: Transaction, tenant: str, names: Iterable[bytes]) -> Mapping[bytes, int]:

@@ -6,6 +6,7 @@ none round in a circle. A pair is what is said, no more: what a successor's succ
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -16,12 +17,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.errors import ConflictError
 from holdfast.registry.closures import Kind, Named
+from holdfast.registry.paths import keep
 from holdfast.registry.schema import devices, successions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from holdfast.registry.closures import Closures
+    from holdfast.registry.closures import Closures, Preview
     from holdfast.registry.database import Database, Transaction
 
 
@@ -87,6 +89,16 @@ class Successions:
         found = [one for one in self.list() if one.state is SuccessionState.DECLARED]
         return [one.new for one in found if one.old.sha256 == key.sha256]
 
+    def ways(self, preview: Preview) -> Sequence[tuple[Named, int]]:
+        """Declared successors that stay open, by which devices may come that a closure would hit; how many by each."""
+        shut = {one.sha256 for one in preview.closing} | self._closures.closed()[Kind.KEY]
+        counts: Counter[bytes] = Counter()
+        for old, new in declared(self._database, self._tenant):
+            if new not in shut:
+                counts[new] += preview.pinned.get(old, 0)
+        subjects = self._closures.subjects()
+        return [(Named(Kind.KEY, key, subjects.get(key, "")), count) for key, count in counts.items() if count]
+
     def declare(self, old: Named, new: Named, *, actor: str, at: datetime, reason: str = "") -> None:
         """Let devices that are pinned to `old` come by `new`. What is declared already stays so.
 
@@ -126,6 +138,9 @@ class Successions:
         values = {"state": state.value, "reason": reason, "changed_at": transaction.at}
         put = upsert(successions).values(pair | values)
         transaction.change(put.on_conflict_do_update(index_elements=list(pair), set_=values))
+        for one in (old, new):
+            if one.certificate:
+                keep(transaction, self._tenant, one.certificate)
         details = {"new_spki_sha256": new.sha256.hex(), "of": old.subject, "to": new.subject, "reason": reason}
         transaction.act(self._tenant, actor, f"succession.{state.value}", old.sha256.hex(), **details)
 
