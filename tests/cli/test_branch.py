@@ -220,3 +220,9 @@ def test_declared_successors_stand_in_the_list_and_in_the_preview(tmp_path: Path
     assert preview["may_come_by"] == [{"subject": "CN=Technician-N", "spki_sha256": KEY, "devices": 1}]
     assert (preview["devices"], preview["with_another_way_in"]) == (1, [])
     assert f"CN=Technician-N ({KEY}): 1 devices" in branch("close", "factory-y.pem").stderr
+
+
+def test_what_is_revoked_is_not_said_to_be_closed_only(tmp_path: Path) -> None:
+    assert answer("close", "factory-y.pem", "--revoke", "--yes")["state"] == "revoked"
+    again = answer("close", "factory-y.pem", "--reason", "a second look", "--yes")
+    assert (again["state"], answer("list")[0]["reason"]) == ("revoked", "a second look")

@@ -195,6 +195,23 @@ def test_what_was_closed_is_opened_what_was_revoked_is_not(house: House) -> None
     assert closures.list()[0].state is ClosureState.REVOKED
 
 
+def test_another_reason_is_taken_down_and_moves_nothing(house: House) -> None:
+    closures = house.registry.closures
+    named = closures.find(fingerprint_of(house.factory))
+    again = {"actor": WHO, "at": NOW}
+    epoch = closures.close([named], reason="lost", **again)
+    assert closures.close([named], reason="stolen", **again) == epoch
+    assert (closures.list()[0].reason, last_act(house.registry)["action"]) == ("stolen", "branch.closed")
+    before = len(recorded(house.registry))
+    closures.close([named], reason="stolen", **again), closures.close([named], **again)
+    assert (closures.list()[0].reason, len(recorded(house.registry))) == ("stolen", before)
+    epoch = closures.close([named], reason="for good", revoke=True, **again)
+    assert closures.close([named], reason="found at a thief's", **again) == epoch
+    assert (closures.list()[0].reason, closures.state(named)) == ("found at a thief's", ClosureState.REVOKED)
+    act = last_act(house.registry)
+    assert (act["action"], act["details"]["reason"]) == ("branch.revoked", "found at a thief's")
+
+
 def test_a_closed_key_is_no_anchor_in_whatever_certificate(registry: Registry) -> None:
     house = House(registry)
     renewed = Ca.root("Company-X Root", key=house.root.key)

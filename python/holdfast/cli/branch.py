@@ -95,8 +95,9 @@ def close(
                     )
             click.confirm("Revoke, for ever?" if revoke else "Close?", abort=True, err=True)
         epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
+        states = dict.fromkeys(registry.closures.state(one).value for one in named)
     applied = wait_applied(settings, epoch)
-    said = {"state": "revoked" if revoke else "closed", "epoch": epoch, "applied": applied}
+    said = {"state": ", ".join(states), "epoch": epoch, "applied": applied}
     emit_record(record | said, as_json=as_json)
 
 

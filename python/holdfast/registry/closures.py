@@ -238,7 +238,7 @@ class Closures:
     ) -> int:
         """Close each of `closing`, for ever if `revoke` says so; answers the epoch from which on it holds.
 
-        What is closed already stays closed, and a revocation stays one.
+        What is closed already stays closed, and a revocation stays one; another reason is taken down.
 
         Raises:
             RegistrationError: `unknown_tenant`.
@@ -247,15 +247,15 @@ class Closures:
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_tenant(self._tenant)
             for named in closing:
-                before = self._state(transaction, named)
-                if before in {state, ClosureState.REVOKED}:
+                before, why = self._row(transaction, named)
+                after = before if before in {state, ClosureState.REVOKED} else state
+                if after is before and reason in {"", why}:
                     continue
-                self._put(transaction, named, state, reason)
-                action = "branch.revoked" if revoke else "branch.closed"
-                transaction.act(
-                    self._tenant, actor, action, named.sha256.hex(), kind=named.kind, of=named.subject, reason=reason
-                )
-                transaction.raise_epoch(self._tenant)
+                self._put(transaction, named, after, reason)
+                details = {"kind": named.kind, "of": named.subject, "reason": reason}
+                transaction.act(self._tenant, actor, f"branch.{after.value}", named.sha256.hex(), **details)
+                if after is not before:
+                    transaction.raise_epoch(self._tenant)
             return transaction.epoch(self._tenant)
 
     def open(self, *named: Named, actor: str, at: datetime, reason: str = "") -> Sequence[Named]:
@@ -268,10 +268,10 @@ class Closures:
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
-            before = {one: self._state(transaction, one) for one in named}
+            before = {one: self._row(transaction, one)[0] for one in named}
             shut = [one for one, state in before.items() if state not in {None, ClosureState.OPEN}]
             unseen = [Named(Kind.CERTIFICATE, one.sha256) for one in shut if one.kind is Kind.KEY]
-            before |= {one: self._state(transaction, one) for one in unseen}
+            before |= {one: self._row(transaction, one)[0] for one in unseen}
             opened = [one for one, state in before.items() if state is ClosureState.CLOSED]
             if not opened and ClosureState.REVOKED in before.values():
                 raise ConflictError("revoked_for_ever", f"this {named[0].kind.value} was revoked: that is never undone")
@@ -282,6 +282,10 @@ class Closures:
                 details = {"kind": one.kind, "of": one.subject, "reason": reason}
                 transaction.act(self._tenant, actor, "branch.opened", one.sha256.hex(), **details)
         return opened
+
+    def state(self, named: Named) -> ClosureState:
+        """Where this stands now."""
+        return self._row(self._database, named)[0] or ClosureState.OPEN
 
     def closed(self) -> Mapping[Kind, frozenset[bytes]]:
         """What may stand in no path now."""
@@ -316,15 +320,16 @@ class Closures:
         if spki_sha256 in self._closed(source)[Kind.KEY]:
             raise RegistrationError("key_closed", "this key is closed", hint=HINT)
 
-    def _state(self, transaction: Transaction, named: Named) -> ClosureState | None:
-        rows = transaction.rows(
-            select(closures.c.state).where(
+    def _row(self, source: Database | Transaction, named: Named) -> tuple[ClosureState | None, str]:
+        """State and reason."""
+        rows = source.rows(
+            select(closures.c.state, closures.c.reason).where(
                 closures.c.tenant == self._tenant,
                 closures.c.kind == named.kind.value,
                 closures.c.sha256 == named.sha256,
             )
         )
-        return ClosureState(rows[0]["state"]) if rows else None
+        return (ClosureState(rows[0]["state"]), rows[0]["reason"]) if rows else (None, "")
 
     def _put(self, transaction: Transaction, named: Named, state: ClosureState, reason: str) -> None:
         key = {"tenant": self._tenant, "kind": named.kind.value, "sha256": named.sha256}

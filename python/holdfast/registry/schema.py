@@ -152,7 +152,7 @@ devices = Table(
     sqlite_strict=True,
 )
 
-# What may stand in no path (trust.md §5.1). Rows are never deleted; a revoked one never changes again.
+# What may stand in no path (trust.md §5.1). Rows are never deleted; the state of a revoked one never changes again.
 closures = Table(
     "closures",
     metadata,
