@@ -226,3 +226,8 @@ def test_what_is_revoked_is_not_said_to_be_closed_only(tmp_path: Path) -> None:
     assert answer("close", "factory-y.pem", "--revoke", "--yes")["state"] == "revoked"
     again = answer("close", "factory-y.pem", "--reason", "a second look", "--yes")
     assert (again["state"], answer("list")[0]["reason"]) == ("revoked", "a second look")
+
+
+def test_a_reason_that_is_no_utf_8_closes_all_the_same(tmp_path: Path) -> None:
+    assert answer("close", "technician-n.pem", "--yes", "--reason", b"lost \xff")["state"] == "closed"
+    assert (closed(tmp_path), answer("list")[0]["reason"]) == ({("key", KEY)}, r"lost \udcff")

@@ -25,7 +25,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
 
 
-def ca(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+def ca(*words: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
     finished = subprocess.run(
         [sys.executable, "-m", "holdfast", "ca", *words],
         input=stdin,
@@ -43,7 +43,7 @@ def answer(*words: str, stdin: bytes = b"") -> Any:
     return json.loads(finished.stdout)
 
 
-def complaint(*words: str, status: int, stdin: bytes = b"") -> dict[str, Any]:
+def complaint(*words: str | bytes, status: int, stdin: bytes = b"") -> dict[str, Any]:
     finished = ca(*words, "--json", stdin=stdin)
     assert finished.returncode == status, finished
     assert finished.stdout == ""
@@ -103,6 +103,7 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("add", "root.pem", "--name", "taken"), 6, "ca_already_registered"),
         (("show", "nobody"), 3, "unknown_ca"),
         (("list", "--tenant", "other"), 3, "unknown_tenant"),
+        (("show", b"n\xff"), 3, "unknown_ca"),
         (("prove", "taken", "--certificate", "root.pem"), 6, "illegal_move"),
         (("prove", "taken", "--signature", "no-proof.json"), 3, "bad_proof"),
         (("enable", "taken"), 6, "illegal_move"),
@@ -112,7 +113,9 @@ def test_a_certificate_comes_by_standard_input_too() -> None:
         (("challenge", "taken", "--out", "root.pem"), 6, "file_exists"),
     ],
 )
-def test_complaints_have_a_code_and_an_exit(tmp_path: Path, words: tuple[str, ...], status: int, code: str) -> None:
+def test_complaints_have_a_code_and_an_exit(
+    tmp_path: Path, words: tuple[str | bytes, ...], status: int, code: str
+) -> None:
     (tmp_path / "key.pem").write_bytes(key_pem(ROOT.key))
     (tmp_path / "expired.pem").write_bytes(Ca.root(begins=NOW - 2 * DAY, ends=NOW - DAY).pem)
     (tmp_path / "no-proof.json").write_text("{}")

@@ -58,7 +58,7 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
         yield found
 
 
-def device(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+def device(*words: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
     finished = subprocess.run(
         [sys.executable, "-m", "holdfast", "device", *words],
         input=stdin,
@@ -70,13 +70,13 @@ def device(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
 
 
-def answer(*words: str, stdin: bytes = b"") -> Any:
+def answer(*words: str | bytes, stdin: bytes = b"") -> Any:
     finished = device(*words, "--json", stdin=stdin)
     assert (finished.returncode, finished.stderr) == (0, "")
     return json.loads(finished.stdout)
 
 
-def complaint(*words: str, status: int) -> str:
+def complaint(*words: str | bytes, status: int) -> str:
     finished = device(*words, "--json")
     assert (finished.returncode, finished.stdout) == (status, ""), finished
     return str(json.loads(finished.stderr)["error"])
@@ -147,6 +147,22 @@ def test_no_device_was_let_in_yet(tmp_path: Path) -> None:
 def test_what_cannot_be_sent_or_shown_is_said(code: str, words: tuple[str, ...], inbox: Inbox) -> None:
     assert complaint(*words, status=3) == code
     assert inbox.messages.queue("widget-1", at=0).count == 0
+
+
+def test_octets_that_are_no_text_are_sent_as_they_are_or_refused(inbox: Inbox) -> None:
+    answer("send", "widget-1", "--payload", b"a\xff", "--message-id", "m-1")
+    at = int(datetime.now(UTC).timestamp())
+    with inbox.database.writing() as transaction:
+        found = inbox.messages.hand_out(transaction, "widget-1", after=0, count_max=9, bytes_max=9_999, at=at).messages
+    assert [one.payload for one in found] == [b"a\xff"]
+    for option, code in (
+        ("--message-id", "bad_message_id"),
+        ("--content-type", "bad_property"),
+        ("--correlation-id", "bad_property"),
+    ):
+        assert complaint("send", "widget-1", "--payload", "x", option, b"b\xff", status=3) == code
+    assert complaint("send", "widget-1", "--payload", "x", "--property", b"b=\xff", status=3) == "bad_property"
+    assert complaint("show", b"widget\xff", status=3) == "unknown_device"
 
 
 def test_a_message_is_there_once(inbox: Inbox) -> None:

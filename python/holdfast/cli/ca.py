@@ -9,13 +9,14 @@ import click
 
 from holdfast.cli.options import actor, now, open_registry, read_input, read_settings, settings_options, wait_applied
 from holdfast.cli.output import emit_record, emit_table, json_option
+from holdfast.cli.text import text
 from holdfast.files import NewFiles, Readers
 
 if TYPE_CHECKING:
     from holdfast.possession import Challenge
     from holdfast.registry.cas import Ca
 
-NAME = click.argument("name")
+NAME = click.argument("name", type=text)
 ETAG = click.option("--etag", help="Only if the CA is still the one with this etag.")
 COLUMNS = ("name", "state", "subject", "not_after", "proof", "fingerprint")
 
@@ -31,7 +32,7 @@ def ca() -> None:
 
 @ca.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="What the CA is to be called here.")
+@click.option("--name", type=text, required=True, help="What the CA is to be called here.")
 @settings_options
 @json_option
 def add(file: Path, name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401 (click's options)

@@ -24,6 +24,7 @@ from holdfast.cli.options import (
     wait_applied,
 )
 from holdfast.cli.output import emit_record, emit_table, json_option
+from holdfast.cli.text import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from holdfast.registry.devices import Device
     from holdfast.settings import Settings
 
-DEVICE = click.argument("device_id", metavar="DEVICE")
+DEVICE = click.argument("device_id", type=text, metavar="DEVICE")
 COLUMNS = ("device", "pinned_at", "session", "messages")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast.cli.text import text
 from holdfast.files import FILE_BYTES_MAX, read_file
 from holdfast.settings import Settings, load
 
@@ -27,7 +28,7 @@ SETTINGS_FILE = Path("holdfast.toml")
 HASH = re.compile(r"[0-9A-Fa-f:]{32,}")
 """SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons; or what was meant to be one."""
 
-REASON = click.option("--reason", default="", help="Why, for the record.")
+REASON = click.option("--reason", type=text, default="", help="Why, for the record.")
 UNSEEN = click.option(
     "--unseen",
     is_flag=True,
@@ -100,8 +101,8 @@ def open_registry(settings: Settings, *, create: bool = False) -> Iterator[Regis
         yield opened
 
 
-def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
-    """The key that `text` names: a hash, as `Closures.find_issuer` reads it, or a file with the CA's certificate.
+def find_issuer(registry: Registry, issuer: str, *, unseen: bool) -> Named:
+    """The key that `issuer` names: a hash, as `Closures.find_issuer` reads it, or a file with the CA's certificate.
 
     Raises:
         RegistrationError: `bad_hash`, `unknown_branch`, `not_a_ca`, and as `read_certificate` refuses.
@@ -109,11 +110,11 @@ def find_issuer(registry: Registry, text: str, *, unseen: bool) -> Named:
     from holdfast.errors import RegistrationError
     from holdfast.registry.closures import Named
 
-    if HASH.fullmatch(text):
-        return registry.closures.find_issuer(text, unseen=unseen)
-    certificate = read_certificate(text)
+    if HASH.fullmatch(issuer):
+        return registry.closures.find_issuer(issuer, unseen=unseen)
+    certificate = read_certificate(issuer)
     if not certificate.is_ca:
-        raise RegistrationError("not_a_ca", f"the certificate in {text} is of no CA: {certificate.subject}")
+        raise RegistrationError("not_a_ca", f"the certificate in {issuer} is of no CA: {certificate.subject}")
     return Named.of(certificate)
 
 

@@ -1,0 +1,12 @@
+"""Text that comes from a command line, where it may be none."""
+
+from __future__ import annotations
+
+
+def text(value: str) -> str:
+    """The type of an option or argument that is stored, or looked for in what is.
+
+    Octets that are no UTF-8 come as lone surrogates, which a database does not take: written out, as `udcff` behind a
+    backslash, they are in nobody's way, and a branch is closed whatever is said of it.
+    """
+    return value.encode(errors="backslashreplace").decode()
