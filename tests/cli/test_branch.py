@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from holdfast._holdfast import Certificate
+from holdfast.cli import options
 from holdfast.errors import RegistrationError
 from holdfast.hub import status
 from holdfast.registry import open_registry
@@ -21,6 +23,7 @@ from holdfast.registry.devices import Claim, Pin
 from holdfast.registry.paths import path_of
 from holdfast.registry.schema import tenants
 
+from ..registry.acts import last_act
 from ..support.hub import prove
 from ..support.pki import PEM, Ca
 
@@ -231,3 +234,14 @@ def test_what_is_revoked_is_not_said_to_be_closed_only(tmp_path: Path) -> None:
 def test_a_reason_that_is_no_utf_8_closes_all_the_same(tmp_path: Path) -> None:
     assert answer("close", "technician-n.pem", "--yes", "--reason", b"lost \xff")["state"] == "closed"
     assert (closed(tmp_path), answer("list")[0]["reason"]) == ({("key", KEY)}, r"lost \udcff")
+
+
+def test_who_did_it_is_the_account_s_name_whatever_the_environment_says(tmp_path: Path) -> None:
+    branch("close", "technician-n.pem", "--yes", LOGNAME="alice\x1b[31m", USER="bob", SUDO_USER="carol")
+    with registry(tmp_path) as opened:
+        assert last_act(opened)["actor"] == pwd.getpwuid(os.getuid()).pw_name
+
+
+def test_who_did_it_is_a_number_where_the_account_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert options.actor() == "uid 4000000001"

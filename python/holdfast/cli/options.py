@@ -66,10 +66,17 @@ def now() -> datetime:
 
 
 def actor() -> str:
-    """Who is at the keyboard, for the record: the login name, or the number of a user without one."""
+    """Whose process this is, for the record: the account's name, or its number where it has none.
+
+    The system's word. What the environment says (`LOGNAME`, `SUDO_USER`), whoever types the command can say.
+    """
+    if sys.platform == "win32":
+        return getpass.getuser()  # there is no other word there
+    import pwd
+
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):
+        return text(pwd.getpwuid(os.getuid()).pw_name)
+    except KeyError:
         return f"uid {os.getuid()}"
 
 
