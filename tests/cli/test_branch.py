@@ -245,3 +245,14 @@ def test_who_did_it_is_the_account_s_name_whatever_the_environment_says(tmp_path
 def test_who_did_it_is_a_number_where_the_account_has_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
     assert options.actor() == "uid 4000000001"
+
+
+def test_what_a_table_prints_moves_no_cursor_and_is_whole_where_there_is_no_terminal() -> None:
+    answer("close", "technician-n.pem", "--yes", "--reason", "\x1b[2Jlost\r\n")
+    answer("succeed", "technician-n.pem", "factory-y.pem", "--yes", "--reason", "\x1b]0;x\x07" + "long " * 50)
+    tables = branch("list").stdout, branch("successions").stdout
+    assert not any(word in table for table in tables for word in ("\x1b", "\r", "\x07"))
+    assert r"\x1b[2Jlost\r\n" in tables[0]
+    (line,) = [line for line in tables[1].splitlines() if "declared" in line]
+    assert all(word in line for word in (KEY, Certificate(FACTORY.der).spki_sha256, "long " * 49))
+    assert branch("list", "--json").stdout.count("\\u001b") == 1

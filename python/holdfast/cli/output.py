@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from holdfast.cli.text import printable
 from holdfast.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 SIGPIPE_STATUS: Final = 128 + 13
 """What a shell says of whom SIGPIPE has ended, as it ends everybody else in `… | head`."""
-
+UNFOLDED_WIDTH = 4096
 json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 
 
@@ -52,7 +53,8 @@ def emit_table(records: Sequence[Mapping[str, Any]], columns: Sequence[str], *, 
         table.add_column(column.replace("_", " "), overflow="fold")
     for record in records:
         table.add_row(*(_plain(record.get(column)) for column in columns))
-    Console(width=None, highlight=False, markup=False).print(table)
+    # Elsewhere than on a terminal nobody sees where a line would fold, and a hash in two halves is of no use.
+    Console(width=None if sys.stdout.isatty() else UNFOLDED_WIDTH, highlight=False, markup=False).print(table)
 
 
 @contextmanager
@@ -126,11 +128,6 @@ def guard_streams() -> None:
         )
 
 
-def printable(text: str) -> str:
-    """`text` with everything escaped that could move a cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def is_fancy(encoding: str) -> bool:
     """Whether ticks and lines can be written in `encoding`."""
     return encoding.lower().startswith("utf")
@@ -141,6 +138,4 @@ def _plain(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return printable(", ".join(map(str, value))) or "-"
-    return printable(str(value))
+    return printable((", ".join(map(str, value)) or "-") if isinstance(value, list | tuple) else str(value))

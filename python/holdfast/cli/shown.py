@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from holdfast._holdfast import Certificate
-from holdfast.cli.output import is_fancy, printable
+from holdfast.cli.output import is_fancy
+from holdfast.cli.text import printable
 from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Text that comes from a command line, where it may be none."""
+"""Text that comes from a command line, where it may be none, and goes to a terminal, where it may be more."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def text(value: str) -> str:
     backslash, they are in nobody's way, and a branch is closed whatever is said of it.
     """
     return value.encode(errors="backslashreplace").decode()
+
+
+def printable(value: str) -> str:
+    """`value` with everything written out that could move a cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in value)
