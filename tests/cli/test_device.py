@@ -108,6 +108,9 @@ def test_a_message_is_queued_as_it_was_given(inbox: Inbox, tmp_path: Path) -> No
 def test_a_device_is_shown_with_its_session_and_what_waits(inbox: Inbox) -> None:
     fresh = answer("show", "widget-1")
     assert (fresh["session"], fresh["messages"], fresh["path"]) == ("none", 0, ["03" * 32, path_of([ROOT.der]).hex()])
+    assert fresh["path_subjects"] == ["CN=widget-1", "CN=Company-X Root"]
+    lines = device("show", "widget-1").stdout
+    assert f"CN=widget-1 ({'03' * 32}), CN=Company-X Root ({path_of([ROOT.der]).hex()})" in lines
     with inbox.database.writing() as transaction:
         ends_at = int(datetime.now(UTC).timestamp()) + 600
         rows = [("widget-1", Session(inbox_qos=1, expiry_seconds=600, ends_at=ends_at))]
@@ -204,6 +207,7 @@ def test_a_device_is_repinned_by_a_certificate_or_a_hash(tmp_path: Path) -> None
     }
     shown = answer("show", "widget-1")
     assert (shown["issuer_spki_sha256"], shown["leaf_spki_sha256"], shown["path"]) == (key, None, [])
+    assert shown["path_subjects"] == []
     again = answer("repin", "widget-1", key, "--unseen", "--yes")
     assert (again["issuer_spki_sha256"], again["epoch"]) == (key, said["epoch"] + 1)
     root = answer("repin", "widget-2", Certificate(ROOT.der).fingerprint, "--yes")

@@ -117,6 +117,9 @@ def show(device_id: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN40
     at = int(now().timestamp())
     with open_registry(settings) as registry, _inbox(settings) as inbox:
         found = registry.devices.find(device_id)
+        # Of its own certificate the fingerprint alone is kept; its common name is the device's id.
+        subjects = registry.closures.subjects()
+        path = {one: subjects.get(bytes.fromhex(one), f"CN={device_id}") for one in found.path}
         session = inbox.sessions.find(device_id, at=at)
         queue = inbox.messages.queue(device_id, at=at)
     record = _record(found, session, queue.count) | {
@@ -124,8 +127,10 @@ def show(device_id: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN40
         "session_expiry_seconds": session.expiry_seconds if session else None,
         "session_ends_at": _time(session.ends_at) if session and session.ends_at else None,
         "oldest_message_at": queue.oldest.isoformat() if queue.oldest else None,
-        "path": found.path,
+        "path": list(path) if as_json else [f"{subject} ({one})" for one, subject in path.items()],
     }
+    if as_json:
+        record["path_subjects"] = list(path.values())
     emit_record(record, as_json=as_json)
 
 
