@@ -169,6 +169,16 @@ def test_r01_a_branch_is_closed_in_every_worker_before_the_command_returns(hub: 
     wait_for(lambda: answer(hub, below[0], "below-0") == CONNACK_YES, "admission")
 
 
+def test_r01_a_signer_that_nobody_has_come_by_is_shut_out_by_its_fingerprint(hub: RunningHub) -> None:
+    below, beside = files(hub, FACTORY.device("widget-1")), files(hub, SIBLING.device("widget-2"))
+    done = hub.command("branch", "close", fingerprint(FACTORY), "--unseen", "--yes", "--json")
+    assert '"applied": "by every worker"' in done.stdout
+    assert (answer(hub, below, "widget-1"), answer(hub, beside, "widget-2")) == (CONNACK_NOT_AUTHORIZED, CONNACK_YES)
+    hub.command("branch", "open", fingerprint(FACTORY))
+    wait_for(lambda: answer(hub, below, "widget-1") == CONNACK_YES, "admission")
+    assert set(hub.refusals()) == {"certificate_closed"}
+
+
 def test_r01_a_worker_that_does_not_answer_is_killed_before_the_command_returns(hub: RunningHub) -> None:
     stopped = pids(hub)[0]
     os.kill(stopped, signal.SIGSTOP)
