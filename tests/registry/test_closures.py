@@ -75,6 +75,7 @@ def test_a_key_is_found_by_its_hash_or_a_certificate_s_however_it_is_written(hou
     key = Named(Kind.KEY, key_of(factory), "CN=Factory-Y")
     colons = ":".join(fingerprint_of(factory)[at : at + 2] for at in range(0, 64, 2)).upper()
     assert closures.find(fingerprint_of(factory)) == closures.find(colons) == closures.find(key.sha256.hex()) == key
+    assert closures.find(colons).subject == key.subject
     assert closures.find(fingerprint_of(factory), Kind.CERTIFICATE).sha256.hex() == fingerprint_of(factory)
     assert closures.find(fingerprint_of(house.root)).subject == "CN=Company-X Root"
     assert closures.find(hashlib.sha256(b"a-1").hexdigest()).subject == "CN=a-1"
@@ -184,7 +185,10 @@ def test_what_was_closed_is_opened_what_was_revoked_is_not(house: House) -> None
     assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "not_closed"
     close(house, house.factory)
     assert code_of(lambda: closures.open(named, actor=WHO, at=NOW - DAY)) == "clock_behind"
-    closures.open(named, actor=WHO, at=NOW, reason="it was the other one")
+    before = len(recorded(house.registry))
+    twice = named, Named(Kind.KEY, named.sha256)
+    assert closures.open(*twice, actor=WHO, at=NOW, reason="it was the other one") == [named]
+    assert len(recorded(house.registry)) == before + 1
     assert house.registry.cas.trust().closed[Kind.KEY] == frozenset()
     assert closures.list()[0].state is ClosureState.OPEN
     assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "not_closed"

@@ -50,7 +50,7 @@ class Named:
 
     kind: Kind
     sha256: bytes
-    subject: str = ""
+    subject: str = field(default="", compare=False)
     """Whose it is, as far as the registry knows; RFC 4514."""
     certificate: Certificate | None = field(default=None, compare=False, repr=False)
     """By which it was named, where it was."""
