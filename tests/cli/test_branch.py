@@ -36,6 +36,7 @@ HUB = "hub.test"
 ROOT = Ca.root()
 FACTORY, TECHNICIAN = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Technician-N")
 KEY, FINGERPRINT = Certificate(TECHNICIAN.der).spki_sha256, Certificate(TECHNICIAN.der).fingerprint
+COLONS = ":".join(FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +107,7 @@ def test_a_signer_that_nobody_has_come_by_is_closed_by_its_certificate_s_file(tm
     assert closed(tmp_path) == {("key", Certificate(widget.der[0]).spki_sha256)}
 
 
-@pytest.mark.parametrize(
-    "how", [FINGERPRINT, KEY, ":".join(FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()]
-)
+@pytest.mark.parametrize("how", [FINGERPRINT, KEY, COLONS], ids=["fingerprint", "key", "colons"])
 def test_an_unseen_hash_is_closed_as_a_key_s_and_as_a_certificate_s(tmp_path: Path, how: str) -> None:
     plain = how.replace(":", "").lower()
     refused = complaint("close", how, "--yes", status=3)
@@ -140,7 +139,7 @@ def test_where_a_key_is_wanted_an_unseen_hash_is_said_to_be_a_key_s() -> None:
     assert answer("succeed", root.fingerprint, "technician-n.pem", "--preview")["new_spki_sha256"] == KEY
 
 
-@pytest.mark.parametrize("text", [FINGERPRINT[:-1], FINGERPRINT + "00", FINGERPRINT[:40]])
+@pytest.mark.parametrize("text", [FINGERPRINT[:-1], FINGERPRINT + "00", FINGERPRINT[:40]], ids=["63", "66", "40"])
 def test_a_hash_of_another_length_is_no_file(text: str) -> None:
     assert complaint("close", text, "--yes", status=3)["error"] == "bad_hash"
     assert complaint("close", "elsewhere.pem", "--yes", status=3)["error"] == "unreadable_file"
