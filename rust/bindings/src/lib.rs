@@ -4,6 +4,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands arguments over by value")]
 
+mod backlog;
 mod certificate;
 mod convert;
 mod errors;

@@ -1,7 +1,7 @@
 //! The gate with its sockets and the two threads that serve it: one judges large batches, one stores messages. Here they meet,
 //! outside of the interpreter; what is left for Python is claims, the inbox and the log.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use holdfast_front::{Front, guarded};
@@ -9,6 +9,7 @@ use holdfast_gate::{Gate, Judges, Now, Request, Verdict};
 use holdfast_session::Telemetry;
 use holdfast_stream::{AppendError, Message, Receipt, Writer};
 
+use crate::backlog::Backlog;
 use crate::convert::{json_object, round_trip_time};
 use crate::lines::Lines;
 
@@ -24,9 +25,7 @@ pub(crate) struct Plane {
     /// Verdicts that have come, the first first.
     verdicts: VecDeque<Verdict>,
     store: Arc<Writer>,
-    /// Messages that the store had no room for, in order; whoever sent one is not read from until all are stored.
-    backlog: VecDeque<Message>,
-    held: HashSet<u64>,
+    backlog: Backlog,
     lines: Lines,
 }
 
@@ -38,8 +37,7 @@ impl Plane {
             judges,
             verdicts: VecDeque::new(),
             store,
-            backlog: VecDeque::new(),
-            held: HashSet::new(),
+            backlog: Backlog::default(),
             lines: Lines::default(),
         }
     }
@@ -131,7 +129,7 @@ impl Plane {
             for other in others {
                 self.do_or_leave(other, received_at_ms, &mut left);
             }
-            asked = self.store_backlog();
+            asked = self.store_backlog(now);
             if asked.is_empty() {
                 break;
             }
@@ -141,7 +139,7 @@ impl Plane {
 
     fn do_or_leave(&mut self, request: Request, received_at_ms: i64, left: &mut Vec<Request>) {
         if let Request::Store { handle, device_id, telemetry } = request {
-            self.backlog.push_back(message(handle, device_id, telemetry, received_at_ms));
+            self.backlog.push(message(handle, device_id, telemetry, received_at_ms));
         } else if let Request::Note(note) = &request {
             // The first line since they were taken asks for them to be taken again.
             let first = self.lines.is_empty();
@@ -189,19 +187,16 @@ impl Plane {
 
     /// Queues what waits. Whoever has messages left is not read from until there are none. A store that has failed takes
     /// nothing, says so by itself, and acknowledges nothing.
-    fn store_backlog(&mut self) -> Vec<Request> {
-        if self.backlog.is_empty() {
+    fn store_backlog(&mut self, now: Now) -> Vec<Request> {
+        let Self { gate, backlog, .. } = self;
+        if backlog.messages.is_empty() {
             return Vec::new();
         }
-        match self.store.append(&mut self.backlog) {
-            Ok(()) => {}
-            Err(AppendError::Full) => {
-                self.held.extend(self.backlog.iter().map(|message| message.receipt.handle));
-                return self.held.iter().flat_map(|handle| self.gate.hold(*handle, true)).collect();
-            }
-            Err(AppendError::Closed) => self.backlog.clear(),
+        if self.store.append(&mut backlog.messages) == Err(AppendError::Full) {
+            let held = backlog.hold(|handle| gate.is_awaited(handle));
+            return held.into_iter().flat_map(|handle| gate.hold(handle, true, now)).collect();
         }
-        std::mem::take(&mut self.held).into_iter().flat_map(|handle| self.gate.hold(handle, false)).collect()
+        backlog.release().into_iter().flat_map(|handle| gate.hold(handle, false, now)).collect()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::sessions::{End, Why};
 use crate::slots::{Handle, Slots};
 use crate::tickets::ToldAdmission;
 use crate::turns::Standing;
-use crate::wills::DelayedWill;
+use crate::wills::{DelayedWill, ticket};
 
 /// All connections of one worker of one tenant.
 #[derive(Debug)]
@@ -406,13 +406,19 @@ impl Gate {
     }
 
     /// The store is full: nothing more is read from this connection until it has room again.
-    pub fn hold(&mut self, handle: u64, held: bool) -> Vec<Request> {
+    pub fn hold(&mut self, handle: u64, held: bool, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         if let Some(connection) = self.slots.get_mut(handle) {
             connection.held = held;
-            self.pause_or_resume(handle, &mut requests);
+            self.pause_or_resume(handle, now, &mut requests);
         }
         requests
+    }
+
+    /// Whether anybody waits for what came from there to be durable: a device that is connected, or one that is gone, if it is its will.
+    pub fn is_awaited(&mut self, handle: u64) -> bool {
+        let stage = self.slots.get_mut(handle).map(|connection| &connection.stage);
+        ticket(handle).is_some() || matches!(stage, Some(Stage::Live { .. }))
     }
 
     /// What deadlines ask for.
@@ -442,6 +448,11 @@ impl Gate {
 
     /// A connection's time has come, or may have.
     fn look_at(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        if connection.paused && now.monotonic_ms >= connection.deadline.due_ms {
+            // Whoever is not read from is not silent.
+            self.alive(handle, now);
+        }
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let overdue = now.monotonic_ms >= connection.deadline.due_ms;
         match &connection.stage {
@@ -569,7 +580,7 @@ impl Gate {
         if finished {
             self.finish(handle, now, requests);
         }
-        self.pause_or_resume(handle, requests);
+        self.pause_or_resume(handle, now, requests);
         self.fetch(handle, requests);
     }
 
@@ -584,13 +595,16 @@ impl Gate {
         }
     }
 
-    /// Asks the loop to read, or not to, where that has changed.
-    fn pause_or_resume(&mut self, handle: Handle, requests: &mut Vec<Request>) {
+    /// Asks the loop to read, or not to, where that has changed. Whoever is read from again has its whole time for what it said meanwhile.
+    fn pause_or_resume(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
         let pause = connection.held || connection.session.is_blocked();
         if pause != connection.paused {
             connection.paused = pause;
             requests.push(if pause { Request::Pause { handle } } else { Request::Resume { handle } });
+            if !pause {
+                self.alive(handle, now);
+            }
         }
     }
 

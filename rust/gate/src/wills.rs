@@ -155,7 +155,7 @@ impl Gate {
 
     /// A will's message is durable: there is nothing left to do for it.
     pub(crate) fn will_stored(&mut self, handle: u64, requests: &mut Vec<Request>) -> bool {
-        let ticket = u32::try_from(handle >> TICKET_SHIFT).ok().filter(|_| handle & u64::from(u32::MAX) == 0);
+        let ticket = ticket(handle);
         let device_id = ticket.and_then(|ticket| self.published_wills.remove(&ticket));
         if let Some(device_id) = &device_id {
             // Unless another will has taken its place.
@@ -179,6 +179,11 @@ impl Gate {
         requests.push(Request::Store { handle, device_id: Arc::clone(device_id), telemetry });
         self.count("wills_published");
     }
+}
+
+/// The will that a handle stands for, if it is not a connection's.
+pub(crate) fn ticket(handle: u64) -> Option<u32> {
+    u32::try_from(handle >> TICKET_SHIFT).ok().filter(|_| handle & u64::from(u32::MAX) == 0)
 }
 
 fn suppress(device_id: &Arc<str>, requests: &mut Vec<Request>) {

@@ -527,6 +527,62 @@ fn m12_silence_beyond_one_and_a_half_keep_alives_ends_the_session() {
     assert_eq!(world.closed(), ["keep_alive"]);
 }
 
+fn hold(world: &mut World, client: &Client, held: bool) {
+    let requests = world.gate.hold(client.handle, held, world.now);
+    world.log.extend(requests);
+}
+
+#[test]
+fn g03_whoever_is_not_read_from_is_not_silent_and_is_heard_for_its_whole_time_afterwards() {
+    for speaks in [true, false] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        hold(&mut world, &client, true);
+        (0..300).for_each(|_| world.tick_after(29_999));
+        // Now it would be due.
+        hold(&mut world, &client, false);
+        world.tick_after(89_999);
+        assert_eq!(world.closed(), [""; 0]);
+        if speaks {
+            client.say(&[0xc0, 0]);
+            world.run(&mut client);
+        }
+        // A peer that is gone without a word is found out.
+        world.tick_after(1);
+        assert_eq!(world.closed().is_empty(), speaks);
+        world.tick_after(89_999);
+        assert_eq!(world.closed(), ["keep_alive"]);
+    }
+}
+
+#[test]
+fn g03_whoever_is_not_read_from_ends_when_its_right_to_be_there_does() {
+    type Act = fn(&mut World, &world::Device);
+    let cases: [(&str, Act); 3] = [
+        ("expired", |world, _| {
+            world.now.unix.0 += 20 * 365 * 86_400;
+            world.tick_after(30_000);
+        }),
+        ("untrusted", |world, _| world.trust(2, &[])),
+        ("taken_over", |world, device| {
+            let mut again = world.connect(&client_config(Some(device), &version::TLS13));
+            again.say(&connect_packet("widget-1"));
+            world.run(&mut again);
+        }),
+    ];
+    for (reason, act) in cases {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let client = world.admit(&device, "widget-1", &version::TLS13);
+        hold(&mut world, &client, true);
+        assert!(world.gate.is_awaited(client.handle));
+        act(&mut world, &device);
+        assert_eq!(world.closed(), [reason]);
+        assert!(!world.gate.is_awaited(client.handle));
+    }
+}
+
 const EVENTS: &str = "devices/widget-1/messages/events/";
 
 #[test]

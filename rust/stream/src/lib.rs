@@ -40,7 +40,7 @@ pub struct Message {
 
 impl Message {
     /// The memory that it takes.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let texts = [&self.system_properties, &self.properties].into_iter().chain(&self.message_id).map(String::len);
         size_of::<Self>() + texts.sum::<usize>() + self.payload.len()
     }
