@@ -42,7 +42,7 @@ struct State {
     /// Of both.
     bytes: usize,
     completed: Vec<Receipt>,
-    /// The disk is full: what is being written is tried again and again.
+    /// The disk is full: what is being written is tried again and again, and in pieces, until all of it is.
     waits_for_space: bool,
     failure: Option<String>,
     /// A byte is in the pipe: one is enough however much there is to take.
@@ -131,7 +131,7 @@ impl Writer {
         self.shared.lock().failure.clone()
     }
 
-    /// Whether the disk is full, and nothing is durable before there is room again.
+    /// Whether the disk is full: nothing more is durable than there comes to be room for.
     pub fn waits_for_space(&self) -> bool {
         self.shared.lock().waits_for_space
     }
@@ -163,18 +163,43 @@ impl Shared {
     /// The thread: takes all that is queued, commits it, reports it; ends when closed and empty, or at the first failure.
     fn run(&self, mut store: Store, mut waker: io::PipeWriter) {
         while let Some(batch) = self.next_batch() {
-            let written = self.write(&mut store, &batch);
+            if !self.write(&mut store, batch, &mut waker) {
+                return;
+            }
+        }
+    }
+
+    /// Commits `batch`, in pieces where there is no room for all of it: tried whole, it would take what little room there is and give it back,
+    /// over and over. What has no room alone is tried again as soon as there may be some; once the log is closed, no more. Whether it is
+    /// written.
+    fn write(&self, store: &mut Store, mut batch: Vec<Message>, waker: &mut io::PipeWriter) -> bool {
+        let mut count = batch.len();
+        while !batch.is_empty() {
+            count = count.min(batch.len());
+            let (piece, rest) = batch.split_at(count);
+            let written = store.append(piece);
+            let full = written.as_ref().is_err_and(StoreError::is_disk_full);
             let mut state = self.lock();
-            state.writing = 0;
-            state.bytes -= batch.iter().map(Message::bytes).sum::<usize>();
+            if full && (count > 1 || !state.closing) {
+                state.waits_for_space = true;
+                if count == 1 {
+                    // Whoever queues wakes the thread, too, and makes no room.
+                    drop(self.work.wait_timeout_while(state, SPACE_WAIT, |state| !state.closing));
+                }
+                count = count.div_ceil(2);
+                continue;
+            }
+            state.waits_for_space &= full || (written.is_ok() && !rest.is_empty());
+            state.writing -= count;
+            state.bytes -= piece.iter().map(Message::bytes).sum::<usize>();
             match written {
                 Ok(()) => {
-                    let receipts = batch.iter().map(|message| message.receipt).filter(|receipt| receipt.packet_id != 0);
+                    let receipts = piece.iter().map(|message| message.receipt).filter(|receipt| receipt.packet_id != 0);
                     state.completed.extend(receipts);
                 }
                 Err(error) => {
                     state.failure = Some(error.to_string());
-                    (state.queue, state.bytes) = (Vec::new(), 0);
+                    (state.queue, state.writing, state.bytes) = (Vec::new(), 0, 0);
                 }
             }
             if !state.woken && (state.failure.is_some() || !state.completed.is_empty()) {
@@ -183,23 +208,13 @@ impl Shared {
                 state.woken = true;
             }
             if state.failure.is_some() {
-                return;
+                return false;
             }
+            drop(state);
+            batch.drain(..count);
+            count *= 2;
         }
-    }
-
-    /// Commits `batch`, as soon as there is room for it; once the log is closed it is tried one last time.
-    fn write(&self, store: &mut Store, batch: &[Message]) -> Result<(), StoreError> {
-        loop {
-            let written = store.append(batch);
-            let mut state = self.lock();
-            state.waits_for_space = written.as_ref().is_err_and(StoreError::is_disk_full);
-            if !state.waits_for_space || state.closing {
-                return written;
-            }
-            // Whoever queues wakes the thread, too, and makes no room.
-            drop(self.work.wait_timeout_while(state, SPACE_WAIT, |state| !state.closing));
-        }
+        true
     }
 
     fn next_batch(&self) -> Option<Vec<Message>> {
@@ -390,6 +405,30 @@ mod tests {
         assert_eq!(wait_for(&writer, 4), [2, 3, 4, 5]);
         assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (false, None, 0));
         assert_eq!(place.rows(), 4);
+    }
+
+    #[test]
+    fn g03_with_room_for_some_of_a_batch_these_are_durable_and_acknowledged_and_the_others_follow() {
+        let place = Place::new("some-room");
+        let store = Store::open(&place.log()).unwrap();
+        let pages: i64 = store.0.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        store.0.query_row(&format!("PRAGMA max_page_count = {}", pages + 60), [], |row| row.get::<_, i64>(0)).unwrap();
+        let writer = Writer::start(store, 100).unwrap();
+        let sized = |id| Message { payload: vec![0; 10_000], ..message(id, None, false) };
+        writer.append(&mut (1..=40).map(sized).collect()).unwrap();
+        let first = wait_for(&writer, 15);
+        std::thread::sleep(SPACE_WAIT);
+        let more = writer.take_completed().iter().map(|receipt| receipt.packet_id).collect();
+        let mut ids = [first, more].concat();
+        assert!((15..40).contains(&ids.len()), "{ids:?}");
+        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (true, None, 40 - ids.len()));
+        assert_eq!(usize::try_from(place.rows()).unwrap(), ids.len());
+        // Another connection leaves pages.
+        let room = "INSERT INTO messages SELECT 99, 0, 'w9', NULL, '', '', zeroblob(900000); DELETE FROM messages";
+        Connection::open(place.log()).unwrap().execute_batch(room).unwrap();
+        ids.extend(wait_for(&writer, 40 - ids.len()));
+        assert_eq!(ids, (1..=40).collect::<Vec<u16>>());
+        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (false, None, 0));
     }
 
     #[test]
