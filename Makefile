@@ -47,7 +47,8 @@ bench: setup services ## the figures: compared with other implementations in the
 
 profile: setup services ## where the hub's CPU for a connect and its memory for an idle connection go (builds with symbols; needs perf)
 	cargo build --release --locked --quiet -p holdfast-bindings
-	cp target/release/lib_holdfast.so python/holdfast/_holdfast.abi3.so
+# Not cp, which writes into the old file: a hub that runs here has it mapped, and would be killed by that.
+	install target/release/lib_holdfast.so python/holdfast/_holdfast.abi3.so
 	$(BIN)/python -m benches.where_it_goes
 
 fuzz-smoke: $(VENV)/installed ## every fuzz target for a few seconds

@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier
+from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier, mends
 from holdfast.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Batcher:
         """Judge `chain` (DER, end entity first) at the present time.
 
         Raises:
-            VerificationError: with the code and position that `Verifier.verify` gives.
+            VerificationError: with the code, position and hint that `Verifier.verify` gives.
             TypeError: `chain` is not a sequence of bytes.
         """
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -127,7 +127,8 @@ class Batcher:
             self._running = asyncio.create_task(self._run())
         outcome = await answer
         if (path := outcome.path) is None:
-            raise VerificationError(str(outcome.code), str(outcome.message), outcome.position)
+            hint = next((mend for code, _, mend in mends() if code == outcome.code), None)
+            raise VerificationError(str(outcome.code), str(outcome.message), outcome.position, hint=hint)
         return path
 
     async def _run(self) -> None:

@@ -27,6 +27,7 @@ from holdfast.cli.root import holdfast
 from holdfast.possession import CODE_CHARACTERS, CODE_PREFIX, Challenge, SignatureProof, signed_message
 from holdfast.verify import Policy
 
+from ..house.repository import ROOT
 from .papers import DER, ca_extension, csr, usage_extension
 
 if TYPE_CHECKING:
@@ -626,6 +627,18 @@ def test_a_proof_is_never_written_over_anything(tree: Callable[..., Answer]) -> 
     Path("proof").write_text("mine")
     tree(PROVE.format(ca="company"), status=6, code="file_exists")
     assert Path("proof").read_text() == "mine"
+
+
+def test_the_tree_of_the_documentation_is_made_as_it_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("widgets.txt").write_text("widget-1\nwidget-2\n")
+    documented = (ROOT / "docs" / "authority.md").read_text().partition("```sh\n")[2].partition("```")[0]
+    script = f'holdfast() {{ "{sys.executable}" -m holdfast "$@"; }}\n{documented}'
+    subprocess.run(["/bin/sh", "-e", "-c", script], check=True, timeout=120, capture_output=True)
+    for device_id in ("widget-1", "widget-2"):
+        assert judged("company-x.pem", f"widgets/{device_id}.pem") == device_id
 
 
 # ── usage ──────────────────────────────────────────────────────────────────────────────────────────────────────────

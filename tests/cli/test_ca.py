@@ -125,6 +125,10 @@ def test_complaints_have_a_code_and_an_exit(
     assert (tmp_path / "root.pem").read_bytes() == ROOT.pem
 
 
+def test_a_name_that_is_none_is_quoted_once() -> None:
+    assert complaint("add", "root.pem", "--name", "a b", status=3)["message"].startswith("'a b' is not a name")
+
+
 def test_a_wrong_answer_ends_with_1_and_says_what_was_wanted(tmp_path: Path) -> None:
     answer("add", "root.pem", "--name", "company-x")
     ca("challenge", "company-x")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from holdfast._holdfast import codes, connection_codes
+from holdfast._holdfast import codes, connection_codes, fleet_codes
 
 from .repository import PYTHON, ROOT, RUST
 
@@ -42,7 +42,7 @@ BOUND_CODES = set(
     )
 )
 # The judge's own are compared with damaged chains elsewhere.
-CODES = sorted(PYTHON_CODES | BOUND_CODES | set(connection_codes()) - set(codes()))
+CODES = sorted(PYTHON_CODES | BOUND_CODES | set(fleet_codes()) | set(connection_codes()) - set(codes()))
 
 
 def test_codes_are_found() -> None:

@@ -290,6 +290,17 @@ async def test_a_batcher_answers_everyone_with_their_own() -> None:
     assert (await batcher.verify(good[0])).common_name == "w-0"
 
 
+async def test_a_batcher_says_all_that_the_verifier_says() -> None:
+    batcher = Batcher(VERIFIER)
+    for chain in ([], [b""], Ca.root("Elsewhere").device("x").der, WIDGET.der[:1]):
+        with pytest.raises(VerificationError) as alone:
+            VERIFIER.verify(chain)
+        with pytest.raises(VerificationError) as batched:
+            await batcher.verify(chain)
+        assert vars(batched.value) == vars(alone.value)
+        assert batched.value.hint
+
+
 async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     batcher = Batcher(VERIFIER)
     tasks = [asyncio.ensure_future(batcher.verify(WIDGET.der)) for _ in range(3)]

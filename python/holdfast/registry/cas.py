@@ -128,9 +128,7 @@ class Cas:
             LimitExceededError: `upload_too_large`, `too_many_unproven_cas`.
         """
         if not NAME.fullmatch(name):
-            message = (
-                f"'{name[:80]!r}' is not a name for a CA: letters, digits, '.', '_' and '-', at most 64, are wanted"
-            )
+            message = f"{name[:80]!r} is not a name for a CA: letters, digits, '.', '_' and '-', at most 64, are wanted"
             raise RegistrationError("bad_ca_name", message)
         certificate = read_ca_certificate(upload)
         _check_usable(certificate, at)
