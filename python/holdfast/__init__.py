@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier, __version__
+from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier, __version__, codes, kernel
 from holdfast.errors import (
     AuthorizationError,
     ConfigurationError,
@@ -50,6 +50,8 @@ __all__ = [
     "VerifiedPath",
     "Verifier",
     "__version__",
+    "codes",
+    "kernel",
 ]
 
 

@@ -46,21 +46,55 @@ __version__: Final[str]
 
 @final
 class TrustStore:
-    def __new__(cls, anchors: Sequence[bytes]) -> TrustStore: ...
+    """Trust anchors: certificates that a path may end at, each once, in whatever order (RFC 5280 §6.1.1 (d)).
+
+    Immutable, and shared by every verifier made with it. A verdict costs the same under one anchor and under a hundred
+    thousand.
+    """
+    def __new__(cls, anchors: Sequence[bytes]) -> TrustStore:
+        """`anchors` are DER, one certificate each; none at all is allowed, and nothing is accepted then.
+
+        Raises `VerificationError` with the parser's code; `position` is the index of the anchor that cannot be read.
+        """
     @classmethod
-    def from_pem(cls, pem: bytes) -> TrustStore: ...
+    def from_pem(cls, pem: bytes) -> TrustStore:
+        """Every certificate in a PEM text; what stands between blocks is ignored (RFC 7468 §2).
+
+        Raises as `TrustStore` does, and `ConfigurationError`: `bad_pem`, `unexpected_pem_block`, `no_certificate`.
+        """
     def __len__(self) -> int: ...
     @property
-    def fingerprints(self) -> list[str]: ...
+    def fingerprints(self) -> list[str]:
+        """SHA-256 of each, hexadecimal, in the order of `anchors`."""
     @property
-    def anchors(self) -> list[bytes]: ...
+    def anchors(self) -> list[bytes]:
+        """DER of each."""
 
 @final
 class Verifier:
-    """`policy` is a `holdfast.Policy`, read once. `threads`: 0 takes every core for large batches."""
-    def __new__(cls, store: TrustStore, policy: object, *, threads: int = 0) -> Verifier: ...
-    def verify(self, chain: Sequence[bytes], at: datetime | None = None) -> VerifiedPath: ...
-    def verify_many(self, chains: Sequence[Sequence[bytes]], at: datetime | None = None) -> list[Outcome]: ...
+    """Judges chains under one store and one policy: path building, then validation (RFC 5280 §6.1), then status (§6.3).
+
+    `policy` is a `holdfast.Policy`, read once. `threads`: 0 takes every core for large batches. Thread-safe; the
+    interpreter is released while chains are judged. `at` is an aware datetime, counted in whole seconds; `None` is now.
+    """
+    def __new__(cls, store: TrustStore, policy: object, *, threads: int = 0) -> Verifier:
+        """Raises `ConfigurationError` where the policy means nothing: `invalid_policy`, `invalid_policy_oid`,
+        `invalid_server_name`, `server_name_missing`, `unexpected_server_name`, `unknown_key_algorithm`, `bad_hash`,
+        `bad_crl`. Cost: revocation lists are read here, once.
+        """
+    def verify(self, chain: Sequence[bytes], at: datetime | None = None) -> VerifiedPath:
+        """The path by which `chain` is accepted. `chain` is DER, one certificate each: the end entity first, the others
+        in any order, the anchor there or not.
+
+        Raises `VerificationError` with code, position (0 = end entity) and hint of the most telling refusal;
+        `LocalProtocolError` (`naive_datetime`). Work is bounded by the policy, whatever is presented.
+        """
+    def verify_many(self, chains: Sequence[Sequence[bytes]], at: datetime | None = None) -> list[Outcome]:
+        """One outcome a chain, in their order; each chain as `verify` takes it.
+
+        A chain that is refused is an outcome. Raises `LimitExceededError` (`batch_too_large`) and `LocalProtocolError`
+        (`naive_datetime`). Cost: one crossing; signatures of end entities on P-256 are verified many at a time.
+        """
     def verify_packed(self, buffer: Buffer, offsets: Buffer, at: datetime | None = None) -> Columns:
         """Chain i is `buffer[offsets[i]:offsets[i + 1]]`: its certificates, DER, one after another, end entity first.
 
@@ -150,26 +184,34 @@ class Finding:
 
 @final
 class Outcome:
+    """What came of one chain: `path`, or else `code`, `message` and perhaps `position`. Only `verify…` makes one."""
     @property
-    def ok(self) -> bool: ...
+    def ok(self) -> bool:
+        """Whether there is a `path`."""
     @property
-    def code(self) -> str | None: ...
+    def code(self) -> str | None:
+        """One of `codes()`; docs/codes.md has the mend of each. `None` where it holds; the same for the two below."""
     @property
-    def position(self) -> int | None: ...
+    def position(self) -> int | None:
+        """Index in the path tried, 0 = end entity; `None` also where no certificate is at fault."""
     @property
-    def message(self) -> str | None: ...
+    def message(self) -> str | None:
+        """What was found and what was wanted; may improve."""
     @property
     def path(self) -> VerifiedPath | None: ...
 
 @final
 class VerifiedPath:
+    """A path that was found to be valid, end entity to anchor, at the time that was asked about (RFC 5280 §6.1.6)."""
     @property
-    def common_name(self) -> str | None: ...
+    def common_name(self) -> str | None:
+        """The end entity's; `None` where there is not exactly one."""
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """End entity first; the anchor is not among them."""
     @property
-    def anchor_fingerprint(self) -> str: ...
+    def anchor_fingerprint(self) -> str:
+        """SHA-256 of the anchor, hexadecimal."""
     @property
     def not_after(self) -> datetime:
         """The earliest in the path, anchor included."""

@@ -8,7 +8,10 @@ import sys
 
 import pytest
 
+import holdfast
 from holdfast.cli.root import NOUNS
+
+from .repository import ROOT
 
 # Each costs tens of milliseconds, and none is needed to judge a chain or to print help.
 HEAVY = {"alembic", "asyncio", "cryptography", "rich", "sqlalchemy", "ssl", "structlog", "uvloop"}
@@ -31,6 +34,13 @@ def test_importing_holdfast_loads_little() -> None:
         "holdfast._holdfast",
         "holdfast.errors",
     }
+
+
+def test_what_is_public_is_there_and_documentation_leads_nowhere_else() -> None:
+    assert all(hasattr(holdfast, name) for name in holdfast.__all__)
+    assert {"codes", "kernel"} <= set(holdfast.__all__)
+    named = [path for path in (ROOT / "docs").glob("*.md") if "holdfast._holdfast" in path.read_text()]
+    assert named == []
 
 
 def test_help_names_every_noun_and_loads_nothing_heavy() -> None:
