@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -271,6 +272,27 @@ def test_what_a_killed_backup_left_goes_with_the_next_and_nothing_else_does(hub:
         working.kill()
         working.wait()
     hub.command("restore", ".holdfast-backup-mine")
+
+
+def test_whoever_holds_the_directory_s_lock_may_wait_for_the_backup(hub: RunningHub) -> None:
+    """As `flock /backups holdfast backup /backups/one` does."""
+    (left := hub.directory / ".holdfast-backup-abcdefgh").mkdir()
+    held = os.open(hub.directory, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        hub.command("backup", "one")
+    finally:
+        os.close(held)
+    assert left.exists()
+    hub.command("backup", "two")
+    assert not left.exists()
+
+
+def test_a_directory_of_backups_is_nothing_that_was_left(hub: RunningHub) -> None:
+    (daily := hub.directory / ".holdfast-backup-daily").mkdir()
+    hub.command("backup", f"{daily.name}/one")
+    hub.command("backup", "two")
+    hub.command("restore", f"{daily.name}/one")
 
 
 def test_a_directory_that_cannot_be_locked_takes_a_backup(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,6 +230,23 @@ def test_what_is_revoked_is_not_said_to_be_closed_only(tmp_path: Path) -> None:
     assert (again["state"], answer("list")[0]["reason"]) == ("revoked", "a second look")
 
 
+@pytest.mark.parametrize("revoked", ["file", "hash"])
+def test_what_is_shut_out_in_part_for_ever_is_not_said_to_be_open(revoked: str) -> None:
+    once, other = ("technician-n.pem",), (FINGERPRINT, "--unseen")
+    for_ever, for_now = (once, other) if revoked == "file" else (other, once)
+    answer("close", *for_now, "--yes")
+    answer("close", *for_ever, "--yes", "--revoke")
+    assert complaint("open", "technician-n.pem", status=6)["error"] == "revoked_for_ever"
+
+
+def test_what_was_closed_by_its_file_has_a_name_and_opens_by_its_fingerprint() -> None:
+    answer("close", "technician-n.pem", "--yes")
+    assert answer("list")[0]["subject"] == "CN=Technician-N"
+    assert answer("open", FINGERPRINT)["subject"] == "CN=Technician-N"
+    answer("close", "technician-n.pem", "--yes")
+    assert answer("open", KEY, "--unseen")["state"] == "open"
+
+
 def test_a_reason_that_is_no_utf_8_closes_all_the_same(tmp_path: Path) -> None:
     assert answer("close", "technician-n.pem", "--yes", "--reason", b"lost \xff")["state"] == "closed"
     assert (closed(tmp_path), answer("list")[0]["reason"]) == ({("key", KEY)}, r"lost \udcff")

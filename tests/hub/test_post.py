@@ -308,3 +308,34 @@ async def test_m06_wills_of_a_worker_that_ends_while_the_inbox_is_held_go_to_its
     workers.post.disconnect(0)
     workers.introduce(0)
     assert workers.heard(0)[-1] == messages.Wills(rows=[]), "each once"
+
+
+async def test_m06_a_will_that_was_taken_back_while_the_inbox_is_held_stays_so_whoever_was_put_out(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(wills=[("widget-1", WILL)]))
+    with held(inbox, tmp_path):
+        workers.post.work(0, work(wills=[("widget-1", None)]))
+        workers.post.disown(["widget-1"])
+    await asyncio.sleep(0.05)
+    workers.post.disconnect(0)
+    workers.introduce(0)
+    assert workers.heard(0)[-1] == messages.Wills(rows=[])
+
+
+async def test_m06_wills_wait_for_an_heir_that_comes_while_the_inbox_is_held(
+    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+    workers = Workers(inbox, 0)
+    workers.post.work(0, work(wills=[("widget-1", WILL)]))
+    workers.post.disconnect(0)
+    with held(inbox, tmp_path):
+        workers.introduce(0)
+        assert workers.heard(0) == []
+    await asyncio.sleep(0.05)
+    (wills,) = workers.heard(0)
+    assert isinstance(wills, messages.Wills)
+    assert [device_id for device_id, _ in wills.rows] == ["widget-1"]

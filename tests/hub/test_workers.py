@@ -22,6 +22,7 @@ from holdfast.hub import status
 from ..support.hub import RunningHub, running, wait_for
 from ..support.mqtt import (
     CONNACK_NOT_AUTHORIZED,
+    CONNACK_SERVER_UNAVAILABLE,
     CONNACK_YES,
     connect,
     dialled,
@@ -122,7 +123,7 @@ def test_e07_a_new_key_pushes_nobody_out_whichever_worker_it_comes_to(hub: Runni
     with ExitStack() as stack:
         session = live(stack, hub, old, "widget-1")
         for _ in range(MANY):
-            assert answer(hub, new, "widget-1") == CONNACK_NOT_AUTHORIZED
+            assert answer(hub, new, "widget-1") == CONNACK_SERVER_UNAVAILABLE
         assert set(hub.refusals()) == {"rekeyed_while_live"}
         assert is_open(session)
     wait_for(lambda: answer(hub, new, "widget-1") == CONNACK_YES, "the new key, once the old one has gone")
@@ -259,7 +260,7 @@ def test_e04_a_signer_s_devices_move_to_its_declared_successor_whichever_worker_
     hub.wait_for_events("trust_applied", 4)
     with ExitStack() as stack:
         kept = live(stack, hub, before[0], "widget-0")
-        assert answer(hub, after[0], "widget-0") == CONNACK_NOT_AUTHORIZED, "never while the old key is live"
+        assert answer(hub, after[0], "widget-0") == CONNACK_SERVER_UNAVAILABLE, "never while the old key is live"
         assert is_open(kept)
     # The old signer's key is closed at once, as if it had been stolen: who has not moved yet still can.
     hub.command("branch", "close", fingerprint(FACTORY), "--yes")

@@ -18,6 +18,7 @@ TIMEOUT_SECONDS = 20.0
 VERSIONS = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
 CONNACK_YES = bytes([0x20, 2, 0, 0])
 CONNACK_NOT_AUTHORIZED = bytes([0x20, 2, 0, 5])
+CONNACK_SERVER_UNAVAILABLE = bytes([0x20, 2, 0, 3])
 
 
 def text(value: str) -> bytes:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 STAGING = ".holdfast-backup-"
+LOCK_TRIES, LOCK_PAUSE_SECONDS = 20, 0.05
 
 
 def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
@@ -60,12 +62,12 @@ def make(settings: Settings, target: Path, *, at: datetime) -> files.Backup:
 def _staging(parent: Path) -> Iterator[Path]:
     """A directory in `parent`, locked while its maker lives; what is there of makers who were killed is removed."""
     with _opened(parent) as above:
-        _lock(above)  # until it is locked, a new one looks like one that was left
-        for left in parent.glob(f"{STAGING}*"):
-            with suppress(OSError), _opened(left) as its:
-                # A whole backup may have been given such a name.
-                if _lock(its, fcntl.LOCK_NB) and not (left / files.MANIFEST).exists():
-                    shutil.rmtree(left, ignore_errors=True)
+        # Until it is locked, a new one looks like one that was left. Whoever has locked `parent` may wait for us.
+        if _lock_soon(above):
+            for left in parent.glob(f"{STAGING}*"):
+                with suppress(OSError), _opened(left) as its:
+                    if _lock(its, fcntl.LOCK_NB) and _is_staging(left):
+                        shutil.rmtree(left, ignore_errors=True)
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
         held = os.open(staging, os.O_RDONLY)
         _lock(held)
@@ -76,6 +78,13 @@ def _staging(parent: Path) -> Iterator[Path]:
         os.close(held)
 
 
+def _is_staging(directory: Path) -> bool:
+    """Whether it is one that `_fill` has not finished: whatever else there is may have been given such a name."""
+    names = [entry.name for entry in directory.iterdir()]
+    ours = (files.REGISTRY, files.INBOX)
+    return all(name == files.TELEMETRY or name.startswith(ours) for name in names)
+
+
 @contextmanager
 def _opened(directory: Path) -> Iterator[int]:
     opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -83,6 +92,14 @@ def _opened(directory: Path) -> Iterator[int]:
         yield opened
     finally:
         os.close(opened)
+
+
+def _lock_soon(opened: int) -> bool:
+    for _ in range(LOCK_TRIES):
+        if _lock(opened, fcntl.LOCK_NB):
+            return True
+        time.sleep(LOCK_PAUSE_SECONDS)
+    return False
 
 
 def _lock(opened: int, flags: int = 0) -> bool:

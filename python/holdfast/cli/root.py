@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,15 +71,19 @@ def _reporting() -> Iterator[None]:
 
 def report(error: HoldfastError) -> None:
     """Write `error` to stderr: one line for a person, one JSON object when the command was asked for `--json`."""
+    with suppress(OSError):  # nobody hears it; the status says the same
+        click.echo(_told(error), err=True)
+
+
+def _told(error: HoldfastError) -> str:
     context = click.get_current_context(silent=True)
     while context is not None and "as_json" not in context.params:
         context = context.parent
     if "--json" in sys.argv[1:] or (context is not None and context.params["as_json"]):
         fields = {"error": error.code, "message": error.message, "hint": error.hint}
         position = getattr(error, "position", None)
-        click.echo(json.dumps(fields if position is None else {**fields, "position": position}), err=True)
-        return
-    click.echo(f"holdfast: {error}", err=True)
+        return json.dumps(fields if position is None else {**fields, "position": position})
+    return f"holdfast: {error}"
 
 
 @click.group(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -85,6 +85,7 @@ class Post:
         # Whoever comes is told all that there is; these are told to all.
         self._told = inbox.messages.latest()
         self._heirs: set[int] = set()
+        """Workers that have yet to get the wills that nobody has."""
         self._late: dict[int, _Late] = {}
         self._ended: dict[int, tuple[_Words, int]] = {}
         """What workers have left that ended while the inbox could not be written, and when the last of that number did.
@@ -112,15 +113,7 @@ class Post:
     def bequeath(self, number: int) -> None:
         """Leave the wills that nobody has to a worker that knows pins and trust."""
         self._heirs.add(number)
-        if number in self._ended:
-            return  # with those that the last of its number has left, when these can be had
-        try:
-            with self._inbox.database.writing() as transaction:
-                wills = self._inbox.wills.adopt(transaction, worker=number)
-        except HoldfastError as error:
-            self._complain(error)  # they wait for the next worker
-        else:
-            self._tell(number, messages.Wills(rows=wills))
+        self.work(number, _Words().work())
 
     def work(self, number: int, work: messages.InboxWork) -> None:
         """Do what a worker wants, and answer it."""
@@ -168,7 +161,7 @@ class Post:
             return
         for words in (*(late.words for late in self._late.values()), *(words for words, _ in self._ended.values())):
             for device_id in devices:
-                words.wills.pop(device_id, None)
+                words.wills[device_id] = None
         try:
             with self._inbox.database.writing() as transaction:
                 self._inbox.wills.disown(transaction, devices)
@@ -197,8 +190,8 @@ class Post:
             with self._inbox.database.writing() as transaction:
                 if ended := self._ended.get(number):
                     left = self._end(transaction, number, *ended)
-                    if number in self._heirs:
-                        wills = self._inbox.wills.adopt(transaction, worker=number)
+                if number in self._heirs:
+                    wills = self._inbox.wills.adopt(transaction, worker=number)
                 self._keep(transaction, number, work)
                 deliveries = [self._hand_out(transaction, fetch) for fetch in work.fetches]
         except HoldfastError as error:
@@ -208,7 +201,8 @@ class Post:
             return
         self._ended.pop(number, None)
         self._answer(number, work, None, deliveries)
-        if wills:
+        if number in self._heirs:
+            self._heirs.remove(number)
             self._tell(number, messages.Wills(rows=wills))
         own = {device_id: session for _, device_id, session in work.sessions}
         workers = list(self._workers())

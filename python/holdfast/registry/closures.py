@@ -18,7 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from holdfast._holdfast import Certificate
 from holdfast.errors import ConflictError, RegistrationError
 from holdfast.registry.moves import State
-from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions
+from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions, keep
 from holdfast.registry.schema import cas, certificates, closures, devices, paths
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ class Closures:
         With a key goes what is closed under its hash as a certificate: whoever took it unseen has closed both.
 
         Raises:
-            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`: none of it can be opened.
+            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`: nothing was opened.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
@@ -273,7 +273,8 @@ class Closures:
             unseen = [Named(Kind.CERTIFICATE, one.sha256) for one in shut if one.kind is Kind.KEY]
             before |= {one: self._row(transaction, one)[0] for one in unseen}
             opened = [one for one, state in before.items() if state is ClosureState.CLOSED]
-            if not opened and ClosureState.REVOKED in before.values():
+            # Of what stands for one branch a part that stays shut shuts it out.
+            if ClosureState.REVOKED in before.values():
                 raise ConflictError("revoked_for_ever", f"this {named[0].kind.value} was revoked: that is never undone")
             if not opened:
                 raise ConflictError("not_closed", f"this {named[0].kind.value} is not closed")
@@ -336,6 +337,8 @@ class Closures:
         values = {"state": state.value, "reason": reason, "changed_at": transaction.at}
         put = upsert(closures).values(key | values).on_conflict_do_update(index_elements=list(key), set_=values)
         transaction.change(put)
+        if named.certificate and named.certificate.is_ca:
+            keep(transaction, self._tenant, named.certificate)
 
     def _certificates(self) -> Sequence[Mapping[str, Any]]:
         """Every CA certificate that is registered or has stood in a path."""
