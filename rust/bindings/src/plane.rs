@@ -14,7 +14,7 @@ use crate::convert::{json_object, round_trip_time};
 use crate::lines::Lines;
 
 /// Turns before the interpreter has its own: claims, the inbox and timers wait for a few milliseconds at the most.
-const TURNS_AT_ONCE: usize = 8;
+const TURNS_AT_ONCE: usize = 16;
 /// Verdicts that are delivered in one turn, each about 0.1 ms with all that follows: connected devices are heard in between.
 const VERDICTS_A_TURN: usize = 2;
 

@@ -19,12 +19,12 @@ use crate::sockets::Sockets;
 const READS_A_TURN: usize = 256;
 /// The same of strangers, behind those: they come and go in crowds.
 const STRANGERS_A_TURN: usize = 16;
-/// Connections that are accepted in one turn: more than the gate works off in one, at two steps a handshake, so that it can choose whom
-/// to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
-const ACCEPTS_A_TURN: usize = 4;
+/// Connections that are accepted in one turn: more than the gate works off in one, at a step a turn and two a handshake, so that it
+/// can choose whom to work for. Whoever it does not want to have yet waits in the system's queue, at no cost.
+const ACCEPTS_A_TURN: usize = 2;
 /// Connections that are taken out of the system's queue in one turn, with those that nobody is at the other end of any more: these cost
 /// half as much, and whoever waits behind them waits for us.
-const TRIES_A_TURN: usize = 8;
+const TRIES_A_TURN: usize = 4;
 /// What is read at once. One buffer is enough for all: what was read is taken at once.
 const READ_BYTES: usize = 64 * 1024;
 /// How long a closed connection may take to read what it was told before, and how many there may be of them.

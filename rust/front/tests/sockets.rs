@@ -445,12 +445,12 @@ fn whoever_finds_no_room_is_closed_and_after_the_last_accept_nobody_is_taken_on(
 }
 
 #[test]
-fn a_turn_takes_on_four_and_the_others_wait_in_the_systems_queue() {
+fn a_turn_takes_on_two_and_the_others_wait_in_the_systems_queue() {
     let mut world = World::new();
-    let _waiting: Vec<_> = (0..18).map(|_| TcpStream::connect(world.address).unwrap()).collect();
+    let _waiting: Vec<_> = (0..9).map(|_| TcpStream::connect(world.address).unwrap()).collect();
     std::thread::sleep(Duration::from_millis(50));
-    for opened in [4, 8, 12, 16, 18] {
-        assert!(opened == 4 || world.front.wants_turn(world.now));
+    for opened in [2, 4, 6, 8, 9] {
+        assert!(opened == 2 || world.front.wants_turn(world.now));
         world.turn();
         assert_eq!(world.script.opened, opened);
     }
@@ -467,16 +467,16 @@ fn dial_and_reset(address: SocketAddr) {
 #[test]
 fn x01_whoever_has_reset_before_it_was_accepted_is_passed_over() {
     let mut world = World::new();
-    (0..36).for_each(|_| dial_and_reset(world.address));
+    (0..18).for_each(|_| dial_and_reset(world.address));
     let _peer = TcpStream::connect(world.address).unwrap();
     std::thread::sleep(Duration::from_millis(50));
-    for gone in [8, 16, 24, 32] {
+    for gone in [4, 8, 12, 16] {
         world.turn();
         assert_eq!((world.front.accepts_gone(), &world.script.told), (gone, &Vec::new()));
         assert!(world.front.wants_turn(world.now));
     }
     world.turn();
-    assert_eq!((world.front.accepts_gone(), &world.script.told), (36, &vec![Told::Opened(1)]));
+    assert_eq!((world.front.accepts_gone(), &world.script.told), (18, &vec![Told::Opened(1)]));
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Default for Limits {
             hellos_waiting_max: 256,
             shed_after_ms: 1_000,
             pressed_deadline_ms: 2_000,
-            handshakes_a_turn: 2,
+            handshakes_a_turn: 1,
             lease_ms: LEASE_MS_MAX,
             handshake_deadline_ms: 10_000,
             drain_deadline_ms: 1_000,
