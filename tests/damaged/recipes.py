@@ -715,6 +715,12 @@ def name_constraints(make: Recipes) -> None:
     constrain("common-name-host", "a device without alternative names whose common name is an excluded host",
         "name_excluded", constraints([], [dns(other)]), b"", near=constraints([], [dns("nobody.example")]),
         subject=name(f"w.{other}"))
+    constrain("common-name-host-beside-others", "a common name that is an excluded host, beside a name that is not",
+        "name_excluded", constraints([], [dns(other)]), dns(own), near=constraints([], [dns("nobody.example")]),
+        subject=name(f"w.{other}"))
+    constrain("common-name-address-beside-others", "a device whose common name is an excluded address, beside another",
+        "name_excluded", constraints([], [ip(192, 0, 2, 0, 255, 255, 255, 0)]), ip(198, 51, 100, 7),
+        near=constraints([], [ip(192, 0, 3, 0, 255, 255, 255, 0)]), subject=name("192.0.2.7"))
     constrain("common-name-address", "a device without alternative names whose common name is an excluded address",
         "name_excluded", constraints([], [ip(192, 0, 2, 0, 255, 255, 255, 0)]), b"", near=constraints([], [ip(192, 0,
         3, 0, 255, 255, 255, 0)]), subject=name("192.0.2.7"))

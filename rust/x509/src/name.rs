@@ -4,6 +4,7 @@
 //! Deviation: characters outside of ASCII, and strings of other types than those §7.1 names, are not folded. Chaining then needs equal
 //! bytes; a constraint that excludes treats such a pair as equal, one that permits as different. Nothing is let in by either.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use crate::der::{self, DerFault, Element, Malformed, Reader};
@@ -223,21 +224,26 @@ impl ComparableRdn<'_> {
             return Within::No;
         }
         let mut verdict = Within::Yes;
+        let mut unfolded = None;
         for ((oid, value), (other_oid, other_value)) in self.0.iter().zip(&other.0) {
-            let unfolded = |rdn: &ComparableRdn<'_>| {
-                rdn.0.iter().any(|(other, value)| other == oid && matches!(value, Comparable::Unfolded(_)))
-            };
             if oid != other_oid {
                 return Within::No;
             } else if value != other_value {
                 // With several of one type, which belongs to which depends on the folding too.
-                if !unfolded(self) && !unfolded(other) {
+                let unfolded: &HashSet<&[u8]> =
+                    unfolded.get_or_insert_with(|| self.unfolded_types().chain(other.unfolded_types()).collect());
+                if !unfolded.contains(oid) {
                     return Within::No;
                 }
                 verdict = Within::Unknown;
             }
         }
         verdict
+    }
+
+    /// Types of which there is a value that could not be folded.
+    fn unfolded_types(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().filter(|(_, value)| matches!(value, Comparable::Unfolded(_))).map(|(oid, _)| *oid)
     }
 
     fn append_to(&self, bytes: &mut Vec<u8>) {

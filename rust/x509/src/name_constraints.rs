@@ -5,8 +5,8 @@
 //!
 //! Deviation: a wildcard is excluded when it *could* stand for an excluded name, and permitted only when everything it could stand
 //! for is (RFC 9525 is silent; CVE-2025-61727). Deviation: mailboxes in the subject are constrained whether or not there are
-//! alternative names, as OpenSSL does. Deviation: a client's common name that looks like a host name or an address is constrained as one
-//! unless there is an alternative name of that kind, because it is the client's identity (T12); a server's is nothing (RFC 9525 §2).
+//! alternative names, as OpenSSL does. Deviation: a client's common name that looks like a host name or an address is constrained as one,
+//! whatever alternative names there are, because it is the client's identity (T12); a server's is nothing (RFC 9525 §2).
 
 use std::net::IpAddr;
 
@@ -17,11 +17,12 @@ use crate::error::Error;
 use crate::general_name::{GeneralName, Underscores, address, is_host_name};
 use crate::name::{ComparableName, Within, brief, text};
 
-/// The two lists of subtrees of one CA.
-#[derive(Clone, Copy, Debug)]
+/// The two lists of subtrees of one CA, read once for all names that they are asked about.
+#[derive(Debug)]
 pub(crate) struct NameConstraints<'a> {
-    permitted: &'a [u8],
-    excluded: &'a [u8],
+    permitted: Vec<GeneralName<'a>>,
+    excluded: Vec<GeneralName<'a>>,
+    length: usize,
 }
 
 /// What a certificate's common name means.
@@ -44,22 +45,14 @@ impl<'a> NameConstraints<'a> {
         if (permitted, excluded) == (None, None) || permitted == Some(&[]) || excluded == Some(&[]) {
             return Err(Error::NameConstraintsEmpty);
         }
-        let constraints = Self { permitted: permitted.unwrap_or_default(), excluded: excluded.unwrap_or_default() };
-        for list in [constraints.permitted, constraints.excluded] {
-            let mut list = Reader::new(list, "generalSubtrees");
-            while !list.is_empty() {
-                let base = subtree(&mut list)?;
-                if !is_well_formed(&base) {
-                    return Err(Error::NameConstraintInvalid { constraint: brief(&base) });
-                }
-            }
-        }
-        Ok(constraints)
+        let (permitted, excluded) = (permitted.unwrap_or_default(), excluded.unwrap_or_default());
+        let length = permitted.len().saturating_add(excluded.len());
+        Ok(Self { permitted: subtrees(permitted)?, excluded: subtrees(excluded)?, length })
     }
 
     /// How many octets it takes to go through all subtrees once.
     pub(crate) fn len(&self) -> usize {
-        self.permitted.len().saturating_add(self.excluded.len())
+        self.length
     }
 
     /// Whether every name of `certificate` is permitted and none is excluded.
@@ -80,20 +73,19 @@ impl<'a> NameConstraints<'a> {
 
     fn check_name(&self, name: &GeneralName<'_>, budget: &mut Budget) -> Result<(), Error> {
         let mut taken_apart = None;
-        let mut excluded = Reader::new(self.excluded, "generalSubtrees");
-        while !excluded.is_empty() {
-            let base = subtree(&mut excluded)?;
-            if compare(name, &base, &mut taken_apart, budget)?.is_some_and(|within| within != Within::No) {
+        for base in &self.excluded {
+            if compare(name, base, &mut taken_apart, budget)?.is_some_and(|within| within != Within::No) {
                 return Err(Error::NameExcluded { name: brief(name) });
             }
         }
-        let mut permitted = Reader::new(self.permitted, "generalSubtrees");
         let (mut constrained, mut inside) = (false, false);
-        while !permitted.is_empty() && !inside {
-            let base = subtree(&mut permitted)?;
-            if let Some(within) = compare(name, &base, &mut taken_apart, budget)? {
+        for base in &self.permitted {
+            if let Some(within) = compare(name, base, &mut taken_apart, budget)? {
                 constrained = true;
                 inside = within == Within::Yes;
+            }
+            if inside {
+                break;
             }
         }
         // A kind of name that is not constrained at all is permitted.
@@ -174,6 +166,19 @@ impl<'a> Parts<'a> {
     }
 }
 
+fn subtrees(list: &[u8]) -> Result<Vec<GeneralName<'_>>, Error> {
+    let mut list = Reader::new(list, "generalSubtrees");
+    let mut bases = Vec::new();
+    while !list.is_empty() {
+        let base = subtree(&mut list)?;
+        if !is_well_formed(&base) {
+            return Err(Error::NameConstraintInvalid { constraint: brief(&base) });
+        }
+        bases.push(base);
+    }
+    Ok(bases)
+}
+
 /// One `GeneralSubtree`: minimum is its default, so not written, and maximum absent (§4.2.1.10).
 fn subtree<'a>(list: &mut Reader<'a>) -> Result<GeneralName<'a>, Malformed> {
     let mut inside = list.inside(der::SEQUENCE, "generalSubtree")?;
@@ -210,10 +215,7 @@ fn for_names(
     }
     certificate.subject.for_email_addresses(|address| each(&GeneralName::Rfc822(address)));
     let mut names = certificate.extensions.subject_alt_names()?;
-    let (mut dns, mut ip) = (false, false);
     while let Some(name) = names.next()? {
-        dns |= matches!(name, GeneralName::Dns(_));
-        ip |= matches!(name, GeneralName::Ip(_));
         each(&name);
     }
     if common_name == CommonName::Label {
@@ -222,12 +224,12 @@ fn for_names(
     certificate.subject.for_common_names(|attribute| {
         let name = text(&attribute.value).unwrap_or_default();
         match name.parse() {
-            Ok(IpAddr::V4(address)) if !ip => each(&GeneralName::Ip(&address.octets())),
-            Ok(IpAddr::V6(address)) if !ip => each(&GeneralName::Ip(&address.octets())),
-            Err(_) if !dns && name.contains('.') && is_host_name(name.as_bytes(), Underscores::Allow) => {
+            Ok(IpAddr::V4(address)) => each(&GeneralName::Ip(&address.octets())),
+            Ok(IpAddr::V6(address)) => each(&GeneralName::Ip(&address.octets())),
+            Err(_) if name.contains('.') && is_host_name(name.as_bytes(), Underscores::Allow) => {
                 each(&GeneralName::Dns(name.as_bytes()));
             }
-            Ok(_) | Err(_) => {}
+            Err(_) => {}
         }
     });
     Ok(())
