@@ -268,6 +268,17 @@ def test_a_delta_amends_its_complete_list() -> None:
     assert judge((*fresh(), delta(next_update=AT - timedelta(days=1)))) == ("crl_expired", LEAF)
     other_scope = idp(implicit(2, b"\xff"))
     assert judge((*fresh(), delta(Revoked(leaf, 1), more=[other_scope]))) is None, "a delta of another scope"
+    # What the complete list says stands, where nobody can say that it has changed, however lenient somebody is.
+    for unusable in (delta(next_update=AT - timedelta(days=1)), delta(number=9, base_number=8)):
+        lists = (*fresh(technician=held), unusable)
+        assert judge(lists, lenient_unknown_revocation_status=True) == ("certificate_revoked", LEAF)
+    # Each tells all that has changed since its base: the last one counts, in whatever order they were given.
+    earlier, later = delta(Revoked(leaf, 8)), delta(Revoked(leaf, 1), number=9)
+    for deltas in ((earlier, later), (later, earlier)):
+        assert judge((*fresh(technician=held), *deltas)) == ("certificate_revoked", LEAF)
+    earlier, later = delta(Revoked(leaf, 1)), delta(Revoked(leaf, 8), number=9)
+    for deltas in ((earlier, later), (later, earlier)):
+        assert judge((*fresh(technician=held), *deltas)) is None
 
 
 def test_an_indirect_list_speaks_for_those_who_name_it() -> None:

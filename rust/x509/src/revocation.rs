@@ -431,19 +431,23 @@ impl<'a> CertificateList<'a> {
         self.base_number.is_some()
     }
 
+    /// Its number, as numbers are compared.
+    pub(crate) fn order(&self) -> Option<(usize, &'a [u8])> {
+        self.number.map(|(number, _)| (number.len(), number))
+    }
+
     /// Whether `delta` tells something that this list does not, and builds on no later one (§5.2.4 (c), (d)).
     ///
     /// # Errors
     /// `CrlDeltaBaseMissing` when it builds on a later one.
     pub(crate) fn is_amended_by(&self, delta: &CertificateList<'_>) -> Result<bool, Error> {
-        let order = |number: &'_ [u8]| (number.len(), number.to_vec());
-        let (Some(base), Some((own, _)), Some((new, _))) = (delta.base_number, self.number, delta.number) else {
+        let (Some(base), Some(own), Some(new)) = (delta.base_number, self.order(), delta.order()) else {
             return Err(Error::CrlDeltaBaseMissing);
         };
-        if order(new) <= order(own) {
+        if new <= own {
             return Ok(false);
         }
-        if order(base) <= order(own) { Ok(true) } else { Err(Error::CrlDeltaBaseMissing) }
+        if (base.len(), base) <= own { Ok(true) } else { Err(Error::CrlDeltaBaseMissing) }
     }
 
     /// §6.3.3 (b)–(e): the reasons for which the list speaks for `certificate`.

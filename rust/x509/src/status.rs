@@ -130,13 +130,25 @@ impl<'a> Inquiry<'_, 'a> {
         signers: Signers,
     ) -> Result<(), Pause<'a>> {
         let mut found = entry.find(list, certificate);
-        for (index, delta, changes) in self.revocation.lists.deltas_of(list) {
-            // A delta that was given and cannot be used may hold what the complete list does not know yet.
-            if !list.is_amended_by(&changes).map_err(Pause::Refused)? {
-                continue;
+        // Each tells all that has changed since its base: the last one counts (§5.2.4).
+        let mut deltas: Vec<_> = self.revocation.lists.deltas_of(list).collect();
+        deltas.sort_by_key(|(_, _, changes)| changes.order());
+        for (index, delta, changes) in deltas {
+            let usable = list.is_amended_by(&changes).map_err(Pause::Refused).and_then(|amended| {
+                if amended {
+                    self.check_usable(delta, &changes).map_err(Pause::Refused)?;
+                    self.check_signature(index, &changes, issuer_position, signers)?;
+                }
+                Ok(amended)
+            });
+            match usable {
+                Ok(true) => {}
+                Ok(false) => continue,
+                // What the complete list says stands, where nobody can say that it has changed.
+                Err(Pause::Refused(_)) if found.is_some() => continue,
+                // A delta that was given and cannot be used may hold what the complete list does not know yet.
+                Err(pause) => return Err(pause),
             }
-            self.check_usable(delta, &changes).map_err(Pause::Refused)?;
-            self.check_signature(index, &changes, issuer_position, signers)?;
             found = match delta.find(&changes, certificate) {
                 Some((RevocationReason::RemoveFromCrl, _)) => None,
                 Some(newer) => Some(newer),
