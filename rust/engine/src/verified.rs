@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_x509::{AcceptedPath, Certificate, Context, Error, Refusal, UnixSeconds};
+use holdfast_x509::{AcceptedPath, Certificate, Context, Error, Refusal, UnixSeconds, sole_common_name};
 
 use crate::backend::sha256;
 use crate::facts::Fact;
@@ -61,10 +61,7 @@ impl VerifiedPath {
     ) -> Result<Self, Refusal> {
         let leaf = chain.first().ok_or_else(|| Refusal::whole(Error::EmptyChain))?;
         Ok(Self {
-            common_name: match leaf.subject.common_names().as_slice() {
-                [only] => Some((*only).into()),
-                _ => None,
-            },
+            common_name: sole_common_name(leaf).ok().map(Into::into),
             fingerprints: [sha256(leaf.der)].into_iter().chain(above.fingerprints.iter().copied()).collect(),
             leaf_spki: leaf.spki.der.into(),
             not_after: above.not_after.min(leaf.validity.not_after),
