@@ -444,6 +444,18 @@ def test_o13_anything_else_has_to_be_proven_anew(registry: Registry, how: str) -
     assert new.der not in registry.cas.trust().anchors
 
 
+def test_o13_a_renewal_is_signed_by_whom_the_tenant_trusts(registry: Registry) -> None:
+    """Key and subject are public: whoever writes them into another certificate chooses its days."""
+    root = Ca.root()
+    factory = root.intermediate("Factory-Y")
+    proven(registry, factory)
+    again = root.intermediate("Factory-Y", key=factory.key)
+    assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.SUBMITTED
+    registry.cas.delete("again", actor=WHO, at=NOW)
+    proven(registry, root, "root")
+    assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.PROVEN
+
+
 # ── moves ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

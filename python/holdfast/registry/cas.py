@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -351,7 +352,16 @@ class Cas:
         fitting = (
             row for row in transaction.rows(same_key) if carries_over(Certificate(row["certificate"]), certificate)
         )
-        return next(fitting, None)
+        found = next(fitting, None)
+        # Without a signature by one that is trusted, anybody could have written it, and another end of its days.
+        return found if found and self._is_vouched_for(transaction, certificate) else None
+
+    def _is_vouched_for(self, transaction: Transaction, certificate: Certificate) -> bool:
+        for row in transaction.rows(self._select().where(cas.c.state == State.PROVEN.value)):
+            with suppress(VerificationError):
+                certificate.check_issued_by(Certificate(row["certificate"]))
+                return True
+        return False
 
     def _taken(self, transaction: Transaction, name: str, certificate: Certificate) -> ConflictError:
         same = self._select().where(cas.c.fingerprint == bytes.fromhex(certificate.fingerprint))

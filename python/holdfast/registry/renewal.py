@@ -12,7 +12,7 @@ def carries_over(proven: Certificate, renewed: Certificate) -> bool:
     """Equal key and subject, and nothing wider: path length, names, extended key usage, policies.
 
     Whatever narrows is compared octet by octet: a change there that is in truth narrower asks for a new proof, which
-    costs its owner a minute and an impostor the key.
+    costs its owner a minute and an impostor the key. Who has signed it, and so chosen its days, is the caller's to ask.
     """
     same = proven.spki == renewed.spki and proven.subject_der == renewed.subject_der
     return same and _path_len_no_wider(proven, renewed) and _narrowing(proven) == _narrowing(renewed)
