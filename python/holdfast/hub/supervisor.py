@@ -280,7 +280,9 @@ class Supervisor:
             worker.send(messages.KernelOff())
         # Whoever has applied it knows all that came before.
         self._introduced.add(number)
-        worker.send(_trust_message(self._trust))
+        # Time has passed since trust last changed, and a worker that knows of none believes a clock that was put back.
+        floor = self._registry.cas.trust().clock_floor
+        worker.send(_trust_message(replace(self._trust, clock_floor=floor)))
         self._post.bequeath(number)
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:

@@ -424,6 +424,7 @@ impl Gate {
     /// What deadlines ask for.
     pub fn tick(&mut self, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
+        self.latest = self.latest.max(now.unix);
         self.keep_tickets(now);
         self.heed_kernel(now, &mut requests);
         while let Some(entry) = self.deadlines.pop(now.monotonic_ms) {

@@ -13,7 +13,8 @@ use holdfast_x509::{Certificate, Closures};
 use rustls::client::ClientConfig;
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{
-    BOTH, Ca, Client, SOURCE, World, client_config, connect_as, connect_packet, fact, packet, publish_packet, text,
+    BOTH, Ca, Client, SOURCE, TODAY, World, client_config, connect_as, connect_packet, fact, packet, publish_packet,
+    text,
 };
 
 const CONNACK_YES: [u8; 4] = [0x20, 2, 0, 0];
@@ -584,6 +585,20 @@ fn g03_whoever_is_not_read_from_ends_when_its_right_to_be_there_does() {
 }
 
 const EVENTS: &str = "devices/widget-1/messages/events/";
+
+#[test]
+fn r03_time_passes_for_a_gate_to_which_nobody_comes() {
+    let mut world = World::new();
+    let device = world.tech.device_until("widget-1", 2026);
+    // The year after; then somebody puts the clock back.
+    world.now.unix.0 += 366 * 86_400;
+    world.tick_after(100);
+    world.now.unix = TODAY;
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.codes()), (&CONNACK_LATER[..], vec!["clock_behind".to_owned()]));
+}
 
 #[test]
 fn m12_a_packet_that_drips_keeps_nobody_alive_and_a_large_one_on_a_slow_line_does() {
