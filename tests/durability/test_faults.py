@@ -192,7 +192,8 @@ def test_g04_g06_a_command_says_yes_only_to_what_is_kept_and_can_be_given_again(
     faults.end()
     hub.command(*words)
     if command == "revoke":
-        assert rows(state(hub, "registry.db"), "SELECT sha256, state FROM closures") == [(b"\xab" * 32, "revoked")]
+        closed = rows(state(hub, "registry.db"), "SELECT kind, sha256, state FROM closures ORDER BY kind")
+        assert closed == [(kind, b"\xab" * 32, "revoked") for kind in ("certificate", "key")]
     else:
         assert rows(state(hub, "inbox.db"), "SELECT message_id FROM messages") == [("m",)]
         again = hub.command(*words, "--json", check=False)
