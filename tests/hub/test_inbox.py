@@ -238,7 +238,7 @@ def test_m03_the_newest_connection_of_a_device_wins(hub: RunningHub, widget: Dev
     newer.connect()
     wait_for(lambda: older.ended, "end of the older connection")
     older.stop()
-    assert [event["reason"] for event in hub.events("closed")] == ["taken_over"]
+    assert [event["reason"] for event in hub.wait_for_events("closed")] == ["taken_over"]
     newer.publish(EVENTS, "{}")
     newer.stop()
 
