@@ -67,17 +67,16 @@ impl Gate {
                 .judge_again_if_moved(judged, handle, now)
                 .and_then(|judged| self.admit(handle, &judged, *asked, now)),
             // Nobody has judged the device itself: it may come again, which stock clients do not after "not authorized".
-            Some(
-                code @ ("registry_unavailable"
-                | "trust_moved"
-                | "claim_lost"
-                | "clock_behind"
-                | "path_unknown"
-                | "rekeyed_while_live"),
-            ) => Err(No::new(code).answer(Reason::ServerUnavailable)),
+            Some(code @ ("registry_unavailable" | "trust_moved" | "claim_lost")) => {
+                Err(No::new(code).answer(Reason::ServerUnavailable))
+            }
             Some(code) => {
                 let issuer = Value::Text(hex(&judged.pin().issuer));
-                Err(No::new(code).with("device", Value::peer(&judged.device_id)).with("issuer_spki_sha256", issuer))
+                let no = No::new(code).with("device", Value::peer(&judged.device_id));
+                let no = no.with("issuer_spki_sha256", issuer);
+                // Nor is this the device's fault, or for ever.
+                let passes = matches!(code, "clock_behind" | "path_unknown" | "rekeyed_while_live");
+                Err(if passes { no.answer(Reason::ServerUnavailable) } else { no })
             }
         };
         self.answer(handle, answer, now, &mut requests);

@@ -587,6 +587,28 @@ fn g03_whoever_is_not_read_from_ends_when_its_right_to_be_there_does() {
 const EVENTS: &str = "devices/widget-1/messages/events/";
 
 #[test]
+fn what_may_pass_by_itself_is_no_last_word_and_the_log_says_of_which_device_it_is() {
+    for (code, answer) in [
+        ("identity_pinned", CONNACK_NO),
+        ("rekeyed_while_live", CONNACK_LATER),
+        ("clock_behind", CONNACK_LATER),
+        ("path_unknown", CONNACK_LATER),
+    ] {
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        world.answer_claim(client.handle, Some(code));
+        world.run(&mut client);
+        let [note] = world.notes("refused")[..] else { panic!("one line") };
+        assert_eq!((client.read.as_slice(), fact(note, "code")), (&answer[..], code.to_owned()));
+        assert_eq!(fact(note, "device"), "widget-1");
+        assert_eq!(fact(note, "issuer_spki_sha256"), hex(&issued_by(&world.tech).issuer));
+    }
+}
+
+#[test]
 fn r03_time_passes_for_a_gate_to_which_nobody_comes() {
     let mut world = World::new();
     let device = world.tech.device_until("widget-1", 2026);
