@@ -4,7 +4,7 @@ use holdfast_session::{Fault, Reason};
 use holdfast_x509::Refusal;
 
 use crate::Now;
-use crate::connection::{Connection, Stage};
+use crate::connection::Stage;
 use crate::gate::Gate;
 use crate::request::{Level, Note, Request, Value};
 use crate::sessions::{End, Why};
@@ -102,9 +102,7 @@ impl Gate {
         requests.push(Request::Finish { handle });
         self.drains.push_back(handle);
         // All have the same time, so that whoever is gone comes up soon.
-        while let Some(&first) = self.drains.front()
-            && !matches!(self.slots.get_mut(first), Some(Connection { stage: Stage::Draining { .. }, .. }))
-        {
+        while self.drains.front().is_some_and(|first| !self.slots.is_draining(*first)) {
             self.drains.pop_front();
         }
     }

@@ -66,6 +66,11 @@ impl Slots {
         self.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Waiting))
     }
 
+    /// Whether it is only read from, until it closes.
+    pub(crate) fn is_draining(&mut self, handle: Handle) -> bool {
+        self.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Draining { .. }))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.used
     }

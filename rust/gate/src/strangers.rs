@@ -92,7 +92,7 @@ impl Gate {
     /// Closes the connection that has had the longest time to read its last words. False: there is none.
     fn let_go_of_one(&mut self, requests: &mut Vec<Request>) -> bool {
         while let Some(handle) = self.drains.pop_front() {
-            if matches!(self.slots.get_mut(handle), Some(Connection { stage: Stage::Draining { .. }, .. })) {
+            if self.slots.is_draining(handle) {
                 self.close(handle, requests);
                 return true;
             }
