@@ -86,6 +86,18 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(opened, "rb")
 
 
+def take_all_descriptors() -> None:
+    """Have this process open as many files and sockets as it may; whoever wants fewer lowers the hard limit.
+
+    What a shell gives at first is enough for 500 devices.
+    """
+    import resource  # Unix alone has it
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # a system that says more than it gives
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def make_directory(directory: Path) -> None:
     """Make a directory that is its owner's alone, where there is none; its name is durable on return.
 

@@ -10,6 +10,7 @@ import click
 
 from holdfast.cli.options import read_settings, settings_options
 from holdfast.cli.output import json_option
+from holdfast.cli.text import printable
 from holdfast.stream.reader import Event, Reader
 
 POLL_SECONDS = 0.2
@@ -49,5 +50,4 @@ def _line(event: Event) -> str:
     named = " ".join(f"{name}={value}" for name, value in {**event.system_properties, **event.properties}.items())
     shown = f"{payload}  {named}".rstrip()
     at = event.received_at.isoformat(sep=" ", timespec="milliseconds")
-    escaped = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in shown)
-    return f"{at}  {event.device_id:<{COLUMN_WIDTH}}  {escaped}"
+    return f"{at}  {event.device_id:<{COLUMN_WIDTH}}  {printable(shown)}"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast._holdfast import FleetRun
 from holdfast.errors import HoldfastError
+from holdfast.files import take_all_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,7 @@ def main() -> None:
     """Play the part that the first line of the input describes."""
     # A Ctrl-C reaches the whole group; whoever started this process decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    take_all_descriptors()
     job = json.loads(_read_line())
     key = job["issuer_key"]
     try:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from holdfast._holdfast import Gate
 from holdfast.errors import HoldfastError
-from holdfast.files import make_directory
+from holdfast.files import make_directory, take_all_descriptors
 from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
 from holdfast.hub.listeners import open_listeners
@@ -87,7 +87,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
     """
     os.umask(0o077)  # whatever this process and its workers write is their owner's alone
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nor do they leave keys on a disk when they crash
-    _take_all_descriptors()
+    take_all_descriptors()
     identity = read_identity(settings.certificate, settings.private_key)
     limits = _limits(settings, identity)
     with ExitStack() as stack:
@@ -281,7 +281,7 @@ class Supervisor:
         # Whoever has applied it knows all that came before.
         self._introduced.add(number)
         # Time has passed since trust last changed, and a worker that knows of none believes a clock that was put back.
-        floor = self._registry.cas.trust().clock_floor
+        floor = datetime.fromtimestamp(self._registry.database.clock_floor(), UTC)
         worker.send(_trust_message(replace(self._trust, clock_floor=floor)))
         self._post.bequeath(number)
 
@@ -470,7 +470,7 @@ class Supervisor:
                 worker.kill()
 
     def _end_hung(self) -> None:
-        """A worker that serves, and has not said what it counts for so long, does nothing for its devices either."""
+        """A worker that serves, and has said nothing at all for so long, does nothing for its devices either."""
         if self._stopping.is_set():
             return  # there is a bound on that, and whoever stores its last messages says nothing meanwhile
         for number in self._ready:
@@ -536,13 +536,6 @@ class Supervisor:
             for worker in self._workers.values():
                 worker.send(_pins_message(pins))
             self._act = act
-
-
-def _take_all_descriptors() -> None:
-    """What a shell gives at first is enough for 500 devices; whoever wants fewer lowers the hard limit."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # a system that says more than it gives
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _limits(settings: Settings, identity: Identity) -> dict[str, int]:

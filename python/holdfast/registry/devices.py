@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from holdfast.registry.database import Database, Transaction
 
 ROWS_AT_ONCE = 10_000
+PIN = ("device_id", "issuer_spki_sha256", "leaf_spki_sha256", "pending")
+"""Columns that say how a device is pinned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +138,7 @@ class Devices:
         """Pins that came or changed after `act`, in portions, each with the act to ask from next time."""
         while True:
             rows = self._database.tuples(
-                select(
-                    devices.c.act,
-                    devices.c.device_id,
-                    devices.c.issuer_spki_sha256,
-                    devices.c.leaf_spki_sha256,
-                    devices.c.pending,
-                )
+                select(devices.c.act, *(devices.c[name] for name in PIN))
                 .where(devices.c.tenant == self._tenant, devices.c.act > act)
                 .order_by(devices.c.act)
                 .limit(ROWS_AT_ONCE)
@@ -150,13 +146,7 @@ class Devices:
             if not rows:
                 return
             act = rows[-1].act
-            yield (
-                act,
-                [
-                    Pin(device_id=name, issuer_spki_sha256=issuer, leaf_spki_sha256=NO_KEY if pending else leaf)
-                    for _, name, issuer, leaf, pending in rows
-                ],
-            )
+            yield act, [_pin(*pin) for _, *pin in rows]
 
     def latest_act(self) -> int:
         """The act by which a pin came or changed last; 0: none ever did."""
@@ -203,7 +193,7 @@ class Devices:
             rows = transaction.rows(
                 select(devices).where(devices.c.tenant == self._tenant, devices.c.folded_id.in_(some))
             )
-            known |= {row["folded_id"]: _pin(row) for row in rows}
+            known |= {row["folded_id"]: _pin(*(row[name] for name in PIN)) for row in rows}
         return known
 
     def _record(
@@ -259,18 +249,15 @@ def _judge(
     return None if known == claim.pin or unmoved else "claim_lost"
 
 
-def _pin(row: Mapping[str, Any]) -> Pin:
-    return Pin(
-        device_id=row["device_id"],
-        issuer_spki_sha256=row["issuer_spki_sha256"],
-        leaf_spki_sha256=NO_KEY if row["pending"] else row["leaf_spki_sha256"],
-    )
+def _pin(device_id: str, issuer: bytes, leaf: bytes, pending: int) -> Pin:
+    """Of the columns that `PIN` names."""
+    return Pin(device_id=device_id, issuer_spki_sha256=issuer, leaf_spki_sha256=NO_KEY if pending else leaf)
 
 
 def _device(row: Mapping[str, Any]) -> Device:
     path = [] if row["pending"] else [row["fingerprint"], *paths.fingerprints(row["certificates"])]
     return Device(
-        pin=_pin(row),
+        pin=_pin(*(row[name] for name in PIN)),
         path=tuple(one.hex() for one in path),
         pinned_at=datetime.fromtimestamp(row["pinned_at"], UTC),
     )
