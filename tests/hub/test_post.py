@@ -72,6 +72,11 @@ class Workers:
         return told
 
 
+@pytest.fixture
+def _retrying_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+
+
 @contextmanager
 def held(inbox: Inbox, directory: Path) -> Iterator[None]:
     """Another program holds the inbox, and nobody waits for it."""
@@ -168,11 +173,9 @@ def test_x04_when_a_worker_is_lost_the_others_are_told_when_its_sessions_end(
         assert told == [(f"widget-{number}", 1, 60, AT + 60) for number in range(3)]
 
 
-def test_while_the_inbox_is_held_nothing_is_granted_and_nothing_is_lost(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_retrying_soon")
+def test_while_the_inbox_is_held_nothing_is_granted_and_nothing_is_lost(inbox: Inbox, tmp_path: Path) -> None:
     """Whoever waits is told at once; what nobody waits for, and what was asked for, comes when the inbox is free."""
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     queue(inbox, "one")
     workers = Workers(inbox, 0)
 
@@ -244,11 +247,11 @@ async def test_g05_however_much_is_said_the_inbox_is_tried_once_at_a_time(
     assert len(attempts) == count, "and no more when all is kept"
 
 
+@pytest.mark.usefixtures("_retrying_soon")
 async def test_g05_what_was_asked_for_by_who_has_come_again_meanwhile_is_handed_out_once(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, tmp_path: Path
 ) -> None:
     """Each time counts: after ten a message is given up."""
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     queue(inbox, "one")
     workers = Workers(inbox, 0)
     with held(inbox, tmp_path):
@@ -259,11 +262,11 @@ async def test_g05_what_was_asked_for_by_who_has_come_again_meanwhile_is_handed_
     assert payloads(done) == [(11, [b"one"])]
 
 
+@pytest.mark.usefixtures("_retrying_soon")
 async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_its_successor_says_anything(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, tmp_path: Path
 ) -> None:
     """The successor has the same number, and its connections the same handles."""
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     queue(inbox, "one")
     workers = Workers(inbox, 0, 1)
     workers.post.work(0, work(sessions=[(0, "widget-1", FINITE), (0, "widget-2", FINITE)]))
@@ -287,10 +290,10 @@ async def test_g05_a_worker_that_ends_while_the_inbox_is_held_has_ended_before_i
 
 
 @pytest.mark.parametrize("put_out", [False, True])
+@pytest.mark.usefixtures("_retrying_soon")
 async def test_m06_wills_of_a_worker_that_ends_while_the_inbox_is_held_go_to_its_successor(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, put_out: bool
+    inbox: Inbox, tmp_path: Path, *, put_out: bool
 ) -> None:
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     workers = Workers(inbox, 0)
     workers.post.work(0, work(wills=[("widget-1", WILL)]))
     with held(inbox, tmp_path):
@@ -310,10 +313,10 @@ async def test_m06_wills_of_a_worker_that_ends_while_the_inbox_is_held_go_to_its
     assert workers.heard(0)[-1] == messages.Wills(rows=[]), "each once"
 
 
+@pytest.mark.usefixtures("_retrying_soon")
 async def test_m06_a_will_that_was_taken_back_while_the_inbox_is_held_stays_so_whoever_was_put_out(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
     workers = Workers(inbox, 0)
     workers.post.work(0, work(wills=[("widget-1", WILL)]))
     with held(inbox, tmp_path):
@@ -325,10 +328,8 @@ async def test_m06_a_will_that_was_taken_back_while_the_inbox_is_held_stays_so_w
     assert workers.heard(0)[-1] == messages.Wills(rows=[])
 
 
-async def test_m06_wills_wait_for_an_heir_that_comes_while_the_inbox_is_held(
-    inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(post_module, "RETRY_SECONDS", 0.01)
+@pytest.mark.usefixtures("_retrying_soon")
+async def test_m06_wills_wait_for_an_heir_that_comes_while_the_inbox_is_held(inbox: Inbox, tmp_path: Path) -> None:
     workers = Workers(inbox, 0)
     workers.post.work(0, work(wills=[("widget-1", WILL)]))
     workers.post.disconnect(0)
