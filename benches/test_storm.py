@@ -56,7 +56,7 @@ TIMES_CAPACITY = 10
 HONEST, HONEST_WAITING = 10_000, 5_000
 """Of each crowd: devices, and how many of them wait to be let in at any time."""
 RISE_SECONDS = 5.0
-HUB_SHARE = float(os.environ.get("HOLDFAST_BENCH_HUB_SHARE", "0.34"))
+HUB_SHARE = float(os.environ.get("HOLDFAST_BENCH_HUB_SHARE", "0.25"))
 """Of its core, which the hub has. Whoever plays the crowd needs as much of a core for a device as the hub does: only so
 are there ten times as many at the door as it can let in."""
 
