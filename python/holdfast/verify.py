@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,12 @@ class Policy:
     """Lists past their next update: what was revoked since is let in."""
 
 
+@functools.cache
+def _hints() -> dict[str, str]:
+    """What would mend each code."""
+    return {code: mend for code, _, mend in mends()}
+
+
 class Batcher:
     """Gathers chains from many callers of one event loop into few crossings.
 
@@ -127,8 +134,8 @@ class Batcher:
             self._running = asyncio.create_task(self._run())
         outcome = await answer
         if (path := outcome.path) is None:
-            hint = next((mend for code, _, mend in mends() if code == outcome.code), None)
-            raise VerificationError(str(outcome.code), str(outcome.message), outcome.position, hint=hint)
+            code = str(outcome.code)
+            raise VerificationError(code, str(outcome.message), outcome.position, hint=_hints().get(code))
         return path
 
     async def _run(self) -> None:
