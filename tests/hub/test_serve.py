@@ -10,6 +10,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -339,6 +341,19 @@ def test_a_second_hub_in_the_same_place_is_a_conflict(hub: RunningHub) -> None:
     assert (status, found["code"]) == (6, "address_in_use")
     status, found = complaint(hub, "--mqtt-port", "8884")
     assert (status, found["code"]) == (6, "already_running")
+
+
+def test_a_second_hub_in_the_same_place_accepts_nobody(hub: RunningHub) -> None:
+    """It waits for the state directory for a while: whoever came to its port meanwhile would be reset."""
+    hub.start()
+    second = [sys.executable, "-m", "holdfast", "serve", "--mqtt-port", "8884"]
+    accepted = 0
+    with subprocess.Popen(second, cwd=hub.directory, stderr=subprocess.PIPE) as waiting:
+        while waiting.poll() is None:
+            with suppress(OSError), socket.create_connection((hub.address, 8884), timeout=1):
+                accepted += 1
+            time.sleep(0.005)
+    assert (accepted, waiting.returncode) == (0, 6)
 
 
 def test_an_address_of_another_machine_is_refused(hub: RunningHub) -> None:

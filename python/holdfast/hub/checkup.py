@@ -23,7 +23,7 @@ from holdfast._holdfast import Gate
 from holdfast.errors import HoldfastError
 from holdfast.hub import status, watcher
 from holdfast.hub.identity import Identity, read_identity
-from holdfast.hub.listeners import open_listeners
+from holdfast.hub.listeners import check_free
 from holdfast.hub.supervisor import DESCRIPTORS_KEPT
 from holdfast.inbox.database import KIND as INBOX
 from holdfast.registry import open_registry
@@ -239,8 +239,7 @@ def _port(settings: Settings) -> Iterator[Found]:
     if status.runs(settings.state_dir):
         yield _good(f"a hub runs here, process {_pid(settings)}")
         return
-    for listener in open_listeners(settings.mqtt_host, settings.mqtt_port, 1):
-        listener.close()
+    check_free(settings.mqtt_host, settings.mqtt_port)
     yield _good(f"no hub runs here; {settings.mqtt_host}:{settings.mqtt_port} is free")
 
 
@@ -288,8 +287,7 @@ def _pages(settings: Settings) -> Iterator[Found]:
         yield _good("off; metrics_port = 9464 in the settings turns them on")
         return
     if not status.runs(settings.state_dir):
-        for listener in open_listeners(settings.metrics_host, settings.metrics_port, 1):
-            listener.close()
+        check_free(settings.metrics_host, settings.metrics_port)
         yield _good(f"on, once the hub runs; {settings.metrics_host}:{settings.metrics_port} is free")
         return
     answer, why = watcher.fetch(settings, "/readyz")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from contextlib import ExitStack
 
 from holdfast.errors import ConfigurationError, ConflictError
 
@@ -17,6 +18,15 @@ RECEIVE_BUFFER_BYTES = 256 * 1024
 peer that does not read, or that sends faster than its messages are stored."""
 
 
+def check_free(host: str, port: int) -> None:
+    """Refuse an address that is taken, without listening there: nobody is accepted who would then be let go.
+
+    Raises:
+        ConflictError, ConfigurationError: as `open_listeners`.
+    """
+    _bound(host, port, shared=False).close()
+
+
 def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     """Open `count` sockets that share `host` and `port`, the kernel spreading connections over them.
 
@@ -24,18 +34,20 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
         ConflictError: `address_in_use`; SO_REUSEPORT alone would let a second hub take half of the connections.
         ConfigurationError: `address_not_available`, `address_not_allowed`.
     """
-    with _bound(host, port, shared=False):
-        pass
-    listeners = []
-    for _ in range(count):
-        listener = _bound(host, port, shared=True)
-        listener.listen(BACKLOG_COUNT)
+    # Where binding alone still succeeds, listening does not.
+    _bound(host, port, shared=False, backlog=1).close()
+    with ExitStack() as opened:
+        listeners = [
+            opened.enter_context(_bound(host, port, shared=True, backlog=BACKLOG_COUNT)) for _ in range(count)
+        ]
+        opened.pop_all()
+    for listener in listeners:
         listener.settimeout(0)
-        listeners.append(listener)
     return listeners
 
 
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+def _bound(host: str, port: int, *, shared: bool, backlog: int | None = None) -> socket.socket:
+    """A socket that is bound there and, with a `backlog`, listens."""
     is_ipv6 = ipaddress.ip_address(host).version == 6
     bound = socket.socket(socket.AF_INET6 if is_ipv6 else socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -47,8 +59,8 @@ def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
         if shared:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
-        if not shared:
-            bound.listen(1)  # where binding alone still succeeds, listening does not
+        if backlog is not None:
+            bound.listen(backlog)
     except OSError as error:
         bound.close()
         raise _explained(error, f"{host}:{port}") from error

@@ -23,7 +23,7 @@ from holdfast.errors import HoldfastError
 from holdfast.files import make_directory, take_all_descriptors
 from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
-from holdfast.hub.listeners import open_listeners
+from holdfast.hub.listeners import check_free, open_listeners
 from holdfast.hub.log import report_unhandled
 from holdfast.hub.pages import Pages
 from holdfast.hub.post import Post
@@ -90,7 +90,12 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
     take_all_descriptors()
     identity = read_identity(settings.certificate, settings.private_key)
     limits = _limits(settings, identity)
+    check_free(settings.mqtt_host, settings.mqtt_port)
+    if settings.metrics_port:
+        check_free(settings.metrics_host, settings.metrics_port)
     with ExitStack() as stack:
+        # A second hub in this place ends here, before the kernel accepts anybody for it.
+        stack.enter_context(status.locked(settings.state_dir))
         listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, settings.workers)
         for listener in listeners:
             stack.enter_context(listener)
@@ -98,7 +103,6 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         if settings.metrics_port:
             (watched,) = open_listeners(settings.metrics_host, settings.metrics_port, 1)
             stack.enter_context(watched)
-        stack.enter_context(status.locked(settings.state_dir))
         registry = stack.enter_context(
             open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
         )
