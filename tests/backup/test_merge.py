@@ -243,7 +243,7 @@ def test_cas_are_the_backups_but_none_is_trusted_that_is_not_trusted_now(setting
     with opened(settings) as registry:
         for name in ("kept", "disabled", "deleted"):
             prove(registry, name, cas[name])
-        registry.cas.add("challenged", cas["challenged"].pem, actor="test", at=NOW)
+        registry.cas.add("challenged", cas["challenged"].pem, actor="test", at=now())
         registry.cas.challenge("challenged", actor="test", at=now())
     make(settings, tmp_path / "backup", at=NOW)
     with opened(settings) as registry:

@@ -344,6 +344,18 @@ def test_i05_a_clock_that_was_turned_back_revives_no_challenge(registry: Registr
     assert registry.cas.trust().anchors == ()
 
 
+def test_a_clock_that_was_turned_back_registers_nothing_that_has_ended(registry: Registry) -> None:
+    """root, proven │ renewed, ended since: at once an anchor, if the clock were believed."""
+    root = Ca.root()
+    proven(registry, root)
+    ended = renewed(root, ends=NOW + DAY)
+    with registry.database.writing(at=int((NOW + 2 * DAY).timestamp())):
+        pass
+    before = dump(registry)
+    assert code_of(lambda: add(registry, ended, "renewed")) == "clock_behind"
+    assert dump(registry) == before
+
+
 # ── certificates that cannot serve ─────────────────────────────────────────────────────────────────────────────────
 
 

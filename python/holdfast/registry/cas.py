@@ -125,7 +125,7 @@ class Cas:
         Raises:
             RegistrationError: `bad_ca_name`, `key_closed`, `certificate_closed`, what `read_ca_certificate` refuses, or
                 the rule that every path under this certificate would break.
-            ConflictError: `ca_name_taken`, `ca_already_registered`.
+            ConflictError: `ca_name_taken`, `ca_already_registered`, `clock_behind`.
             LimitExceededError: `upload_too_large`, `too_many_unproven_cas`.
         """
         if not NAME.fullmatch(name):
@@ -134,6 +134,7 @@ class Cas:
         certificate = read_ca_certificate(upload)
         _check_usable(certificate, at)
         with self._database.writing(at=_seconds(at)) as transaction:
+            transaction.check_clock()
             transaction.make_tenant(self._tenant, actor)
             self._closures.check(transaction, certificate)
             carried = self._carried_proof(transaction, certificate)
