@@ -226,6 +226,22 @@ def test_r01_what_the_backup_revoked_is_revoked_where_the_state_was_lost(setting
     back(lost, tmp_path / "backup")
 
 
+def test_a_hub_that_nobody_was_registered_with_comes_back_as_well(settings: Settings, tmp_path: Path) -> None:
+    """There is no tenant, so nobody of whom an act could tell; the deployment and its clock are the backup's."""
+    floor = int((NOW + timedelta(days=10)).timestamp())
+    with opened(settings) as registry, registry.database.writing(at=floor):
+        pass
+    make(settings, tmp_path / "backup", at=NOW)
+    lost = Settings(hub=HUB, state_dir=tmp_path / "empty")
+    lost.state_dir.mkdir(mode=0o700)
+    for place in (settings, lost):
+        done = back(place, tmp_path / "backup").merged
+        assert (done.cas, done.devices, done.epochs) == (0, 0, {})
+        with opened(settings) as old, opened(place) as new:
+            assert dump(new)["deployment"] == dump(old)["deployment"]
+            assert (recorded(new), new.database.clock_floor()) == ([], floor)
+
+
 def test_pins_are_the_backups_and_devices_that_came_since_keep_theirs(settings: Settings, tmp_path: Path) -> None:
     close(settings, 9)
     pin(settings, "widget-1", 1, 1)

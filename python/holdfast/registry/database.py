@@ -148,6 +148,10 @@ class Transaction(database.Transaction):
         (row,) = self.rows(select(tenants.c.epoch).where(tenants.c.tenant == tenant))
         return int(row["epoch"])
 
+    def become(self, **row: object) -> None:
+        """Take over whose registry this is, from a backup. It says nothing about anybody: there is no act for it."""
+        self._connection.execute(update(deployment).values(row))
+
     def raise_clock_floor(self) -> None:
         """Remember that this time was seen. It says nothing about anybody: there is no act for it."""
         later = deployment.c.clock_floor < self.at

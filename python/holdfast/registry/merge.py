@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.errors import ConfigurationError
@@ -120,9 +120,8 @@ def _merge_deployment(transaction: Transaction, backup: Database) -> None:
         message = f"the backup is of deployment {theirs['id']}, this registry of {mine['id']}"
         hint = "To give up what is here, move the state directory away, and restore into an empty one"
         raise ConfigurationError("other_deployment", message, hint=hint)
-    values = {name: theirs[name] for name in ("id", "created_at")}
     floor = max(mine["clock_floor"], theirs["clock_floor"])
-    transaction.change(update(deployment).values(clock_floor=floor, **values))
+    transaction.become(id=theirs["id"], created_at=theirs["created_at"], clock_floor=floor)
 
 
 def _merge_tenants(transaction: Transaction, backup: Database) -> dict[str, int]:
