@@ -17,6 +17,7 @@ from holdfast.errors import ConflictError, HoldfastError, LimitExceededError, Po
 from holdfast.possession import ProofKind, SignatureProof, signed_message
 from holdfast.registry import cas as cas_module
 from holdfast.registry import open_registry
+from holdfast.registry.closures import Kind, Named
 from holdfast.registry.moves import MOVES, Move, State
 from holdfast.registry.upload import read_proof
 
@@ -465,6 +466,21 @@ def test_o13_a_renewal_is_signed_by_whom_the_tenant_trusts(registry: Registry) -
     assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.SUBMITTED
     registry.cas.delete("again", actor=WHO, at=NOW)
     proven(registry, root, "root")
+    assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.PROVEN
+
+
+@pytest.mark.parametrize("kind", [Kind.KEY, Kind.CERTIFICATE])
+def test_o13_r01_a_ca_that_is_closed_vouches_for_no_renewal(registry: Registry, kind: Kind) -> None:
+    """root (closed) ─▶ factory, proven │ root ─▶ factory again, with other days: by whoever has root's key."""
+    root = Ca.root()
+    factory = root.intermediate("Factory-Y")
+    proven(registry, root, "root"), proven(registry, factory)
+    named = Named.of(Certificate(root.der), kind)
+    registry.closures.close([named], actor=WHO, at=NOW)
+    again = root.intermediate("Factory-Y", key=factory.key)
+    assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.SUBMITTED
+    registry.cas.delete("again", actor=WHO, at=NOW)
+    registry.closures.open(named, actor=WHO, at=NOW)
     assert registry.cas.add("again", again.pem, actor=WHO, at=NOW).state is State.PROVEN
 
 

@@ -359,8 +359,11 @@ class Cas:
 
     def _is_vouched_for(self, transaction: Transaction, certificate: Certificate) -> bool:
         for row in transaction.rows(self._select().where(cas.c.state == State.PROVEN.value)):
-            with suppress(VerificationError):
-                certificate.check_issued_by(Certificate(row["certificate"]))
+            voucher = Certificate(row["certificate"])
+            # Whoever has a closed key may be whom it was closed for.
+            with suppress(VerificationError, RegistrationError):
+                certificate.check_issued_by(voucher)
+                self._closures.check(transaction, voucher)
                 return True
         return False
 
