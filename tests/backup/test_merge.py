@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select
 
+from holdfast._holdfast import Certificate
 from holdfast.backup.make import make
 from holdfast.backup.restore import restore
 from holdfast.errors import ConfigurationError, HoldfastError
@@ -267,19 +268,45 @@ def test_cas_are_the_backups_but_none_is_trusted_that_is_not_trusted_now(setting
         registry.cas.delete("deleted", actor="test", at=NOW)
         prove(registry, "added", cas["added"])
     done = back(settings, tmp_path / "backup")
-    assert (done.merged.cas, done.merged.disabled, done.merged.removed) == (4, ["deleted", "disabled"], ["added"])
+    assert (done.merged.cas, done.merged.disabled, done.merged.removed) == (4, ["disabled"], ["added"])
+    assert done.merged.unproven == ["deleted"]
     with opened(settings) as registry:
         assert {ca.name: ca.state for ca in registry.cas.list()} == {
             "kept": State.PROVEN,
             "disabled": State.DISABLED,
-            "deleted": State.DISABLED,
+            "deleted": State.SUBMITTED,
             "challenged": State.SUBMITTED,
         }
         assert registry.cas.trust().anchors == (cas["kept"].der,)
         # A challenge is answered once, also by way of a backup (I5).
         assert registry.database.rows(select(challenges)) == []
-        registry.cas.enable("deleted", actor="test", at=LATER + timedelta(days=1))
+        assert registry.cas.trust().closed[Kind.KEY] == {Named.of(Certificate(cas["disabled"].der)).sha256}
+        registry.cas.enable("disabled", actor="test", at=LATER + timedelta(days=1))
         assert len(registry.cas.trust().anchors) == 2
+
+
+def test_r01_what_was_disabled_since_stays_closed_also_where_the_backup_has_no_such_ca(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """factory, below company: added and disabled since; renewed, as it was added: nothing closes company's key."""
+    company = Ca.root("company")
+    factory, renewed = company.intermediate("factory"), Ca.root("company", key=company.key)
+    key = Named.of(Certificate(factory.der))
+    with opened(settings) as registry:
+        prove(registry, "company", company)
+        registry.cas.add("renewed", renewed.pem, actor="test", at=now())
+    make(settings, tmp_path / "backup", at=NOW)
+    with opened(settings) as registry:
+        prove(registry, "factory", factory)
+        registry.cas.disable("factory", actor="test", at=now())
+        registry.cas.delete("renewed", actor="test", at=now())
+    for _ in range(2):
+        done = back(settings, tmp_path / "backup").merged
+        assert (done.disabled, done.unproven, done.removed[:1]) == ([], ["renewed"], done.removed)
+        with opened(settings) as registry:
+            assert registry.cas.trust().closed[Kind.KEY] == {key.sha256}
+            assert registry.closures.list()[0].reason == "CA 'factory' was disabled before a backup was restored"
+            assert registry.cas.trust().anchors == (company.der,)
 
 
 def test_the_clock_floor_never_goes_back_and_the_acts_stay_with_one_more(settings: Settings, tmp_path: Path) -> None:

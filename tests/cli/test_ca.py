@@ -62,13 +62,24 @@ def test_the_whole_way_of_a_ca(tmp_path: Path) -> None:
     proven = answer("prove", "company-x", "--certificate", "proof.pem")
     assert (proven["state"], proven["proof"]) == ("proven", "issuance")
     assert [(one["name"], one["state"]) for one in answer("list")] == [("company-x", "proven")]
-    assert answer("disable", "company-x", "--etag", proven["etag"])["state"] == "disabled"
+    before = answer("list")
+    preview = answer("disable", "company-x", "--preview")
+    assert (preview["sha256"], preview["devices"], preview["registered_as"]) == (added["spki_sha256"], 0, ["company-x"])
+    asked = ca("disable", "company-x", stdin=b"n\n")
+    assert (asked.returncode, "registered as: company-x" in asked.stderr, "Disable?" in asked.stderr) == (1, True, True)
+    assert answer("list") == before
+    said = answer("disable", "company-x", "--yes", "--etag", proven["etag"])
+    assert (said["state"], said["closed_by"]) == ("disabled", ["ca disable company-x"])
+    assert said["applied"] == "no hub runs here"
+    assert complaint("disable", "company-x", "--preview", status=6)["error"] == "illegal_move"
     assert complaint("enable", "company-x", "--etag", proven["etag"], status=6)["error"] == "etag_mismatch"
-    assert answer("enable", "company-x")["state"] == "proven"
+    enabled = answer("enable", "company-x")
+    assert (enabled["state"], enabled["closed_by"]) == ("proven", [])
     assert answer("show", "company-x")["fingerprint"] == added["fingerprint"]
     assert answer("delete", "company-x", "--yes") == {
         "name": "company-x",
         "state": "deleted",
+        "closed_by": [],
         "applied": "no hub runs here",
     }
     assert answer("list") == []

@@ -171,7 +171,7 @@ def test_cas_that_end_or_are_none(tmp_path: Path) -> None:
         hub.trust(soon=soon)
         ((state, said, _),) = found(hub, "trust")
         assert (state, said.startswith("CA soon ends at ")) == ("warning", True)
-        hub.command("ca", "disable", "soon")
+        hub.command("ca", "disable", "soon", "--yes")
         assert [one[:2] for one in found(hub, "trust")] == [("warning", "no CA is proven; devices that are known: 0")]
         toml = hub.directory / "holdfast.toml"
         toml.write_text('tenant = "defualt"\n' + toml.read_text())

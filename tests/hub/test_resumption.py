@@ -139,7 +139,7 @@ def test_l03_r01_nobody_comes_back_under_a_ca_that_was_disabled(hub: RunningHub)
     client = Client(hub, "widget-1")
     assert client.visit() == FULL
     comes_back(client)
-    hub.command("ca", "disable", "company")
+    hub.command("ca", "disable", "company", "--yes")
     shuts_out(client)
     assert set(hub.refusals()) == {"unknown_issuer"}
 

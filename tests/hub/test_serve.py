@@ -72,7 +72,7 @@ def test_what_the_command_line_changes_is_noticed_by_the_running_hub(hub: Runnin
     with dialled(hub, device) as live:
         live.sendall(connect("widget-1"))
         assert read_exactly(live, 4) == CONNACK_YES
-        hub.command("ca", "disable", "company-x")
+        hub.command("ca", "disable", "company-x", "--yes")
         # The live session ends with close_notify; whoever comes after that is refused.
         assert read_to_end(live) == b""
     assert answer(hub, device, "widget-1") == CONNACK_NOT_AUTHORIZED
@@ -86,6 +86,26 @@ def test_what_the_command_line_changes_is_noticed_by_the_running_hub(hub: Runnin
     wait_for(lambda: answer(hub, files(hub, other.device("widget-2")), "widget-2") == CONNACK_YES, "admission")
     assert answer(hub, files(hub, other.device("widget-1")), "widget-1") == CONNACK_NOT_AUTHORIZED
     wait_for(lambda: hub.refusals()[-1:] == ["identity_pinned"], "refusal")
+
+
+def test_r01_e03_a_ca_that_is_disabled_lets_nobody_in_by_the_ca_above_it(hub: RunningHub) -> None:
+    """Company-X ─▶ Factory-Y, both proven │ Factory-Y disabled: its key is closed, and no other."""
+    factory = ROOT.intermediate("Factory-Y")
+    hub.trust(company=ROOT, factory=factory)
+    hub.start()
+    device, sibling = (files(hub, one) for one in (factory.device("widget-1"), ROOT.device("widget-2")))
+    assert answer(hub, sibling, "widget-2") == CONNACK_YES
+    with dialled(hub, device) as live:
+        live.sendall(connect("widget-1"))
+        assert read_exactly(live, 4) == CONNACK_YES
+        assert json.loads(hub.command("ca", "disable", "factory", "--preview", "--json").stdout)["devices"] == 1
+        hub.command("ca", "disable", "factory", "--yes")
+        assert read_to_end(live) == b""
+    assert answer(hub, device, "widget-1") == CONNACK_NOT_AUTHORIZED
+    assert hub.refusals() == ["key_closed"]
+    assert answer(hub, sibling, "widget-2") == CONNACK_YES
+    hub.command("ca", "enable", "factory")
+    wait_for(lambda: answer(hub, device, "widget-1") == CONNACK_YES, "admission")
 
 
 def test_x04_a_killed_worker_is_replaced_and_nothing_acknowledged_is_lost(hub: RunningHub) -> None:

@@ -294,7 +294,7 @@ def test_g08_workers_whose_supervisor_is_silent_admit_nobody_after_the_lease(hub
             time.sleep(6.5)
             assert answer(hub, other, "widget-2") == b"\x20\x02\x00\x03"
             assert is_open(session)
-            silent = hub.command("ca", "disable", "company", "--json", check=False)
+            silent = hub.command("ca", "disable", "company", "--yes", "--json", check=False)
             assert (silent.returncode, '"not_acknowledged"' in silent.stderr) == (4, True)
         finally:
             hub.process.send_signal(signal.SIGCONT)

@@ -157,7 +157,8 @@ def test_whoever_has_an_epoch_has_all_that_was_committed_with_it(
     path = tmp_path / "registry.db"
     before = house.registry.cas.trust()
     looks, look = [0], house.registry.database.rows
-    for interrupted in range(1, 6):
+    keys = {key_of(house.factory), key_of(house.root)}
+    for interrupted in range(1, 7):
 
         def rows(*asked: Any, interrupted: int = interrupted) -> Any:
             looks[0] += 1
@@ -173,7 +174,7 @@ def test_whoever_has_an_epoch_has_all_that_was_committed_with_it(
         trust = house.registry.cas.trust()
         monkeypatch.undo()
         if trust.epoch > before.epoch:
-            assert (trust.anchors, trust.closed[Kind.KEY]) == ((), {key_of(house.factory)})
+            assert (trust.anchors, trust.closed[Kind.KEY]) == ((), keys)
         house.registry.closures.open(house.registry.closures.find(fingerprint_of(house.factory)), actor=WHO, at=NOW)
         house.registry.cas.enable("company-x", actor=WHO, at=NOW)
         before = house.registry.cas.trust()
@@ -231,6 +232,83 @@ def test_a_closed_key_is_no_anchor_in_whatever_certificate(registry: Registry) -
     one = Named(Kind.CERTIFICATE, bytes.fromhex(fingerprint_of(waiting)))
     registry.closures.close([one], actor=WHO, at=NOW)
     assert code_of(lambda: cas.challenge("waiting", actor=WHO, at=NOW)) == "certificate_closed"
+
+
+def test_r01_e03_a_ca_that_is_disabled_is_shut_out_in_whatever_certificate(registry: Registry) -> None:
+    """root ─▶ factory, both proven; factory renewed, proven │ factory disabled: by root it would still come."""
+    house = House(registry)
+    factory, renewed = house.factory, house.root.intermediate("Factory-Y", key=house.factory.key)
+    proven(registry, factory, "factory-y")
+    registry.cas.add("renewed", renewed.pem, actor=WHO, at=NOW)
+    house.claim("f-1", factory, house.root)
+    before = registry.cas.trust()
+    assert set(before.anchors) == {house.root.der, factory.der, renewed.der}
+    registry.cas.disable("factory-y", actor=WHO, at=NOW, reason="lost")
+    trust = registry.cas.trust()
+    assert (trust.epoch, trust.closed[Kind.KEY]) == (before.epoch + 1, {key_of(factory)})
+    assert last_act(registry)["details"]["reason"] == "lost"
+    closures, named = registry.closures, Named.of(Certificate(factory.der))
+    assert closures.closed_by(Certificate(renewed.der)) == ["ca disable factory-y"]
+    assert closures.closed_by(Certificate(house.root.der)) == []
+    third = house.root.intermediate("Factory-Y", key=factory.key, ends=NOW + DAY)
+    assert code_of(lambda: registry.cas.add("third", third.pem, actor=WHO, at=NOW)) == "key_closed"
+    assert code_of(lambda: registry.devices.repin("f-1", named, actor=WHO, at=NOW)) == "key_closed"
+    (shown,) = closures.list()
+    assert (shown.named, shown.state, shown.reason) == (named, ClosureState.DISABLED, "CA 'factory-y' is disabled")
+    assert closures.state(named) is ClosureState.DISABLED
+    assert code_of(lambda: closures.open(named, actor=WHO, at=NOW)) == "ca_disabled"
+    registry.cas.enable("factory-y", actor=WHO, at=NOW)
+    after = registry.cas.trust()
+    assert (set(after.anchors), after.closed[Kind.KEY]) == (set(before.anchors), frozenset())
+    assert (closures.list(), closures.state(named)) == ([], ClosureState.OPEN)
+
+
+def test_a_key_is_open_once_nothing_closes_it_any_more(registry: Registry) -> None:
+    """Two certificates of a key, and the key itself: each is closed for itself, and opened for itself."""
+    house = House(registry)
+    cas, closures, named = registry.cas, registry.closures, Named.of(Certificate(house.root.der))
+    renewed = Ca.root("Company-X Root", key=house.root.key)
+    cas.add("renewed", renewed.pem, actor=WHO, at=NOW)
+    cas.disable("company-x", actor=WHO, at=NOW), cas.disable("renewed", actor=WHO, at=NOW)
+    close(house, house.root)
+    assert closures.closed_by(Certificate(renewed.der)) == [
+        "branch close",
+        "ca disable company-x",
+        "ca disable renewed",
+    ]
+    assert code_of(lambda: cas.enable("renewed", actor=WHO, at=NOW)) == "key_closed"
+    assert closures.open(named, actor=WHO, at=NOW) == [named]
+    assert closures.state(named) is ClosureState.DISABLED
+    assert [one.state for one in closures.list()] == [ClosureState.DISABLED] * 2, "nothing is said to be open"
+    cas.enable("renewed", actor=WHO, at=NOW)
+    assert closures.closed_by(Certificate(renewed.der)) == ["ca disable company-x"]
+    assert registry.cas.trust().closed[Kind.KEY] == {named.sha256}
+    cas.enable("company-x", actor=WHO, at=NOW)
+    assert registry.cas.trust().closed[Kind.KEY] == frozenset()
+    cas.disable("company-x", actor=WHO, at=NOW)
+    close(house, house.root, revoke=True)
+    assert code_of(lambda: cas.enable("company-x", actor=WHO, at=NOW)) == "key_closed"
+
+
+def test_r01_what_was_disabled_stays_closed_when_its_ca_is_deleted(registry: Registry) -> None:
+    house = House(registry)
+    cas, closures, named = registry.cas, registry.closures, Named.of(Certificate(house.root.der))
+    cas.disable("company-x", actor=WHO, at=NOW)
+    before = cas.trust()
+    cas.delete("company-x", actor=WHO, at=NOW)
+    assert (cas.trust().closed, cas.trust().epoch) == (before.closed, before.epoch)
+    assert [what for what, _ in recorded(registry)[-2:]] == ["ca.deleted", "branch.closed"]
+    assert code_of(lambda: cas.add("again", house.root.pem, actor=WHO, at=NOW)) == "key_closed"
+    assert closures.list()[0].reason == "CA 'company-x' was deleted while disabled"
+    assert closures.open(named, actor=WHO, at=NOW) == [named]
+    proven(registry, house.root, "again")
+    # What was trusted when it was deleted is closed by nothing; and a revocation stays one.
+    cas.delete("again", actor=WHO, at=NOW)
+    assert closures.state(named) is ClosureState.OPEN
+    proven(registry, house.root, "again")
+    close(house, house.root, revoke=True)
+    cas.disable("again", actor=WHO, at=NOW), cas.delete("again", actor=WHO, at=NOW)
+    assert closures.state(named) is ClosureState.REVOKED
 
 
 def test_a_key_can_be_closed_before_anything_is_proven_and_makes_no_tenant(tmp_path: Path) -> None:

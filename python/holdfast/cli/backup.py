@@ -41,8 +41,8 @@ def backup(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: AN
 def restore(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Bring the backup in DIRECTORY back; the hub must not run.
 
-    What was closed or revoked since stays so. CAs that were disabled or deleted since come back disabled, those that
-    were registered since are gone. Devices that came since keep their pins.
+    What was closed, disabled or revoked since stays so. CAs that were deleted since come back unproven, those that were
+    registered since are gone. Devices that came since keep their pins.
     """
     settings = read_settings(**given)
     if sys.platform == "win32":
@@ -57,6 +57,7 @@ def restore(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: A
         "devices": done.merged.devices,
         "cas": done.merged.cas,
         "came_back_disabled": list(done.merged.disabled),
+        "came_back_unproven": list(done.merged.unproven),
         "removed": list(done.merged.removed),
         "epochs": dict(done.merged.epochs) if as_json else sorted(done.merged.epochs.values()),
         "messages": done.messages,

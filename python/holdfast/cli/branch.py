@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from holdfast.cli.closing import ask, named_record, preview_record
 from holdfast.cli.options import (
     HASH,
     REASON,
@@ -26,10 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.registry import Registry
-    from holdfast.registry.closures import Closure, Named, Preview
+    from holdfast.registry.closures import Closure, Named
     from holdfast.registry.successions import Succession
 
-NAMES_SHOWN_MAX = 10
 BRANCH = click.argument("branch", metavar="BRANCH")
 ONE_CERTIFICATE = click.option(
     "--certificate", is_flag=True, help="The one certificate is meant, not whatever has its key."
@@ -82,18 +82,12 @@ def close(
         named = _named(registry, branch, certificate=certificate, unseen=unseen)
         found = registry.closures.preview(*named, descendants=descendants)
         ways = registry.successions.ways(found)
-        record = _preview_record(named, found, ways, as_json=as_json)
+        record = preview_record(named, found, ways, as_json=as_json)
         if preview:
             emit_record(record, as_json=as_json)
             return
         if not yes:
-            for name, value in _preview_record(named, found, ways, as_json=False).items():
-                if value not in (None, [], 0):
-                    click.echo(
-                        f"{name.replace('_', ' ')}: {value if not isinstance(value, list) else ', '.join(value)}",
-                        err=True,
-                    )
-            click.confirm("Revoke, for ever?" if revoke else "Close?", abort=True, err=True)
+            ask("Revoke, for ever?" if revoke else "Close?", preview_record(named, found, ways, as_json=False))
         epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
         states = dict.fromkeys(registry.closures.state(one).value for one in named)
     applied = wait_applied(settings, epoch)
@@ -116,13 +110,14 @@ def open_(
     as_json: bool,
     **given: Any,  # noqa: ANN401
 ) -> None:
-    """Open what was closed; what was revoked stays shut out."""
+    """Open what was closed; what was revoked stays shut out, and so does the key of a CA that is disabled."""
     with open_registry(read_settings(**given)) as registry:
         # Whatever was closed can be opened, whether anybody has come by it or not, and whether its file was there.
         named = _named(registry, branch, certificate=certificate, unseen=True)
         unseen = () if certificate else (_taken(branch),)
         opened = registry.closures.open(*named, *unseen, actor=actor(), at=now(), reason=reason)
-    emit_record(_named_record(opened) | {"state": "open"}, as_json=as_json)
+        states = dict.fromkeys(registry.closures.state(one).value for one in opened)
+    emit_record(named_record(opened) | {"state": ", ".join(states)}, as_json=as_json)
 
 
 @branch.command()
@@ -210,14 +205,9 @@ def _taken(text: str) -> Named:
     return Named(Kind.KEY, sha256_of(text if HASH.fullmatch(text) else read_certificate(text).fingerprint))
 
 
-def _named_record(named: Sequence[Named]) -> dict[str, object]:
-    kinds = dict.fromkeys(one.kind.value for one in named)
-    return {"kind": ", ".join(kinds), "subject": named[0].subject or None, "sha256": named[0].sha256.hex()}
-
-
 def _closure_record(one: Closure) -> dict[str, object]:
     changed_at = one.changed_at.isoformat()
-    return {"state": one.state.value, **_named_record([one.named]), "changed_at": changed_at, "reason": one.reason}
+    return {"state": one.state.value, **named_record([one.named]), "changed_at": changed_at, "reason": one.reason}
 
 
 def _pair_record(old: Named, new: Named) -> dict[str, object]:
@@ -232,25 +222,3 @@ def _pair_record(old: Named, new: Named) -> dict[str, object]:
 def _succession_record(one: Succession) -> dict[str, object]:
     changed_at = one.changed_at.isoformat()
     return {"state": one.state.value, **_pair_record(one.old, one.new), "changed_at": changed_at, "reason": one.reason}
-
-
-def _preview_record(
-    named: Sequence[Named], found: Preview, ways: Sequence[tuple[Named, int]], *, as_json: bool
-) -> dict[str, object]:
-    below = found.closing[len(named) :]
-    surviving = list(found.surviving)
-    if not as_json and len(surviving) > NAMES_SHOWN_MAX:
-        surviving[NAMES_SHOWN_MAX:] = [f"and {len(found.surviving) - NAMES_SHOWN_MAX} more"]
-    return {
-        **_named_record(named),
-        "with_it": [one.subject or one.sha256.hex() for one in below],
-        "devices": found.devices,
-        "with_another_way_in": surviving,
-        "may_come_by": [
-            {"subject": one.subject or None, "spki_sha256": one.sha256.hex(), "devices": count}
-            if as_json
-            else f"{one}: {count} devices"
-            for one, count in ways
-        ],
-        "registered_as": list(found.registered),
-    }

@@ -7,18 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import actor, now, open_registry, read_input, read_settings, settings_options, wait_applied
+from holdfast.cli.closing import ask, preview_record
+from holdfast.cli.options import (
+    REASON,
+    YES,
+    actor,
+    now,
+    open_registry,
+    read_input,
+    read_settings,
+    settings_options,
+    wait_applied,
+)
 from holdfast.cli.output import emit_record, emit_table, json_option
 from holdfast.cli.text import text
 from holdfast.files import NewFiles, Readers
 
 if TYPE_CHECKING:
     from holdfast.possession import Challenge
+    from holdfast.registry import Registry
     from holdfast.registry.cas import Ca
 
 NAME = click.argument("name", type=text)
 ETAG = click.option("--etag", help="Only if the CA is still the one with this etag.")
-COLUMNS = ("name", "state", "subject", "not_after", "proof", "fingerprint")
+COLUMNS = ("name", "state", "closed_by", "subject", "not_after", "proof", "fingerprint")
 
 
 @click.group()
@@ -43,7 +55,8 @@ def add(file: Path, name: str, *, as_json: bool, **given: Any) -> None:  # noqa:
     upload = read_input(file)
     with open_registry(read_settings(**given), create=True) as registry:
         added = registry.cas.add(name, upload, actor=actor(), at=now())
-    emit_record(_record(added), as_json=as_json)
+        record = _record(registry, added)
+    emit_record(record, as_json=as_json)
 
 
 @ca.command()
@@ -91,7 +104,8 @@ def prove(name: str, certificate: Path | None, signature: Path | None, *, as_jso
         proven = registry.cas.prove(
             name, proof, actor=actor(), at=now(), issuance_alone=settings.lenient_issuance_proof
         )
-    emit_record(_record(proven), as_json=as_json)
+        record = _record(registry, proven)
+    emit_record(record, as_json=as_json)
 
 
 @ca.command(name="list")
@@ -100,7 +114,7 @@ def prove(name: str, certificate: Path | None, signature: Path | None, *, as_jso
 def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """List all CAs."""
     with open_registry(read_settings(**given)) as registry:
-        records = [_record(one) for one in registry.cas.list()]
+        records = [_record(registry, one) for one in registry.cas.list()]
     emit_table(records, COLUMNS, as_json=as_json, empty="no CA is registered")
 
 
@@ -111,21 +125,53 @@ def list_(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401
 def show(name: str, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Show one CA."""
     with open_registry(read_settings(**given)) as registry:
-        emit_record(_record(registry.cas.find(name)), as_json=as_json)
+        emit_record(_record(registry, registry.cas.find(name)), as_json=as_json)
 
 
 @ca.command()
 @NAME
 @ETAG
+@click.option("--preview", is_flag=True, help="Say what would happen, and change nothing.")
+@YES
+@REASON
 @settings_options
 @json_option
-def disable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
-    """Stop trusting NAME: when this returns its devices are let in no more, and those that were are cut off."""
+def disable(
+    name: str,
+    etag: str | None,
+    *,
+    preview: bool,
+    yes: bool,
+    reason: str,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 (click's options)
+) -> None:
+    """Stop trusting NAME: from the moment this returns nobody is let in by its key, and its live sessions are ended.
+
+    The key is closed in whatever certificate it stands, a renewed one and one below another CA too, until `ca enable`.
+    Shows first how many devices that is, as `branch close` does. To give up one certificate of a key that stays in use,
+    `ca delete` it, or `branch close --certificate`.
+    """
+    from holdfast.registry.closures import Named
+    from holdfast.registry.moves import Move, move
+
     settings = read_settings(**given)
     with open_registry(settings) as registry:
-        disabled = registry.cas.disable(name, actor=actor(), at=now(), etag=etag)
+        seen = registry.cas.find(name)
+        move(seen.state, Move.DISABLE, name)
+        named = [Named.of(seen.certificate)]
+        found = registry.closures.preview(*named)
+        ways = registry.successions.ways(found)
+        record = preview_record(named, found, ways, as_json=as_json)
+        if preview:
+            emit_record(record, as_json=as_json)
+            return
+        if not yes:
+            ask("Disable?", preview_record(named, found, ways, as_json=False))
+        disabled = registry.cas.disable(name, actor=actor(), at=now(), etag=etag or seen.etag, reason=reason)
+        record |= _record(registry, disabled)
         epoch = registry.cas.trust().epoch
-    emit_record(_record(disabled) | {"applied": wait_applied(settings, epoch)}, as_json=as_json)
+    emit_record(record | {"applied": wait_applied(settings, epoch)}, as_json=as_json)
 
 
 @ca.command()
@@ -134,9 +180,10 @@ def disable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None
 @settings_options
 @json_option
 def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
-    """Trust NAME again; its proof still holds."""
+    """Trust NAME again; its proof still holds. Its key opens, unless another CA of that key is disabled."""
     with open_registry(read_settings(**given)) as registry:
-        emit_record(_record(registry.cas.enable(name, actor=actor(), at=now(), etag=etag)), as_json=as_json)
+        record = _record(registry, registry.cas.enable(name, actor=actor(), at=now(), etag=etag))
+    emit_record(record, as_json=as_json)
 
 
 @ca.command()
@@ -146,22 +193,29 @@ def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:
 @settings_options
 @json_option
 def delete(name: str, etag: str | None, *, yes: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
-    """Forget NAME. To trust it again it must be added and proven anew."""
+    """Forget NAME. To trust it again it must be added and proven anew.
+
+    Its key is not closed by this, and may vouch for devices below another CA; if NAME is disabled, its key stays closed
+    until `branch open`.
+    """
     settings = read_settings(**given)
     with open_registry(settings) as registry:
         found = registry.cas.find(name)
         if found.proof is not None and not yes:
             click.confirm(f"CA '{name}' is {found.state.value}; delete it?", abort=True, err=True)
         registry.cas.delete(name, actor=actor(), at=now(), etag=etag or found.etag)
+        closed_by = registry.closures.closed_by(found.certificate)
         epoch = registry.cas.trust().epoch
-    emit_record({"name": name, "state": "deleted", "applied": wait_applied(settings, epoch)}, as_json=as_json)
+    said = {"name": name, "state": "deleted", "closed_by": closed_by, "applied": wait_applied(settings, epoch)}
+    emit_record(said, as_json=as_json)
 
 
-def _record(one: Ca) -> dict[str, object]:
+def _record(registry: Registry, one: Ca) -> dict[str, object]:
     certificate = one.certificate
     return {
         "name": one.name,
         "state": one.state.value,
+        "closed_by": list(registry.closures.closed_by(certificate)),
         "subject": certificate.subject,
         "fingerprint": certificate.fingerprint,
         "spki_sha256": certificate.spki_sha256,

@@ -212,6 +212,8 @@ def _trust(settings: Settings) -> Iterator[Found]:
         proven = [ca for ca in registry.cas.list() if ca.state is CaState.PROVEN]
         for ca in proven:
             yield from _ca(ca)
+            if closed_by := registry.closures.closed_by(ca.certificate):
+                yield State.WARNING, f"CA {ca.name} is closed: {', '.join(closed_by)}", "holdfast branch list says why"
         devices = sum(1 for _ in registry.devices.all())
         if proven:
             yield _good(f"CAs that are proven: {len(proven)}; devices that are known: {devices}")

@@ -37,9 +37,7 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
     # Where binding alone still succeeds, listening does not.
     _bound(host, port, shared=False, backlog=1).close()
     with ExitStack() as opened:
-        listeners = [
-            opened.enter_context(_bound(host, port, shared=True, backlog=BACKLOG_COUNT)) for _ in range(count)
-        ]
+        listeners = [opened.enter_context(_bound(host, port, shared=True, backlog=BACKLOG_COUNT)) for _ in range(count)]
         opened.pop_all()
     for listener in listeners:
         listener.settimeout(0)

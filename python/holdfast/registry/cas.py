@@ -22,6 +22,7 @@ from holdfast.errors import (
     VerificationError,
 )
 from holdfast.possession import CODE_PREFIX, Challenge, Proof, ProofKind
+from holdfast.registry.closures import Named
 from holdfast.registry.moves import Move, State, move
 from holdfast.registry.renewal import carries_over
 from holdfast.registry.schema import cas, challenges, tenants
@@ -267,8 +268,8 @@ class Cas:
 
     # ── closing and opening ────────────────────────────────────────────────────────────────────────────────────────
 
-    def disable(self, name: str, *, actor: str, at: datetime, etag: str | None = None) -> Ca:
-        """Stop trusting `name`; `enable` undoes it.
+    def disable(self, name: str, *, actor: str, at: datetime, etag: str | None = None, reason: str = "") -> Ca:
+        """Stop trusting the key of `name`, in whatever certificate it stands; `enable` undoes it.
 
         Raises:
             RegistrationError: `unknown_ca`.
@@ -277,11 +278,13 @@ class Cas:
         with self._database.writing(at=_seconds(at)) as transaction:
             row = self._move(transaction, name, Move.DISABLE, etag)
             transaction.raise_epoch(self._tenant)
-            transaction.act(self._tenant, actor, "ca.disabled", name, fingerprint=row["fingerprint"].hex())
+            fingerprint, spki = row["fingerprint"].hex(), row["spki_sha256"].hex()
+            details = {"fingerprint": fingerprint, "spki_sha256": spki, "reason": reason}
+            transaction.act(self._tenant, actor, "ca.disabled", name, **details)
         return self.find(name)
 
     def enable(self, name: str, *, actor: str, at: datetime, etag: str | None = None) -> Ca:
-        """Trust `name` again.
+        """Trust `name` again, and open its key, unless another CA of that key is disabled, too.
 
         Raises:
             RegistrationError: `unknown_ca`, `key_closed`, `certificate_closed`.
@@ -290,12 +293,14 @@ class Cas:
         with self._database.writing(at=_seconds(at)) as transaction:
             transaction.check_clock()
             row = self._move(transaction, name, Move.ENABLE, etag)
-            self._closures.check(transaction, Certificate(row["certificate"]))
+            self._closures.check_enabled(transaction, Certificate(row["certificate"]))
             transaction.act(self._tenant, actor, "ca.enabled", name, fingerprint=row["fingerprint"].hex())
         return self.find(name)
 
     def delete(self, name: str, *, actor: str, at: datetime, etag: str | None = None) -> None:
         """Forget `name` and its challenges. Devices that it vouched for keep their pins.
+
+        If it is disabled its key stays closed, until `Closures.open`.
 
         Raises:
             RegistrationError: `unknown_ca`.
@@ -311,6 +316,9 @@ class Cas:
                 transaction.raise_epoch(self._tenant)
             fingerprint, spki = row["fingerprint"].hex(), row["spki_sha256"].hex()
             transaction.act(self._tenant, actor, "ca.deleted", name, fingerprint=fingerprint, spki_sha256=spki)
+            if State(row["state"]) is State.DISABLED:
+                key = Named.of(Certificate(row["certificate"]))
+                self._closures.outlive(transaction, key, actor=actor, reason=f"CA '{name}' was deleted while disabled")
 
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

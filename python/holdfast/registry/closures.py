@@ -1,7 +1,8 @@
 """What a tenant has closed: keys, and single certificates, that may stand in no path. `trust.md` §5.1.
 
 A closure names a key by the SHA-256 of its SPKI, so that a renewed certificate does not open what was closed; a subject
-never. Closing is undone by opening, unless it was a revocation: that grows only, and outlives every restore.
+never. Closing is undone by opening, unless it was a revocation: that grows only, and outlives every restore. The key of
+a CA that is disabled is closed for as long as that is: it has no row here, and only enabling the CA undoes it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class ClosureState(StrEnum):
     CLOSED = "closed"
     OPEN = "open"
     REVOKED = "revoked"
+    DISABLED = "disabled"
+    """Closed by a CA of this key that is disabled. Never a row's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +112,12 @@ class Closures:
         self._tenant = tenant
 
     def list(self) -> Sequence[Closure]:
-        """All there ever were, the latest first."""
-        rows = self._database.rows(
-            select(closures).where(closures.c.tenant == self._tenant).order_by(closures.c.changed_at.desc())
-        )
+        """All there ever were, and every CA that is disabled, the latest first."""
+        rows = self._database.rows(select(closures).where(closures.c.tenant == self._tenant))
+        disabled = self._disabled(self._database)
+        keys = {row["spki_sha256"] for row in disabled}
         subjects = self.subjects()
-        return [
+        found = [
             Closure(
                 named=Named(Kind(row["kind"]), row["sha256"], subjects.get(row["sha256"], "")),
                 state=ClosureState(row["state"]),
@@ -122,7 +125,18 @@ class Closures:
                 changed_at=datetime.fromtimestamp(row["changed_at"], UTC),
             )
             for row in rows
+            if row["state"] != ClosureState.OPEN.value or row["kind"] != Kind.KEY.value or row["sha256"] not in keys
         ]
+        found += [
+            Closure(
+                named=Named(Kind.KEY, row["spki_sha256"], subjects.get(row["spki_sha256"], "")),
+                state=ClosureState.DISABLED,
+                reason=f"CA '{row['name']}' is disabled",
+                changed_at=datetime.fromtimestamp(row["updated_at"], UTC),
+            )
+            for row in disabled
+        ]
+        return sorted(found, key=lambda one: one.changed_at, reverse=True)
 
     def find(self, text: str, kind: Kind = Kind.KEY) -> Named:
         """The key (or, for `Kind.CERTIFICATE`, the certificate) that `text` names.
@@ -264,7 +278,7 @@ class Closures:
         With a key goes what is closed under its hash as a certificate: whoever took it unseen has closed both.
 
         Raises:
-            ConflictError: `not_closed`, `revoked_for_ever`, `clock_behind`: nothing was opened.
+            ConflictError: `not_closed`, `ca_disabled`, `revoked_for_ever`, `clock_behind`: nothing was opened.
         """
         with self._database.writing(at=int(at.timestamp())) as transaction:
             transaction.check_clock()
@@ -276,6 +290,9 @@ class Closures:
             # Of what stands for one branch a part that stays shut shuts it out.
             if ClosureState.REVOKED in before.values():
                 raise ConflictError("revoked_for_ever", f"this {named[0].kind.value} was revoked: that is never undone")
+            if not opened and (names := self._disabled_of(transaction, *named)):
+                message = f"this key is closed by nothing but that CA '{names[0]}' is disabled"
+                raise ConflictError("ca_disabled", message, hint=f"`holdfast ca enable {names[0]}`")
             if not opened:
                 raise ConflictError("not_closed", f"this {named[0].kind.value} is not closed")
             for one in opened:
@@ -286,7 +303,19 @@ class Closures:
 
     def state(self, named: Named) -> ClosureState:
         """Where this stands now."""
-        return self._row(self._database, named)[0] or ClosureState.OPEN
+        state = self._row(self._database, named)[0] or ClosureState.OPEN
+        shut = state is ClosureState.OPEN and self._disabled_of(self._database, named)
+        return ClosureState.DISABLED if shut else state
+
+    def closed_by(self, certificate: Certificate) -> Sequence[str]:
+        """By which commands this CA's certificate or its key is closed now; none: it is open."""
+        found = []
+        for kind in Kind:
+            state, _ = self._row(self._database, Named.of(certificate, kind))
+            if state not in {None, ClosureState.OPEN}:
+                words = ["branch close"] + ["--certificate"] * (kind is Kind.CERTIFICATE)
+                found.append(" ".join(words + ["--revoke"] * (state is ClosureState.REVOKED)))
+        return found + [f"ca disable {name}" for name in self._disabled_of(self._database, Named.of(certificate))]
 
     def closed(self) -> Mapping[Kind, frozenset[bytes]]:
         """What may stand in no path now."""
@@ -295,6 +324,12 @@ class Closures:
     # ── inside ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _closed(self, source: Database | Transaction) -> dict[Kind, set[bytes]]:
+        """What may stand in no path, with the keys of CAs that are disabled."""
+        found = self._rows_closed(source)
+        found[Kind.KEY] |= {row["spki_sha256"] for row in self._disabled(source)}
+        return found
+
+    def _rows_closed(self, source: Database | Transaction) -> dict[Kind, set[bytes]]:
         found: dict[Kind, set[bytes]] = {kind: set() for kind in Kind}
         for row in source.rows(
             select(closures).where(closures.c.tenant == self._tenant, closures.c.state != ClosureState.OPEN.value)
@@ -303,14 +338,27 @@ class Closures:
         return found
 
     def check(self, transaction: Transaction, certificate: Certificate) -> None:
-        """Refuse what would make a closed key or certificate an anchor (again).
+        """Refuse what would make a closed key or certificate an anchor.
 
         Raises:
             RegistrationError: `key_closed`, `certificate_closed`.
         """
-        self.check_key(transaction, bytes.fromhex(certificate.spki_sha256))
-        if bytes.fromhex(certificate.fingerprint) in self._closed(transaction)[Kind.CERTIFICATE]:
-            raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
+        _refuse(certificate, self._closed(transaction))
+
+    def check_enabled(self, transaction: Transaction, certificate: Certificate) -> None:
+        """As `check`, for a CA that is enabled again. Another of its key may be disabled still: each is its own word.
+
+        Raises:
+            RegistrationError: `key_closed`, `certificate_closed`.
+        """
+        _refuse(certificate, self._rows_closed(transaction))
+
+    def outlive(self, transaction: Transaction, named: Named, *, actor: str, reason: str) -> None:
+        """Keep a key closed whose CA was disabled, and is no more."""
+        if self._row(transaction, named)[0] in {None, ClosureState.OPEN}:
+            self._put(transaction, named, ClosureState.CLOSED, reason)
+            details = {"kind": named.kind, "of": named.subject, "reason": reason}
+            transaction.act(self._tenant, actor, "branch.closed", named.sha256.hex(), **details)
 
     def check_key(self, source: Database | Transaction, spki_sha256: bytes) -> None:
         """Refuse a closed key for what nobody could come by.
@@ -320,6 +368,19 @@ class Closures:
         """
         if spki_sha256 in self._closed(source)[Kind.KEY]:
             raise RegistrationError("key_closed", "this key is closed", hint=HINT)
+
+    def _disabled(self, source: Database | Transaction) -> Sequence[Mapping[str, Any]]:
+        """CAs that are disabled: name, key, since when."""
+        return source.rows(
+            select(cas.c.name, cas.c.spki_sha256, cas.c.updated_at)
+            .where(cas.c.tenant == self._tenant, cas.c.state == State.DISABLED.value)
+            .order_by(cas.c.name)
+        )
+
+    def _disabled_of(self, source: Database | Transaction, *named: Named) -> Sequence[str]:
+        """The names of those whose key is one of `named`."""
+        keys = {one.sha256 for one in named if one.kind is Kind.KEY}
+        return [row["name"] for row in self._disabled(source) if row["spki_sha256"] in keys]
 
     def _row(self, source: Database | Transaction, named: Named) -> tuple[ClosureState | None, str]:
         """State and reason."""
@@ -429,6 +490,13 @@ def _unknown(kind: Kind, hint: str) -> RegistrationError:
 
 
 HINT = "Use another key; `holdfast branch list` says why, and when, this one was closed"
+
+
+def _refuse(certificate: Certificate, closed: Mapping[Kind, set[bytes]]) -> None:
+    if bytes.fromhex(certificate.spki_sha256) in closed[Kind.KEY]:
+        raise RegistrationError("key_closed", "this key is closed", hint=HINT)
+    if bytes.fromhex(certificate.fingerprint) in closed[Kind.CERTIFICATE]:
+        raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
 
 
 def _subject(row: Mapping[str, Any]) -> str:

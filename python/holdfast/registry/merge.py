@@ -2,8 +2,9 @@
 
 What only grows is merged: closures and successions (the stricter word counts), certificates and paths that were met,
 devices, acts, the clock's floor, epochs. Pins are the backup's where it has them, but of a device that its owner has
-taken from its issuer since. CAs are the backup's, but none of them is trusted that is not trusted now; open challenges
-do not come back, for they may have been answered since (I5).
+taken from its issuer since. CAs are the backup's, but none of them is trusted that is not trusted now: one that is
+disabled here stays so, one that was deleted has its proof to give anew, for disabled it would close a key that is
+open. Open challenges do not come back, for they may have been answered since (I5).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from holdfast.errors import ConfigurationError
-from holdfast.registry.closures import ClosureState
+from holdfast.registry.closures import ClosureState, Kind
 from holdfast.registry.devices import fold
 from holdfast.registry.moves import State
 from holdfast.registry.paths import known
@@ -54,7 +55,9 @@ class Merged:
     """Pins that the backup has."""
     cas: int
     disabled: Sequence[str]
-    """CAs that are trusted in the backup and not now: they come back disabled."""
+    """CAs that are trusted in the backup and disabled now: they come back disabled."""
+    unproven: Sequence[str]
+    """CAs that are trusted in the backup and not registered, or not proven, now: they come back unproven."""
     removed: Sequence[str]
     """CAs that the backup does not have."""
     epochs: Mapping[str, int]
@@ -84,6 +87,7 @@ def merge(database: Database, backup: Database, *, actor: str, at: datetime, mad
     """
     with database.writing(at=int(at.timestamp())) as transaction:
         untrusted, moved = _untrusted(transaction), _moved_since(transaction, backup)
+        disabled_before = _disabled(transaction)
         _merge_deployment(transaction, backup)
         epochs = _merge_tenants(transaction, backup)
         act_numbers = _merge_acts(transaction, backup)
@@ -91,7 +95,8 @@ def merge(database: Database, backup: Database, *, actor: str, at: datetime, mad
         _merge_successions(transaction, backup)
         path_ids = _merge_paths(transaction, backup)
         count = _merge_devices(transaction, backup, act_numbers, path_ids, keeping=moved)
-        names, disabled, removed = _replace_cas(transaction, backup, untrusted)
+        names, changed, removed = _replace_cas(transaction, backup, untrusted)
+        _keep_closed(transaction, disabled_before)
         for tenant, epoch in epochs.items():
             transaction.act(
                 tenant,
@@ -100,13 +105,15 @@ def merge(database: Database, backup: Database, *, actor: str, at: datetime, mad
                 made_at.astimezone(UTC).isoformat(),
                 epoch=epoch,
                 cas=sorted(name for of, name in names if of == tenant),
-                disabled=sorted(name for of, name in disabled if of == tenant),
+                disabled=sorted(name for of, name in changed[State.DISABLED] if of == tenant),
+                unproven=sorted(name for of, name in changed[State.SUBMITTED] if of == tenant),
                 removed=sorted(name for of, name in removed if of == tenant),
             )
     return Merged(
         devices=count,
         cas=len(names),
-        disabled=sorted(name for _, name in disabled),
+        disabled=sorted(name for _, name in changed[State.DISABLED]),
+        unproven=sorted(name for _, name in changed[State.SUBMITTED]),
         removed=sorted(name for _, name in removed),
         epochs=epochs,
     )
@@ -264,36 +271,60 @@ def _moved_since(transaction: Transaction, backup: Database) -> set[tuple[str, s
     return {device for act, device in mine.items() if act not in theirs or act[0] in open_acts}
 
 
-def _untrusted(transaction: Transaction) -> set[tuple[str, bytes]]:
-    """Certificates (tenant, fingerprint) that were registered here and are no anchors now."""
+def _untrusted(transaction: Transaction) -> dict[tuple[str, bytes], State]:
+    """Certificates (tenant, fingerprint) that were registered here and are no anchors now, and what they may be."""
     registered = {
-        (row["tenant"], row["fingerprint"]): row["state"] == State.PROVEN.value
+        (row["tenant"], row["fingerprint"]): State(row["state"])
         for row in transaction.rows(select(cas.c.tenant, cas.c.fingerprint, cas.c.state))
     }
     deleted = {
         (row["tenant"], bytes.fromhex(json.loads(row["details"])["fingerprint"]))
         for row in transaction.rows(select(acts.c.tenant, acts.c.details).where(acts.c.action == "ca.deleted"))
     }
-    return {one for one in registered.keys() | deleted if not registered.get(one)}
+    unproven = dict.fromkeys(deleted, State.SUBMITTED) | registered
+    return {
+        one: state if state is State.DISABLED else State.SUBMITTED
+        for one, state in unproven.items()
+        if state is not State.PROVEN
+    }
+
+
+def _disabled(transaction: Transaction) -> dict[tuple[str, bytes], str]:
+    """Keys (tenant, SPKI) that are closed by a CA that is disabled, and its name."""
+    rows = transaction.rows(select(cas).where(cas.c.state == State.DISABLED.value))
+    return {(row["tenant"], row["spki_sha256"]): row["name"] for row in rows}
+
+
+def _keep_closed(transaction: Transaction, before: Mapping[tuple[str, bytes], str]) -> None:
+    """What a CA closed that was disabled stays closed, if it has not come back so."""
+    for tenant, key in before.keys() - _disabled(transaction).keys():
+        values = {"state": ClosureState.CLOSED.value, "changed_at": transaction.at}
+        values["reason"] = f"CA '{before[tenant, key]}' was disabled before a backup was restored"
+        put = upsert(closures).values(tenant=tenant, kind=Kind.KEY.value, sha256=key, **values)
+        is_open = closures.c.state == ClosureState.OPEN.value
+        put = put.on_conflict_do_update(index_elements=["tenant", "kind", "sha256"], set_=values, where=is_open)
+        transaction.change(put)
 
 
 def _replace_cas(
-    transaction: Transaction, backup: Database, untrusted: set[tuple[str, bytes]]
-) -> tuple[set[tuple[str, str]], set[tuple[str, str]], set[tuple[str, str]]]:
-    """Answers (tenant, name) of the CAs that there are now, of those that are disabled by this, and that are gone."""
+    transaction: Transaction, backup: Database, untrusted: Mapping[tuple[str, bytes], State]
+) -> tuple[set[tuple[str, str]], Mapping[State, set[tuple[str, str]]], set[tuple[str, str]]]:
+    """Answers (tenant, name) of the CAs that there are now, of those that this has made less of, and that are gone."""
     before = {(row["tenant"], row["name"]) for row in transaction.rows(select(cas.c.tenant, cas.c.name))}
     transaction.change(delete(cas))
-    names, disabled = set(), set()
+    names, changed = set(), defaultdict[State, set[tuple[str, str]]](set)
     for rows in backup.portions(cas):
         for row in rows:
             state = State(row["state"])
-            if state is State.PROVEN and (row["tenant"], row["fingerprint"]) in untrusted:
-                state = State.DISABLED
-                disabled.add((row["tenant"], row["name"]))
+            values = {name: value for name, value in row.items() if name != "id"}
+            if state is State.PROVEN and (less := untrusted.get((row["tenant"], row["fingerprint"]))):
+                state = less
+                changed[state].add((row["tenant"], row["name"]))
             if state is State.CHALLENGED:
                 state = State.SUBMITTED
-            values = {name: value for name, value in row.items() if name != "id"}
+            if state is State.SUBMITTED:
+                values |= {"proof": None, "proven_at": None, "evidence": None}
             values |= {"state": state.value, "etag": secrets.token_hex(8), "updated_at": transaction.at}
             transaction.change(insert(cas).values(values))
             names.add((row["tenant"], row["name"]))
-    return names, disabled, before - names
+    return names, changed, before - names
