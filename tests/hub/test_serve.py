@@ -108,6 +108,22 @@ def test_r01_e03_a_ca_that_is_disabled_lets_nobody_in_by_the_ca_above_it(hub: Ru
     wait_for(lambda: answer(hub, device, "widget-1") == CONNACK_YES, "admission")
 
 
+def test_r01_a_way_by_which_a_known_device_comes_later_is_in_the_preview(hub: RunningHub) -> None:
+    """Company-X ─▶ Factory-Y ─▶ widget-1, then Company-X ─▶ Factory-S ─▶ Factory-Y ─▶ widget-1."""
+    factory, sibling = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Factory-S")
+    first = factory.device("widget-1")
+    cross = sibling.intermediate("Factory-Y", key=factory.key)
+    (hub.directory / "sibling.pem").write_bytes(sibling.pem)
+    hub.trust(company=ROOT)
+    hub.start()
+    preview = ("branch", "close", "sibling.pem", "--preview", "--json")
+    assert answer(hub, files(hub, first), "widget-1") == CONNACK_YES
+    assert json.loads(hub.command(*preview).stdout)["devices"] == 0
+    assert answer(hub, files(hub, cross.device("widget-1", key=first.key)), "widget-1") == CONNACK_YES
+    wait_for(lambda: json.loads(hub.command(*preview).stdout)["devices"] == 1, "record of the path")
+    assert json.loads(hub.command(*preview).stdout)["with_another_way_in"] == ["widget-1"]
+
+
 def test_x04_a_killed_worker_is_replaced_and_nothing_acknowledged_is_lost(hub: RunningHub) -> None:
     hub.trust(company=ROOT)
     hub.start()

@@ -107,18 +107,23 @@ def test_a_hash_that_nobody_has_come_by_is_closed_as_whatever_it_may_be(house: H
 def test_the_preview_counts_the_branch_and_nothing_else(house: House) -> None:
     closures = house.registry.closures
     before = dump(house.registry)
-    preview = closures.preview(closures.find(fingerprint_of(house.factory)))
+    preview = closures.preview(closures.find(fingerprint_of(house.factory)), at=NOW)
     assert (preview.devices, preview.surviving, preview.registered) == (3, [], [])
-    assert closures.preview(closures.find(fingerprint_of(house.technician))).devices == 2
+    assert closures.preview(closures.find(fingerprint_of(house.technician)), at=NOW).devices == 2
     own = hashlib.sha256(b"a-1").digest()
-    assert closures.preview(closures.find(own.hex())).devices == 1
-    certificate = closures.preview(closures.find(own[::-1].hex(), Kind.CERTIFICATE))
+    assert closures.preview(closures.find(own.hex()), at=NOW).devices == 1
+    certificate = closures.preview(closures.find(own[::-1].hex(), Kind.CERTIFICATE), at=NOW)
     assert (certificate.devices, certificate.surviving) == (1, [])
-    whole = closures.preview(closures.find(fingerprint_of(house.root)))
+    whole = closures.preview(closures.find(fingerprint_of(house.root)), at=NOW)
     assert (whole.devices, whole.registered) == (4, ["company-x"])
-    below = closures.preview(closures.find(fingerprint_of(house.factory)), descendants=True)
+    below = closures.preview(closures.find(fingerprint_of(house.factory)), descendants=True, at=NOW)
     assert [one.subject for one in below.closing] == ["CN=Factory-Y", "CN=Technician-Z"]
     assert dump(house.registry) == before
+
+
+def meet(house: House, *chain: Ca) -> None:
+    """A device that is known comes by a path that nobody has come by: its worker says of which certificates it is."""
+    assert house.registry.devices.claim([], at=NOW, chains=[[one.der for one in chain]]) == []
 
 
 def test_who_has_another_way_in_is_named(house: House) -> None:
@@ -126,13 +131,94 @@ def test_who_has_another_way_in_is_named(house: House) -> None:
     house.claim("a-3", cross, house.sibling, house.root)
     closures = house.registry.closures
     factory = closures.find(fingerprint_of(house.factory))
-    assert closures.preview(factory).surviving == ["a-1", "a-2"]
-    assert closures.preview(factory, descendants=True).surviving == []
+    assert closures.preview(factory, at=NOW).surviving == ["a-1", "a-2", "a-3"]
+    assert closures.preview(factory, at=NOW, descendants=True).surviving == []
     one = closures.find(fingerprint_of(house.technician), Kind.CERTIFICATE)
-    assert closures.preview(one).surviving == ["a-1", "a-2"]
-    assert closures.preview(closures.find(fingerprint_of(house.technician))).surviving == []
+    assert closures.preview(one, at=NOW).surviving == ["a-1", "a-2", "a-3"]
+    assert closures.preview(closures.find(fingerprint_of(house.technician)), at=NOW).surviving == []
     house.registry.cas.disable("company-x", actor=WHO, at=NOW)
-    assert closures.preview(factory).surviving == [], "no way leads to an anchor"
+    preview = closures.preview(factory, at=NOW)
+    assert (preview.devices, preview.surviving) == (0, []), "nobody can come in any more"
+
+
+def test_r01_a_device_counts_wherever_it_may_come_from_and_not_only_where_it_came_first(house: House) -> None:
+    """root ─▶ factory ─▶ technician ─▶ a-1, a-2, and later root ─▶ sibling ─▶ technician."""
+    closures, sibling = house.registry.closures, Named.of(Certificate(house.sibling.der))
+    assert closures.preview(sibling, at=NOW).devices == 1
+    cross = house.sibling.intermediate("Technician-Z", key=house.technician.key, ends=NOW + DAY)
+    meet(house, cross, house.sibling, house.root)
+    preview = closures.preview(sibling, at=NOW)
+    assert (preview.devices, preview.surviving) == (3, ["a-1", "a-2"])
+    factory = Named.of(Certificate(house.factory.der))
+    assert closures.preview(factory, at=NOW).surviving == ["a-1", "a-2"]
+    assert closures.preview(factory, at=NOW + 2 * DAY).surviving == [], "that way has ended"
+    close(house, house.factory)
+    preview = closures.preview(sibling, at=NOW)
+    assert (preview.devices, preview.surviving) == (3, []), "they came by the other, and that is closed"
+
+
+def test_an_anchor_that_was_registered_later_is_another_way_in(house: House) -> None:
+    closures, root = house.registry.closures, Named.of(Certificate(house.root.der))
+    proven(house.registry, house.factory, "factory-y")
+    preview = closures.preview(root, at=NOW)
+    assert (preview.devices, preview.surviving) == (4, ["a-1", "a-2", "f-1"])
+    below = closures.preview(root, at=NOW, descendants=True)
+    assert (below.devices, below.surviving, below.registered) == (4, [], ["company-x", "factory-y"])
+    assert closures.preview(Named.of(Certificate(house.factory.der)), at=NOW).surviving == []
+
+
+def test_a_way_in_counts_that_is_made_of_parts_of_others(house: House) -> None:
+    """root ─▶ factory ─▶ technician; other ─▶ factory, by which only factory's own devices have come."""
+    other = Ca.root("Company-Q Root")
+    proven(house.registry, other, "company-q")
+    cross = other.intermediate("FACTORY-y", key=house.factory.key)
+    closures, root = house.registry.closures, Named.of(Certificate(house.root.der))
+    assert closures.preview(root, at=NOW).surviving == []
+    meet(house, cross, other)
+    # Names are compared whatever their case.
+    assert closures.preview(root, at=NOW).surviving == ["a-1", "a-2", "f-1"]
+    preview = closures.preview(Named.of(Certificate(other.der)), at=NOW)
+    assert (preview.devices, preview.surviving) == (3, ["a-1", "a-2", "f-1"])
+    assert closures.preview(Named.of(Certificate(cross.der), Kind.CERTIFICATE), at=NOW).devices == 3
+
+
+def test_the_same_name_on_another_key_is_no_way_in(house: House) -> None:
+    other = Ca.root("Company-Q Root")
+    proven(house.registry, other, "company-q")
+    meet(house, other.intermediate("Factory-Y"), other)
+    closures = house.registry.closures
+    assert closures.preview(Named.of(Certificate(house.root.der)), at=NOW).surviving == []
+    assert closures.preview(Named.of(Certificate(other.der)), at=NOW).devices == 0
+
+
+def test_whom_nobody_can_place_is_said_beside_the_count(house: House) -> None:
+    """a-1 is repinned to a key of which no certificate was met: it may come below any CA."""
+    closures, root = house.registry.closures, Named.of(Certificate(house.root.der))
+    new = house.factory.intermediate("Technician-N")
+    house.registry.devices.repin("a-1", Named.of(Certificate(new.der)), actor=WHO, at=NOW)
+    preview = closures.preview(root, at=NOW)
+    assert (preview.devices, preview.unmet) == (3, 1)
+    preview = closures.preview(Named.of(Certificate(new.der)), at=NOW)
+    assert (preview.devices, preview.unmet) == (1, 0)
+    meet(house, new, house.factory, house.root)
+    preview = closures.preview(root, at=NOW)
+    assert (preview.devices, preview.unmet) == (4, 0)
+
+
+def test_a_device_s_renewed_certificate_is_its_device_s(house: House) -> None:
+    device = house.technician.device("a-9")
+    certificate = Certificate(device.der[0])
+    pin = Pin(
+        device_id="a-9",
+        issuer_spki_sha256=key_of(house.technician),
+        leaf_spki_sha256=bytes.fromhex(certificate.spki_sha256),
+    )
+    chain = [one.der for one in (house.technician, house.factory, house.root)]
+    epoch = house.registry.cas.trust().epoch
+    claim = Claim(pin=pin, fingerprint=bytes(32), path=path_of(chain), epoch=epoch, before=None)
+    assert house.registry.devices.claim([claim], at=NOW) == [None]
+    preview = house.registry.closures.preview(Named.of(certificate, Kind.CERTIFICATE), at=NOW)
+    assert (preview.devices, preview.surviving) == (1, [])
 
 
 def test_closing_raises_the_epoch_once_and_says_so(house: House) -> None:

@@ -159,15 +159,15 @@ def test_the_preview_of_a_closure_names_open_successors_and_how_many_may_come_by
     closures, ways = registry.closures, registry.successions.ways
     declare(house, house.technician, new)
     declare(house, house.sibling, new)
-    preview = closures.preview(named(house.technician))
+    preview = closures.preview(named(house.technician), at=NOW)
     assert (preview.devices, preview.surviving) == (2, [])
     assert [(one.sha256, count) for one, count in ways(preview)] == [(key_of(new), 2)]
-    assert [count for _, count in ways(closures.preview(named(house.root)))] == [3]
-    assert ways(closures.preview(named(house.technician), named(new))) == []
+    assert [count for _, count in ways(closures.preview(named(house.root), at=NOW))] == [3]
+    assert ways(closures.preview(named(house.technician), named(new), at=NOW)) == []
     assert come(house, "a-1", new) is None
-    assert [count for _, count in ways(closures.preview(named(house.technician)))] == [1]
+    assert [count for _, count in ways(closures.preview(named(house.technician), at=NOW))] == [1]
     registry.successions.withdraw(named(house.technician), named(new), actor=WHO, at=NOW)
-    assert ways(closures.preview(named(house.technician))) == []
+    assert ways(closures.preview(named(house.technician), at=NOW)) == []
 
 
 def test_tenants_declare_for_themselves(tmp_path: Path, house: House) -> None:
@@ -243,10 +243,10 @@ def test_repinning_refuses_what_could_let_nobody_in(house: House) -> None:
 def test_the_preview_of_a_closure_knows_who_is_pinned_anew(house: House) -> None:
     registry, closures = house.registry, house.registry.closures
     registry.devices.repin("a-1", named(house.sibling), actor=WHO, at=NOW)
-    assert closures.preview(named(house.technician)).devices == 1, "the old branch has lost it"
-    assert closures.preview(named(house.sibling)).devices == 2, "the new one has it before it came"
-    assert closures.preview(closures.find(fingerprint_of(house.sibling), Kind.CERTIFICATE)).devices == 2
-    assert closures.preview(named(house.root)).devices == 3
+    assert closures.preview(named(house.technician), at=NOW).devices == 1, "the old branch has lost it"
+    assert closures.preview(named(house.sibling), at=NOW).devices == 2, "the new one has it before it came"
+    assert closures.preview(closures.find(fingerprint_of(house.sibling), Kind.CERTIFICATE), at=NOW).devices == 2
+    assert closures.preview(named(house.root), at=NOW).devices == 3
     # The key that was its own can still be named, and closed.
     own = hashlib.sha256(b"a-1").digest()
     assert closures.find(own[::-1].hex()) == Named(Kind.KEY, own, "CN=a-1")

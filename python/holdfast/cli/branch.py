@@ -74,13 +74,13 @@ def close(
 ) -> None:
     """Close BRANCH: from the moment this returns nobody is let in by it, and its live sessions are ended.
 
-    Shows first how many devices that are, which of them have another way in, and by which declared successors they may
-    come.
+    Shows first how many devices that are, which of them have another way in, as far as anybody has come by it, and by
+    which declared successors they may come.
     """
     settings = read_settings(**given)
     with open_registry(settings) as registry:
         named = _named(registry, branch, certificate=certificate, unseen=unseen)
-        found = registry.closures.preview(*named, descendants=descendants)
+        found = registry.closures.preview(*named, at=now(), descendants=descendants)
         ways = registry.successions.ways(found)
         record = preview_record(named, found, ways, as_json=as_json)
         if preview:

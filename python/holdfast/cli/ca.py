@@ -160,7 +160,7 @@ def disable(
         seen = registry.cas.find(name)
         move(seen.state, Move.DISABLE, name)
         named = [Named.of(seen.certificate)]
-        found = registry.closures.preview(*named)
+        found = registry.closures.preview(*named, at=now())
         ways = registry.successions.ways(found)
         record = preview_record(named, found, ways, as_json=as_json)
         if preview:

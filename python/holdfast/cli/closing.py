@@ -27,6 +27,7 @@ def preview_record(
         "with_it": [one.subject or one.sha256.hex() for one in below],
         "devices": found.devices,
         "with_another_way_in": surviving,
+        "pinned_to_unmet_keys": found.unmet,
         "may_come_by": [
             {"subject": one.subject or None, "spki_sha256": one.sha256.hex(), "devices": count}
             if as_json

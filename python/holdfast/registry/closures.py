@@ -21,6 +21,7 @@ from holdfast.errors import ConflictError, RegistrationError
 from holdfast.registry.moves import State
 from holdfast.registry.paths import HASH_BYTES, fingerprints, in_portions, keep
 from holdfast.registry.schema import cas, certificates, closures, devices, paths
+from holdfast.registry.ways import Ways
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,11 +87,13 @@ class Preview:
     closing: Sequence[Named]
     """What would be closed: what was named, and with descendants every key below it too."""
     devices: int
-    """Devices whose recorded path would be closed."""
+    """Devices that can come in now by what would be closed."""
     pinned: Mapping[bytes, int]
     """How many of them are pinned to which key."""
     surviving: Sequence[str]
-    """Those among them for whose issuer another path is known that stays open."""
+    """Those among them for whose issuer a way up is known that stays open: they come, if they present it."""
+    unmet: int
+    """Devices that were pinned to a key of which no certificate was met: nobody knows below whom they will come."""
     registered: Sequence[str]
     """CAs of the registry that could be anchors no more."""
 
@@ -99,9 +102,6 @@ class Preview:
 class _Path:
     fingerprints: tuple[bytes, ...]
     keys: tuple[bytes, ...]
-
-    def holds(self, closed: Mapping[Kind, set[bytes]]) -> bool:
-        return not (closed[Kind.KEY].isdisjoint(self.keys) and closed[Kind.CERTIFICATE].isdisjoint(self.fingerprints))
 
 
 class Closures:
@@ -191,29 +191,33 @@ class Closures:
         hint = "Name the certificate's file; `--unseen` takes the hash for that of the key (SPKI), not of a certificate"
         raise _unknown(Kind.KEY, hint)
 
-    def preview(self, *named: Named, descendants: bool = False) -> Preview:
-        """What `close` would do; changes nothing."""
-        known = self._paths()
-        below = [key for one in named for key in self._below(one, known)] if descendants else []
+    def preview(self, *named: Named, at: datetime, descendants: bool = False) -> Preview:
+        """What `close` would do; changes nothing.
+
+        Whoever can come in by what is to be closed counts, by whichever path it came first.
+        """
+        ways, known = self._ways(), self._paths()
+        below = [key for one in named for key in self._below(one, ways, known)] if descendants else []
         closing = list(dict.fromkeys([*named, *below]))
         already = self._closed(self._database)
         after = {kind: already[kind] | {one.sha256 for one in closing if one.kind is kind} for kind in Kind}
-        shut = {number for number, path in known.items() if path.holds(after) and not path.holds(already)}
-        anchors = self._anchors()
-        open_to = {
-            path.keys[0] for path in known.values() if not path.holds(after) and path.fingerprints[-1] in anchors
-        }
+        before = ways.open_to(already[Kind.KEY], already[Kind.CERTIFICATE])
+        going = before & (ways.of(after[Kind.KEY]) | after[Kind.CERTIFICATE])
+        unmet = after[Kind.KEY] - already[Kind.KEY] - set(ways.keys())
+        hit = unmet.union(ways.keys(ways.below(going, within=before)))
+        open_to = set(ways.keys(ways.open_to(after[Kind.KEY], after[Kind.CERTIFICATE], at=at)))
         leaves, own = ([one.sha256 for one in closing if one.kind is kind] for kind in (Kind.KEY, Kind.CERTIFICATE))
+        # A device's certificate that is named by its file may be a later one than that which is known.
+        owners = [key_of(one.certificate) for one in closing if one.kind is Kind.CERTIFICATE and one.certificate]
         affected = (
-            self._devices(devices.c.path_id, shut)
-            | self._devices(devices.c.leaf_spki_sha256, leaves)
+            self._devices(devices.c.path_id, [number for number, path in known.items() if path.keys[0] in hit])
+            | self._devices(devices.c.leaf_spki_sha256, [*leaves, *owners])
             | self._devices(devices.c.fingerprint, own)
         )
         # Whom its owner has pinned anew has not come by any path yet: those of the issuer that was named count.
-        issuers = {known[number].keys[0] for number in shut} | set(leaves)
         pending = self._devices(devices.c.pending, [1])
         affected = {name: row for name, row in affected.items() if name not in pending} | {
-            name: row for name, row in pending.items() if row["issuer_spki_sha256"] in issuers
+            name: row for name, row in pending.items() if row["issuer_spki_sha256"] in hit
         }
         surviving = [
             row["device_id"]
@@ -221,7 +225,10 @@ class Closures:
             if row["issuer_spki_sha256"] in open_to
             and (
                 name in pending
-                or not (row["leaf_spki_sha256"] in after[Kind.KEY] or row["fingerprint"] in after[Kind.CERTIFICATE])
+                or not (
+                    row["leaf_spki_sha256"] in {*after[Kind.KEY], *owners}
+                    or row["fingerprint"] in after[Kind.CERTIFICATE]
+                )
             )
         ]
         registered = [
@@ -233,11 +240,13 @@ class Closures:
             )
             if row["spki_sha256"] in after[Kind.KEY] or row["fingerprint"] in after[Kind.CERTIFICATE]
         ]
+        met = hit | already[Kind.KEY] | set(ways.keys())
         return Preview(
             closing=closing,
             devices=len(affected),
             pinned=Counter(row["issuer_spki_sha256"] for row in affected.values()),
             surviving=surviving,
+            unmet=sum(row["issuer_spki_sha256"] not in met for row in pending.values()),
             registered=registered,
         )
 
@@ -443,15 +452,20 @@ class Closures:
             found |= {row["folded_id"]: row for row in rows}
         return found
 
-    def _below(self, named: Named, known: Mapping[int, _Path]) -> Sequence[Named]:
-        """Every issuing key that a path has below what is named."""
-        below: dict[bytes, None] = {}
-        for path in known.values():
-            hashes = path.keys if named.kind is Kind.KEY else path.fingerprints
-            if named.sha256 in hashes:
-                below |= dict.fromkeys(path.keys[: hashes.index(named.sha256)])
+    def _ways(self) -> Ways:
+        found = {row["fingerprint"]: Certificate(row["certificate"]) for row in self._certificates()}
+        rows = self._database.rows(select(paths.c.certificates).where(paths.c.tenant == self._tenant))
+        return Ways(found, (fingerprints(row["certificates"]) for row in rows), self._anchors())
+
+    def _below(self, named: Named, ways: Ways, known: Mapping[int, _Path]) -> Sequence[Named]:
+        """Every issuing key that was met below the key that is named; of a certificate, that came by that one."""
+        if named.kind is Kind.KEY:
+            below = ways.keys(ways.below(ways.of({named.sha256})))
+        else:
+            through = [path for path in known.values() if named.sha256 in path.fingerprints]
+            below = [key for path in through for key in path.keys[: path.fingerprints.index(named.sha256)]]
         subjects = self.subjects()
-        return [Named(Kind.KEY, key, subjects.get(key, "")) for key in below if key != named.sha256]
+        return [Named(Kind.KEY, key, subjects.get(key, "")) for key in dict.fromkeys(below) if key != named.sha256]
 
     def _anchors(self) -> set[bytes]:
         proven = select(cas.c.fingerprint).where(cas.c.tenant == self._tenant, cas.c.state == State.PROVEN.value)
@@ -474,6 +488,11 @@ def sha256_of(text: str) -> bytes:
     return sha256
 
 
+def key_of(certificate: Certificate) -> bytes:
+    """SHA-256 of its key."""
+    return bytes.fromhex(certificate.spki_sha256)
+
+
 def _find(sha256: bytes, kind: Kind, known: Iterable[tuple[bytes, bytes, str]]) -> Named | None:
     """Which of `known` (fingerprint, key, subject) the hash is of."""
     for fingerprint, key, subject in known:
@@ -493,7 +512,7 @@ HINT = "Use another key; `holdfast branch list` says why, and when, this one was
 
 
 def _refuse(certificate: Certificate, closed: Mapping[Kind, set[bytes]]) -> None:
-    if bytes.fromhex(certificate.spki_sha256) in closed[Kind.KEY]:
+    if key_of(certificate) in closed[Kind.KEY]:
         raise RegistrationError("key_closed", "this key is closed", hint=HINT)
     if bytes.fromhex(certificate.fingerprint) in closed[Kind.CERTIFICATE]:
         raise RegistrationError("certificate_closed", "this certificate is closed", hint=HINT)
