@@ -226,8 +226,9 @@ impl Session {
     pub fn take_output(&mut self) -> Result<Vec<u8>, Fault> {
         let held = match &self.phase {
             Phase::Presented => true,
+            Phase::Handshaking => self.tls.has_last_flight(),
             Phase::Connecting | Phase::Deciding(_) | Phase::Refusing(_) => self.tls.can_wait(),
-            Phase::Handshaking | Phase::Open(_) | Phase::Answered | Phase::Ended => false,
+            Phase::Open(_) | Phase::Answered | Phase::Ended => false,
         };
         if !held {
             self.tls.drain(&mut self.output);
@@ -362,6 +363,7 @@ impl Session {
 
     /// The last words: what is to be sent, then `close_notify`.
     fn close(&mut self) {
+        self.withhold();
         // Where nothing can be protected any more there is nothing more to say.
         let _unsaid = self.flush();
         self.tls.close(&mut self.output);
@@ -384,7 +386,16 @@ impl Session {
         }
     }
 
+    /// A connection that ends without a verdict has heard nothing that waits for one; nor an alert, if it was sealed behind that: the peer
+    /// could not open it.
+    fn withhold(&mut self) {
+        if matches!(self.phase, Phase::Handshaking | Phase::Presented) && self.tls.has_last_flight() {
+            self.tls.hang_up();
+        }
+    }
+
     fn end<T>(&mut self, fault: Fault) -> Result<T, Fault> {
+        self.withhold();
         self.phase = Phase::Ended;
         self.plaintext = Vec::new();
         self.packets = Vec::new();

@@ -590,6 +590,12 @@ impl Handshake {
         }
     }
 
+    /// Whether the peer's Finished was answered with what waits for the verdict: TLS 1.2's Finished, TLS 1.3's ticket.
+    pub(crate) fn has_last_flight(&self) -> bool {
+        let finishes_last = self.connection.protocol_version() != Some(ProtocolVersion::TLSv1_3);
+        self.slot.minted.is_some() || (finishes_last && !self.connection.is_handshaking())
+    }
+
     /// Whether the peer has all that it needs to speak: what is still to be said can go out with the answer.
     pub(crate) fn can_wait(&self) -> bool {
         // TLS 1.2's Finished is awaited; TLS 1.3's ticket is not.

@@ -18,7 +18,7 @@ enum Layer {
     Silent(Box<TlsConfig>),
     Library(Box<Handshake>),
     Own(Box<Records>),
-    /// A take-over failed; the connection is over.
+    /// A take-over failed, or nothing more is to be said; the connection is over.
     Gone,
 }
 
@@ -121,6 +121,16 @@ impl Tls {
         if let Layer::Library(handshake) = &mut self.layer {
             handshake.drain(output);
         }
+    }
+
+    /// Whether the library has said, if only to us, what a handshake ends with.
+    pub(crate) fn has_last_flight(&self) -> bool {
+        matches!(&self.layer, Layer::Library(handshake) if handshake.has_last_flight())
+    }
+
+    /// Drops the connection with all that it still had to say.
+    pub(crate) fn hang_up(&mut self) {
+        self.layer = Layer::Gone;
     }
 
     /// Whether what the library has to say by itself can go out with the next answer.

@@ -6,9 +6,10 @@ mod pair;
 use std::io::Write;
 
 use holdfast_session::client::{write_packet, write_publish, write_string};
-use holdfast_session::{Admission, Event, Reason};
-use pair::{give, pair, until_presented};
-use rustls::version;
+use holdfast_session::{Admission, Event, Reason, Session};
+use pair::{give, pair, pair_with_tickets, until_presented};
+use rustls::client::ClientConnection;
+use rustls::{AlertDescription, Error, version};
 
 const EVENTS: &str = "devices/w1/messages/events/";
 const CONNECT: &[u8] = &[0x10, 14, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 2, b'w', b'1'];
@@ -23,6 +24,94 @@ fn i01_tls_12_hears_our_finished_only_after_the_verdict() {
     session.refuse(Reason::NotAuthorized);
     give(&mut client, &session.take_output().unwrap());
     assert!(!client.is_handshaking());
+}
+
+fn said(client: &mut ClientConnection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// A record of application data that no key has sealed.
+fn garbage() -> Vec<u8> {
+    [&[0x17, 3, 3, 0, 40][..], &[0; 40]].concat()
+}
+
+/// One handshake whose peer breaks off from TLS before the verdict; what leaves the session then. `None`: what breaks comes in one piece with
+/// the last of the handshake.
+fn said_to_whoever_breaks(mut session: Session, client: &mut ClientConnection, broken: Option<&[u8]>) -> Vec<u8> {
+    let code = if let Some(broken) = broken {
+        assert!(matches!(until_presented(&mut session, client), Event::Presented(_)));
+        session.receive(broken).unwrap_err().code()
+    } else {
+        // The second flight of the client is its last.
+        session.receive(&said(client)).unwrap();
+        assert_eq!(session.next_event(), Ok(None));
+        give(client, &session.take_output().unwrap());
+        session.receive(&[said(client), garbage()].concat()).unwrap_err().code()
+    };
+    assert_eq!(
+        code,
+        if broken.is_some_and(|broken| broken.len() > 30_000) { "handshake_too_large" } else { "tls_error" }
+    );
+    assert_eq!(session.next_event(), Ok(None));
+    session.take_output().unwrap()
+}
+
+#[test]
+fn i01_whoever_breaks_the_protocol_before_the_verdict_hears_nothing_that_waits_for_it() {
+    // A record of its own, more than the limit, and one that comes along with the Finished.
+    let (own, large) = (garbage(), garbage().repeat(1_000));
+    for broken in [Some(own.as_slice()), Some(large.as_slice()), None] {
+        for (pair, version) in [
+            (pair as fn(_) -> _, &version::TLS12),
+            (pair_with_tickets, &version::TLS12),
+            (pair_with_tickets, &version::TLS13),
+        ] {
+            let (session, mut client) = pair(version);
+            assert_eq!(said_to_whoever_breaks(session, &mut client, broken), []);
+        }
+        // Nothing waits: the alert goes out, and can be read. Of too many bytes the library knows nothing.
+        let (session, mut client) = pair(&version::TLS13);
+        let heard = said_to_whoever_breaks(session, &mut client, broken);
+        if broken == Some(&large) {
+            assert_eq!(heard, []);
+        } else {
+            client.read_tls(&mut heard.as_slice()).unwrap();
+            assert!(matches!(client.process_new_packets(), Err(Error::AlertReceived(AlertDescription::BadRecordMac))));
+        }
+    }
+}
+
+#[test]
+fn i01_a_session_that_is_asked_before_it_was_looked_at_says_nothing_more_than_afterwards() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let (mut session, mut client) = pair_with_tickets(version);
+        for _ in 0..2 {
+            session.receive(&said(&mut client)).unwrap();
+            let heard = session.take_output().unwrap();
+            give(&mut client, &heard);
+        }
+        assert_eq!(session.take_output().unwrap(), []);
+        assert!(matches!(session.next_event(), Ok(Some(Event::Presented(_)))));
+        assert_eq!(session.take_output().unwrap(), []);
+        // Nor does an end from our side.
+        session.finish(Reason::ServerShuttingDown);
+        assert_eq!(session.take_output().unwrap(), []);
+    }
+}
+
+#[test]
+fn an_alert_in_the_middle_of_a_handshake_goes_out() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let (mut session, mut client) = pair_with_tickets(version);
+        session.receive(&said(&mut client)).unwrap();
+        give(&mut client, &session.take_output().unwrap());
+        assert_eq!(session.receive(&[0x16, 3, 3, 0, 4, 9, 0, 0, 0]).unwrap_err().code(), "tls_error");
+        assert!(!session.take_output().unwrap().is_empty());
+    }
 }
 
 #[test]

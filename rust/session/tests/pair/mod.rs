@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use holdfast_session::{Event, KnownKeys, Limits, Session, TlsConfig};
+use holdfast_session::{Event, KnownKeys, Limits, Session, Tickets, TlsConfig};
 use rustls::client::{ClientConfig, ClientConnection};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -27,6 +27,15 @@ pub fn pair(version: &'static SupportedProtocolVersion) -> (Session, ClientConne
     pair_of(version, own, &key, None)
 }
 
+/// The same with a listener that gives tickets.
+pub fn pair_with_tickets(version: &'static SupportedProtocolVersion) -> (Session, ClientConnection) {
+    let (certificate, key) = own();
+    let tickets = Arc::new(Tickets::new("t", "l", 10));
+    tickets.set_keys(vec![[1; 32]]);
+    let config = TlsConfig::new(vec![certificate.to_vec()], key.clone()).unwrap().with_tickets(tickets);
+    client_of(version, certificate, &key, &config)
+}
+
 /// The client shows the listener's own certificate and signs with `key`, whether that is the certificate's or not.
 pub fn pair_of(
     version: &'static SupportedProtocolVersion,
@@ -38,6 +47,15 @@ pub fn pair_of(
     if let Some(known_keys) = known_keys {
         config = config.with_known_keys(known_keys);
     }
+    client_of(version, certificate, key, &config)
+}
+
+fn client_of(
+    version: &'static SupportedProtocolVersion,
+    certificate: CertificateDer<'static>,
+    key: &[u8],
+    config: &TlsConfig,
+) -> (Session, ClientConnection) {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).unwrap();
     let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::try_from(key.to_vec()).unwrap()).unwrap();
@@ -47,7 +65,7 @@ pub fn pair_of(
         .with_root_certificates(roots)
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key))));
     let name = ServerName::try_from("localhost").unwrap();
-    (Session::new(&config, Limits::default()), ClientConnection::new(Arc::new(client), name).unwrap())
+    (Session::new(config, Limits::default()), ClientConnection::new(Arc::new(client), name).unwrap())
 }
 
 /// Carries bytes both ways until the session has something to say of its peer.
