@@ -192,6 +192,7 @@ impl Gate {
         if now.monotonic_ms > self.lease_ends_ms {
             return Err(No::new("lease_lapsed").answer(Reason::ServerUnavailable));
         }
+        self.check_clock(now)?;
         if judged.chain.by_known_key() && !self.strips.is_on() {
             let no = No::new("kernel_doubted").answer(Reason::ServerUnavailable);
             return Err(no.with("device", Value::peer(&judged.device_id)));

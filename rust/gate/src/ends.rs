@@ -11,6 +11,7 @@ use crate::sessions::{End, Why};
 use crate::slots::Handle;
 
 /// Why somebody is not let in: a code, and what the log should say of it.
+#[derive(Clone, Debug)]
 pub(crate) struct No {
     pub(crate) answer: Reason,
     code: String,

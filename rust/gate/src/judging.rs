@@ -122,15 +122,22 @@ impl Gate {
         (many.then(|| self.batch(now, &mut requests)).flatten(), requests)
     }
 
-    /// Of those that are set aside. trust.md §5.3: whoever turns the clock back revives what has expired; all are refused.
+    /// trust.md §5.3: whoever turns the clock back revives what has expired; nobody is let in.
+    pub(crate) fn check_clock(&self, now: Now) -> Result<(), No> {
+        let floor = self.roster.trust().clock_floor.max(self.latest);
+        if now.unix >= floor {
+            return Ok(());
+        }
+        Err(No::new("clock_behind").answer(Reason::ServerUnavailable).with("floor", Value::Text(floor.to_string())))
+    }
+
+    /// Of those that are set aside.
     fn batch(&mut self, now: Now, requests: &mut Vec<Request>) -> Option<Batch> {
         let slots = &mut self.slots;
         let chains = self.waiting.take(|handle| slots.is_waiting(handle));
-        let floor = self.roster.trust().clock_floor.max(self.latest);
-        if now.unix < floor {
+        if let Err(no) = self.check_clock(now) {
             for (handle, _) in chains {
-                let no = No::new("clock_behind").answer(Reason::ServerUnavailable);
-                self.refuse(handle, no.with("floor", Value::Text(floor.to_string())), requests);
+                self.refuse(handle, no.clone(), requests);
                 self.pump(handle, now, requests);
             }
             return None;
@@ -175,13 +182,15 @@ impl Gate {
         requests
     }
 
-    /// A verdict from before trust has moved is worth nothing: the chain is judged again, now.
+    /// A verdict from before trust has moved is worth nothing: the chain is judged again, now. One from before the clock went back is
+    /// not worth more.
     pub(crate) fn judge_again_if_moved(
         &mut self,
         judged: Box<Judged>,
         handle: Handle,
         now: Now,
     ) -> Result<Box<Judged>, No> {
+        self.check_clock(now)?;
         let epoch = self.roster.trust().epoch;
         if judged.epoch == epoch {
             return Ok(judged);

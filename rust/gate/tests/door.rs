@@ -496,6 +496,44 @@ fn r03_a_clock_that_goes_back_admits_nobody() {
 }
 
 #[test]
+fn r03_a_clock_that_goes_back_after_the_verdict_admits_nobody_either() {
+    let refused = (vec!["clock_behind".to_owned()], CONNACK_LATER.to_vec());
+    for version in BOTH {
+        // Known, with its path judged; then the clock goes back, and it says its CONNECT.
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        world.admit(&device, "widget-1", version);
+        let mut client = world.connect(&client_config(Some(&device), version));
+        world.run(&mut client);
+        world.now.unix.0 -= 1;
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!((world.codes(), client.read), refused.clone());
+        assert_eq!((world.notes("admitted").len(), world.claims()), (1, 1));
+        // New, with its claim on its way.
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!(world.claims(), 1);
+        world.now.unix.0 -= 1;
+        world.answer_claim(client.handle, None);
+        world.run(&mut client);
+        assert_eq!((world.codes(), client.read, world.gate.sessions()), (refused.0.clone(), refused.1.clone(), 0));
+        // Nothing is claimed by a clock that has gone back.
+        let mut world = World::new();
+        let device = world.tech.device("widget-1");
+        let mut client = world.connect(&client_config(Some(&device), version));
+        world.run(&mut client);
+        world.now.unix.0 -= 1;
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        assert_eq!((world.codes(), world.claims()), (refused.0.clone(), 0));
+    }
+}
+
+#[test]
 fn r06_a_live_session_ends_with_its_certificate() {
     let mut world = World::new();
     let device = world.tech.device_until("widget-1", 2026);
