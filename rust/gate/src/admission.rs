@@ -128,7 +128,7 @@ impl Gate {
             Placement::New | Placement::Rekeyed | Placement::Succeeded if !judged.chain.confirm() => {
                 self.strips.doubt();
                 // Who that is has not been proven.
-                Err(No::new("kernel_doubted").answer(Reason::ServerUnavailable))
+                Err(No::new("kernel_doubted").answer(Reason::ServerUnavailable).claimed())
             }
             placement @ (Placement::Known | Placement::New | Placement::Rekeyed | Placement::Succeeded) => {
                 Ok((placement, judged))
@@ -194,7 +194,7 @@ impl Gate {
         }
         self.check_clock(now)?;
         if judged.chain.by_known_key() && !self.strips.is_on() {
-            let no = No::new("kernel_doubted").answer(Reason::ServerUnavailable);
+            let no = No::new("kernel_doubted").answer(Reason::ServerUnavailable).claimed();
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }
         if self.live_with_other_key(handle, judged) {
@@ -308,7 +308,7 @@ impl Gate {
         connection.session.answer(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();
-        requests.extend(self.refusal_note(handle, &source, no));
+        requests.extend(self.refusal_note(handle, &source, no.of_proven()));
     }
 }
 

@@ -15,12 +15,36 @@ use crate::slots::Handle;
 pub(crate) struct No {
     pub(crate) answer: Reason,
     code: String,
+    proven: Proven,
     fields: Vec<(&'static str, Value)>,
+}
+
+/// What was proven of whoever is turned away, when that was decided (I15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proven {
+    /// Nothing; and no chain was looked at.
+    Nothing,
+    /// Not all: a signature did not hold, or was not asked for. What the line says of the chain is what the chain says.
+    Claimed,
+    /// Its key, and every signature up to an anchor.
+    Path,
 }
 
 impl No {
     pub(crate) fn new(code: &str) -> Self {
-        Self { answer: Reason::NotAuthorized, code: code.to_owned(), fields: Vec::new() }
+        let proven = Proven::Nothing;
+        Self { answer: Reason::NotAuthorized, code: code.to_owned(), proven, fields: Vec::new() }
+    }
+
+    /// What is known of its chain may be nothing but what the chain says.
+    pub(crate) fn claimed(self) -> Self {
+        Self { proven: Proven::Claimed, ..self }
+    }
+
+    /// Of somebody whose path was good, unless that is what is in doubt now.
+    pub(crate) fn of_proven(self) -> Self {
+        let proven = if self.proven == Proven::Claimed { Proven::Claimed } else { Proven::Path };
+        Self { proven, ..self }
     }
 
     pub(crate) fn answer(mut self, answer: Reason) -> Self {
@@ -33,8 +57,14 @@ impl No {
         self
     }
 
+    /// What the judge says of a chain. It may say so before a signature was checked.
     pub(crate) fn of(refusal: &Refusal) -> Self {
-        let no = Self::new(refusal.code()).with("reason", Value::peer(&refusal.error.to_string()));
+        Self { proven: Proven::Claimed, ..Self::of_path(refusal) }
+    }
+
+    /// What is wrong with whoever comes by a good path.
+    pub(crate) fn of_path(refusal: &Refusal) -> Self {
+        let no = Self::new(refusal.code()).of_proven().with("reason", Value::peer(&refusal.error.to_string()));
         match refusal.position {
             Some(position) => no.with("position", position.into()),
             None => no,
@@ -140,11 +170,15 @@ impl Gate {
             ("source", Value::peer(source)),
             ("connection", Value::Text(format!("{handle:x}"))),
         ];
+        if no.proven == Proven::Claimed {
+            fields.push(("claimed", Value::Truth(true)));
+        }
         fields.extend(no.fields);
         Some(Request::Note(Note { level: Level::Warning, event: "refused", fields }))
     }
 
     fn fault_note(&mut self, handle: Handle, source: &str, fault: &Fault) -> Option<Request> {
-        self.refusal_note(handle, source, No::new(fault.code()).with("reason", Value::peer(fault.detail())))
+        let no = No::new(fault.code()).with("reason", Value::peer(fault.detail()));
+        self.refusal_note(handle, source, if fault.code() == "possession_failed" { no.claimed() } else { no })
     }
 }

@@ -171,9 +171,9 @@ impl Gate {
                     connection.session.accept();
                     connection.stage = Stage::Judged(Box::new(Judged { chain, path, device_id, epoch }));
                 }
-                Err(refusal) => {
+                Err(no) => {
                     self.forget_ticket(chain.resumed());
-                    self.refuse(handle, No::of(&refusal), &mut requests);
+                    self.refuse(handle, no, &mut requests);
                 }
             }
             self.pump(handle, now, &mut requests);
@@ -197,7 +197,7 @@ impl Gate {
         }
         let batch = Batch::new(Arc::clone(&self.verifier), epoch, now.unix, vec![(handle, judged.chain)]);
         let verdict = batch.judge().pop().ok_or_else(|| No::new("clock_behind"))?;
-        let (path, device_id) = verdict.outcome.map_err(|refusal| No::of(&refusal))?;
+        let (path, device_id) = verdict.outcome?;
         Ok(Box::new(Judged { chain: verdict.chain, path, device_id, epoch }))
     }
 }

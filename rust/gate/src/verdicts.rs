@@ -9,6 +9,7 @@ use holdfast_engine::{VerifiedPath, Verifier};
 use holdfast_session::PresentedChain;
 use holdfast_x509::{Certificate, Refusal, UnixSeconds, device_id};
 
+use crate::ends::No;
 use crate::slots::Handle;
 
 /// Chains to be judged under one epoch's trust.
@@ -47,10 +48,11 @@ impl Batch {
             chains.iter().map(|(_, chain)| (chain.certificates(), chain.handshake_units())).collect();
         let paths = verifier.verify_presented(&presented, at);
         let verdict = |((handle, chain), path): ((Handle, PresentedChain), Result<VerifiedPath, Refusal>)| {
-            let outcome = path.and_then(|path| {
+            let outcome = path.map_err(|refusal| No::of(&refusal)).and_then(|path| {
                 let leaf = chain.certificates().first().map_or(&[][..], Vec::as_slice);
                 let identity = Certificate::parse(leaf).and_then(|leaf| device_id(&leaf).map(Arc::from));
-                identity.map(|device_id| (path, device_id)).map_err(|error| Refusal::at(0, error))
+                // Here all signatures have held.
+                identity.map(|device_id| (path, device_id)).map_err(|error| No::of_path(&Refusal::at(0, error)))
             });
             Verdict { handle, epoch, chain, outcome }
         };
@@ -65,5 +67,5 @@ pub struct Verdict {
     pub(crate) epoch: u64,
     /// To judge again, should trust have moved.
     pub(crate) chain: PresentedChain,
-    pub(crate) outcome: Result<(VerifiedPath, Arc<str>), Refusal>,
+    pub(crate) outcome: Result<(VerifiedPath, Arc<str>), No>,
 }

@@ -13,8 +13,8 @@ use holdfast_x509::{Certificate, Closures};
 use rustls::client::ClientConfig;
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{
-    BOTH, Ca, Client, SOURCE, TODAY, World, client_config, connect_as, connect_packet, fact, packet, publish_packet,
-    text,
+    BOTH, Ca, Client, Device, SOURCE, TODAY, World, client_config, connect_as, connect_packet, fact, packet,
+    publish_packet, text,
 };
 
 const CONNACK_YES: [u8; 4] = [0x20, 2, 0, 0];
@@ -117,6 +117,32 @@ fn i15_what_is_counted_has_names_of_ours_and_every_event_counts_once() {
 }
 
 #[test]
+fn i15_a_refusal_says_whether_what_it_says_of_a_chain_was_only_claimed() {
+    let mut world = World::new();
+    let (device, pinned) = (world.tech.device("widget-1"), world.root.intermediate("Factory-W").device("widget-1"));
+    world.admit(&device, "widget-1", &version::TLS13);
+    let thief = Device { key: pinned.key.clone(), ..device.clone() };
+    let unnameable = world.tech.device("a/b");
+    let stranger = Ca::root("Elsewhere").device("widget-1");
+    for (device, code, claimed) in [
+        (Some(&stranger), "unknown_issuer", "true"),
+        (Some(&thief), "possession_failed", "true"),
+        (Some(&pinned), "identity_pinned", ""),
+        (Some(&unnameable), "common_name_invalid", ""),
+        (None, "no_certificate", ""),
+    ] {
+        world.log.clear();
+        let mut client = world.connect(&client_config(device, &version::TLS13));
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+        let [note] = world.notes("refused")[..] else { panic!("one line") };
+        assert_eq!((fact(note, "code").as_str(), fact(note, "claimed").as_str()), (code, claimed));
+        // Of whom nothing is known nothing is said under a name.
+        assert_eq!(fact(note, "device"), if code == "identity_pinned" { "widget-1" } else { "" });
+    }
+}
+
+#[test]
 fn a_refused_peer_that_never_stops_sending_is_closed() {
     let mut world = World::new();
     let stranger = Ca::root("Elsewhere").device("widget-1");
@@ -158,7 +184,7 @@ fn o16_another_devices_chain_without_its_key_fails_the_handshake_and_resumes_not
     for version in BOTH {
         let mut world = World::new();
         let (genuine, thief) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
-        let forged = world::Device { chain: genuine.chain.clone(), key: thief.key };
+        let forged = Device { chain: genuine.chain.clone(), key: thief.key };
         let config = client_config(Some(&forged), version);
         // trust.md §1.2: refused, then again with whatever the first try may have left behind.
         for _ in 0..3 {
@@ -597,7 +623,7 @@ fn g03_whoever_is_not_read_from_is_not_silent_and_is_heard_for_its_whole_time_af
 
 #[test]
 fn g03_whoever_is_not_read_from_ends_when_its_right_to_be_there_does() {
-    type Act = fn(&mut World, &world::Device);
+    type Act = fn(&mut World, &Device);
     let cases: [(&str, Act); 3] = [
         ("expired", |world, _| {
             world.now.unix.0 += 20 * 365 * 86_400;
