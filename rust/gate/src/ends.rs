@@ -6,6 +6,7 @@ use holdfast_x509::Refusal;
 use crate::Now;
 use crate::connection::Stage;
 use crate::gate::Gate;
+use crate::quota::Share;
 use crate::request::{Level, Note, Request, Value};
 use crate::sessions::{End, Why};
 use crate::slots::Handle;
@@ -45,6 +46,16 @@ impl No {
     pub(crate) fn of_proven(self) -> Self {
         let proven = if self.proven == Proven::Claimed { Proven::Claimed } else { Proven::Path };
         Self { proven, ..self }
+    }
+
+    /// Which lines may keep this one out of the log.
+    fn share(&self) -> Share {
+        match self.proven {
+            Proven::Nothing | Proven::Claimed => Share::Strangers,
+            // trust.md §3.2: somebody under the same root vouches for another's device.
+            Proven::Path if self.code == "identity_pinned" => Share::Alarms,
+            Proven::Path => Share::Proven,
+        }
     }
 
     pub(crate) fn answer(mut self, answer: Reason) -> Self {
@@ -161,7 +172,9 @@ impl Gate {
             Some(counter) => *counter = counter.saturating_add(1),
             None => drop(self.refused.insert(no.code.clone(), 1)),
         }
-        if !self.refusal_lines.take(&no.code) {
+        let stage = self.slots.get_mut(handle).map(|connection| &connection.stage);
+        let no = if matches!(stage, Some(Stage::Judged(_) | Stage::Claiming { .. })) { no.of_proven() } else { no };
+        if !self.refusal_lines.take(no.share(), &no.code) {
             self.count("log_lines_suppressed");
             return None;
         }

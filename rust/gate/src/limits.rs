@@ -59,7 +59,8 @@ pub struct Limits {
     /// by one of its last two costs a third of a handshake. Beyond it the oldest half is forgotten, which costs full handshakes.
     pub tickets_count_max: usize,
     /// Lines about refusals that may be written at once, and how many more each second. What is beyond is counted and told
-    /// once a second: a crowd of strangers must not fill the disk (X07: 1 MiB a minute).
+    /// once a second: a crowd of strangers must not fill the disk (X07: 1 MiB a minute). Strangers have eight tenths, whoever has proven a
+    /// key on a good path a tenth, and so has `identity_pinned`: nobody who has no such path can keep that out of the log.
     pub refusal_lines_burst: u64,
     /// See `refusal_lines_burst`.
     pub refusal_lines_per_second: u64,

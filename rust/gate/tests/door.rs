@@ -245,6 +245,40 @@ fn e04_an_identity_pinned_to_another_factory_is_refused() {
     assert_eq!(world.gate.sessions(), 1, "the session of the rightful device goes on");
 }
 
+#[test]
+fn e04_no_crowd_of_strangers_keeps_the_alarm_out_of_the_log() {
+    let mut world = World::new();
+    let (mine, other) = (world.tech.device("widget-1"), world.root.intermediate("Factory-W").device("widget-1"));
+    world.admit(&mine, "widget-1", &version::TLS13);
+    let elsewhere = client_config(Some(&Ca::root("Elsewhere").device("widget-1")), &version::TLS13);
+    let misnamed = client_config(Some(&world.tech.device("widget-2")), &version::TLS13);
+    for _ in 0..1_000 {
+        let (handle, _) = world.gate.open(SOURCE.parse().ok(), world.now);
+        let requests = world.gate.receive(handle.unwrap(), b"GET / HTTP/1.1", world.now);
+        world.log.extend(requests);
+    }
+    // Nor do those who show chains that are not good; nor devices with a good one that call themselves something else.
+    for config in [&elsewhere, &misnamed] {
+        for _ in 0..60 {
+            let mut client = world.connect(config);
+            client.say(&connect_packet("widget-1"));
+            world.run(&mut client);
+        }
+    }
+    let pinned = client_config(Some(&other), &version::TLS13);
+    for _ in 0..60 {
+        let mut client = world.connect(&pinned);
+        client.say(&connect_packet("widget-1"));
+        world.run(&mut client);
+    }
+    let codes = world.codes();
+    let lines = |code: &str| codes.iter().filter(|known| *known == code).count();
+    assert_eq!([lines("tls_error"), lines("unknown_issuer")], [400, 0]);
+    assert_eq!([lines("client_id_mismatch"), lines("identity_pinned")], [50, 50], "bounded as well");
+    world.tick_after(1_000);
+    assert_eq!(fact(world.notes("suppressed")[0], "lines"), (600 + 60 + 10 + 10).to_string());
+}
+
 /// What a device of `ca` would be pinned to, its own key left open.
 fn issued_by(ca: &Ca) -> Pin {
     let der = &ca.der;
