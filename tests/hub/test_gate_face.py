@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ from holdfast.hub import messages
 from holdfast.hub.log import LEVELS
 from holdfast.hub.supervisor import Supervisor
 
+from ..house.repository import ROOT as REPOSITORY
 from ..support.pki import DER, Ca, serialization
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ if TYPE_CHECKING:
 
 CA = Ca.root()
 KEY = CA.key.private_bytes(DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+
+
+# What trust.md (§1.4, §1.8, §5.2) and the design (I7) bound.
+CEILINGS = {
+    "connect_bytes_max": 131_072,
+    "drain_bytes_max": 65_536,
+    "drain_deadline_ms": 1_000,
+    "handshake_bytes_max": 32_768,
+    "handshake_deadline_ms": 10_000,
+    "lease_ms": 5_000,
+}
 
 
 def code_of(call: Callable[[], object], kind: type[HoldfastError]) -> str:
@@ -50,11 +63,24 @@ def test_a_gate_is_made_of_what_can_serve(telemetry: TelemetryWriter, how: str) 
     assert code_of(lambda: gate([CA.der], KEY, speed_max=1), ConfigurationError) == "unknown_limit"
     assert code_of(lambda: gate([CA.der], KEY, filters_count_max=0), ConfigurationError) == "bad_limit"
     gate([CA.der], KEY, strips_count_max=0)  # aws-lc-rs decides all
-    gate([CA.der], KEY, lease_ms=5_000)
-    assert code_of(lambda: gate([CA.der], KEY, lease_ms=5_001), ConfigurationError) == "bad_limit"
-    assert code_of(lambda: gate([CA.der], KEY, lease_ms=0), ConfigurationError) == "bad_limit"
+    for name, most in CEILINGS.items():
+        gate([CA.der], KEY, **{name: most})
+        for beyond in (0, most + 1, 2**64 - 1):
+            with pytest.raises(
+                ConfigurationError, match=f"^limit {name} .*must not be above {most}|must be above 0"
+            ) as caught:
+                gate([CA.der], KEY, **{name: beyond})
+            assert caught.value.code == "bad_limit"
     for chain, key in (([], KEY), ([b"x"], KEY), ([CA.der], b"x"), ([Ca.root().der], KEY)):
         assert code_of(lambda chain=chain, key=key: gate(chain, key), ConfigurationError) == "unusable_tls_certificate"
+
+
+def test_i07_what_may_not_be_loosened_is_documented_and_no_default_is_beyond_it() -> None:
+    page = (REPOSITORY / "docs" / "operator.md").read_text()
+    section = page.partition("Some limits have a ceiling")[2].partition("\n\n")[0]
+    assert dict(re.findall(r"`(\w+)` ([\d,]*\d)", section)) == {name: f"{most:,}" for name, most in CEILINGS.items()}
+    defaults = Gate.default_limits()
+    assert all(defaults[name] <= most for name, most in CEILINGS.items())
 
 
 @pytest.mark.parametrize("bad", ["", "ab", "g" * 64, "a" * 63, "a" * 65, "é" * 32])

@@ -310,6 +310,11 @@ COMPLAINTS: dict[str, tuple[Callable[[RunningHub], None], int, str]] = {
     "not TOML": (lambda hub: edit_settings(hub, "= ="), 3, "bad_settings"),
     "unknown limit": (lambda hub: edit_settings(hub, "[limits]\nconections_count_max = 1"), 3, "unknown_limit"),
     "limit of nothing": (lambda hub: edit_settings(hub, "[limits]\nconnections_count_max = 0"), 3, "bad_limit"),
+    "bound on strangers loosened": (
+        lambda hub: edit_settings(hub, "[limits]\nhandshake_bytes_max = 100000000"),
+        3,
+        "bad_limit",
+    ),
     "lease too short": (lambda hub: edit_settings(hub, "[limits]\nlease_ms = 2499"), 3, "bad_limit"),
     "negative limit": (lambda hub: edit_settings(hub, "[limits]\nconnections_count_max = -1"), 3, "bad_setting"),
     "limit without end": (

@@ -323,6 +323,8 @@ fn read_configuration(
 /// One field of the limits, whatever its type.
 enum LimitField<'a> {
     Count(&'a mut usize),
+    /// That may not be more.
+    CountAtMost(&'a mut usize, usize),
     /// That may be none.
     CountOrNone(&'a mut usize),
     Time(&'a mut u64),
@@ -333,23 +335,31 @@ enum LimitField<'a> {
 impl LimitField<'_> {
     fn get(&self) -> u64 {
         match self {
-            Self::Count(count) | Self::CountOrNone(count) => u64::try_from(**count).unwrap_or(u64::MAX),
+            Self::Count(count) | Self::CountAtMost(count, _) | Self::CountOrNone(count) => {
+                u64::try_from(**count).unwrap_or(u64::MAX)
+            }
             Self::Time(time) | Self::TimeAtMost(time, _) => **time,
         }
     }
 
     /// Why it may not be `value`.
     fn forbids(&self, value: u64) -> Option<String> {
-        match self {
-            Self::CountOrNone(_) => None,
-            Self::TimeAtMost(_, at_most) if value > *at_most => Some(format!("must not be above {at_most}")),
-            Self::Count(_) | Self::Time(_) | Self::TimeAtMost(..) => (value == 0).then(|| "must be above 0".to_owned()),
+        let at_most = match self {
+            Self::CountAtMost(_, at_most) => u64::try_from(*at_most).unwrap_or(u64::MAX),
+            Self::TimeAtMost(_, at_most) => *at_most,
+            Self::Count(_) | Self::CountOrNone(_) | Self::Time(_) => u64::MAX,
+        };
+        if value > at_most {
+            return Some(format!("is {value}, must not be above {at_most}"));
         }
+        (value == 0 && !matches!(self, Self::CountOrNone(_))).then(|| "must be above 0".to_owned())
     }
 
     fn set(&mut self, value: u64) {
         match self {
-            Self::Count(count) | Self::CountOrNone(count) => **count = usize::try_from(value).unwrap_or(usize::MAX),
+            Self::Count(count) | Self::CountAtMost(count, _) | Self::CountOrNone(count) => {
+                **count = usize::try_from(value).unwrap_or(usize::MAX)
+            }
             Self::Time(time) | Self::TimeAtMost(time, _) => **time = value,
         }
     }
@@ -357,7 +367,8 @@ impl LimitField<'_> {
 
 /// The names by which settings know the limits.
 fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
-    use LimitField::{Count, CountOrNone, Time, TimeAtMost};
+    use LimitField::{Count, CountAtMost, CountOrNone, Time, TimeAtMost};
+    // What trust.md and the design bound (I7) an operator may tighten, and not loosen.
     let session = &mut limits.session;
     [
         ("connections_count_max", Count(&mut limits.connections_count_max)),
@@ -368,9 +379,9 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
         ("pressed_deadline_ms", Time(&mut limits.pressed_deadline_ms)),
         ("handshakes_a_turn", Count(&mut limits.handshakes_a_turn)),
         ("lease_ms", TimeAtMost(&mut limits.lease_ms, gate::LEASE_MS_MAX)),
-        ("handshake_deadline_ms", Time(&mut limits.handshake_deadline_ms)),
-        ("drain_deadline_ms", Time(&mut limits.drain_deadline_ms)),
-        ("drain_bytes_max", Count(&mut limits.drain_bytes_max)),
+        ("handshake_deadline_ms", TimeAtMost(&mut limits.handshake_deadline_ms, gate::HANDSHAKE_DEADLINE_MS_MAX)),
+        ("drain_deadline_ms", TimeAtMost(&mut limits.drain_deadline_ms, gate::DRAIN_DEADLINE_MS_MAX)),
+        ("drain_bytes_max", CountAtMost(&mut limits.drain_bytes_max, gate::DRAIN_BYTES_MAX)),
         ("keep_alive_ms_max", Time(&mut limits.keep_alive_ms_max)),
         ("take_overs_count_max", Count(&mut limits.take_overs_count_max)),
         ("take_overs_ms", Time(&mut limits.take_overs_ms)),
@@ -382,8 +393,8 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 33] {
         ("tickets_count_max", Count(&mut limits.tickets_count_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
-        ("handshake_bytes_max", Count(&mut session.handshake_bytes_max)),
-        ("connect_bytes_max", Count(&mut session.connect_bytes_max)),
+        ("handshake_bytes_max", CountAtMost(&mut session.handshake_bytes_max, gate::HANDSHAKE_BYTES_MAX)),
+        ("connect_bytes_max", CountAtMost(&mut session.connect_bytes_max, gate::CONNECT_BYTES_MAX)),
         ("packet_bytes_max", Count(&mut session.packet_bytes_max)),
         ("topic_bytes_max", Count(&mut session.topic_bytes_max)),
         ("properties_count_max", Count(&mut session.properties_count_max)),

@@ -29,10 +29,12 @@ mod verdicts;
 mod wills;
 
 pub use gate::Gate;
-pub use holdfast_session::{ConfigurationFault, Message, TICKET_KEY_LENGTH, Tickets, TlsConfig};
+pub use holdfast_session::{
+    CONNECT_BYTES_MAX, ConfigurationFault, HANDSHAKE_BYTES_MAX, Message, TICKET_KEY_LENGTH, Tickets, TlsConfig,
+};
 pub use judges::Judges;
 pub use judging::BATCH_SIZES;
-pub use limits::{LEASE_MS_MAX, Limits};
+pub use limits::{DRAIN_BYTES_MAX, DRAIN_DEADLINE_MS_MAX, HANDSHAKE_DEADLINE_MS_MAX, LEASE_MS_MAX, Limits};
 pub use request::{Claim, KeptWill, Level, Note, Request, Value};
 pub use tickets::{LiveTicket, ToldAdmission, read_admissions, write_admissions};
 pub use verdicts::{Batch, Verdict};

@@ -4,6 +4,12 @@ use holdfast_session as session;
 
 /// The longest `lease_ms`: what a command that shuts somebody out waits for before it says that it has (`trust.md` §5.2).
 pub const LEASE_MS_MAX: u64 = 5_000;
+/// The longest `handshake_deadline_ms` (I7).
+pub const HANDSHAKE_DEADLINE_MS_MAX: u64 = 10_000;
+/// The longest `drain_deadline_ms` (`trust.md` §1.4).
+pub const DRAIN_DEADLINE_MS_MAX: u64 = 1_000;
+/// The largest `drain_bytes_max` (`trust.md` §1.4).
+pub const DRAIN_BYTES_MAX: usize = 64 * 1024;
 
 /// Bounds on a worker and on each of its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +85,9 @@ impl Default for Limits {
             pressed_deadline_ms: 2_000,
             handshakes_a_turn: 1,
             lease_ms: LEASE_MS_MAX,
-            handshake_deadline_ms: 10_000,
-            drain_deadline_ms: 1_000,
-            drain_bytes_max: 64 * 1024,
+            handshake_deadline_ms: HANDSHAKE_DEADLINE_MS_MAX,
+            drain_deadline_ms: DRAIN_DEADLINE_MS_MAX,
+            drain_bytes_max: DRAIN_BYTES_MAX,
             keep_alive_ms_max: 1_767_000,
             take_overs_count_max: 15,
             take_overs_ms: 60_000,

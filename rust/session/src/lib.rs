@@ -36,7 +36,7 @@ pub use error::{ConfigurationFault, Fault};
 pub use handshake::{KnownKeys, PresentedChain, TlsConfig};
 pub use hello::may_be_hello;
 pub use inbox::{Delivery, Message};
-pub use limits::Limits;
+pub use limits::{CONNECT_BYTES_MAX, HANDSHAKE_BYTES_MAX, Limits};
 pub use mqtt::{Connect, Goodbye, Reason, Version, Will};
 pub use open::{Admission, Qos};
 pub use telemetry::{Property, Telemetry};

@@ -1,5 +1,11 @@
 //! Sizes and counts of one connection, each with its reason.
 
+/// The largest `handshake_bytes_max` (`trust.md` §1.8, I7), as long as there is no `lenient_large_chain`.
+pub const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
+/// The largest `connect_bytes_max`: whoever is refused says a CONNECT as well, so that it is work before authentication. The largest will that
+/// MQTT has, and as much again for all else.
+pub const CONNECT_BYTES_MAX: usize = 128 * 1024;
+
 /// Bounds on one connection. Times are the gate's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -31,7 +37,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshake_bytes_max: 32 * 1024,
+            handshake_bytes_max: HANDSHAKE_BYTES_MAX,
             connect_bytes_max: 16 * 1024,
             packet_bytes_max: 256 * 1024,
             topic_bytes_max: 16 * 1024,
