@@ -459,7 +459,7 @@ mod tests {
                 #[expect(clippy::wildcard_enum_match_arm, reason = "the others ask nothing of a hub this small")]
                 match event {
                     Heard::Presented(_) => self.session.accept(),
-                    Heard::Anonymous => self.session.refuse(Reason::NotAuthorized),
+                    Heard::Anonymous => drop(self.session.refuse(Reason::NotAuthorized)),
                     Heard::Connect(connect) => {
                         self.heard.push(connect.user_name.unwrap_or_default());
                         self.session.admit(Admission::new(connect.client_id.into()))?;

@@ -305,10 +305,11 @@ impl Gate {
             Err(no) => no,
         };
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        connection.session.answer(no.answer);
+        let tracking_id = connection.session.answer(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();
-        requests.extend(self.refusal_note(handle, &source, no.of_proven()));
+        let no = no.of_proven().with("tracking_id", Value::Text(tracking_id));
+        requests.extend(self.refusal_note(handle, &source, no));
     }
 }
 

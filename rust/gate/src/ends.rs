@@ -90,9 +90,10 @@ impl Gate {
         if matches!(connection.stage, Stage::Handshake { .. }) {
             self.handshaking = self.handshaking.saturating_sub(1);
         }
-        connection.session.refuse(no.answer);
+        let tracking_id = connection.session.refuse(no.answer);
         connection.stage = Stage::Refused;
         let source = connection.source();
+        let no = no.with("tracking_id", Value::Text(tracking_id));
         requests.extend(self.refusal_note(handle, &source, no));
     }
 

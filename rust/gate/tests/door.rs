@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use holdfast_engine::hex;
@@ -13,8 +14,8 @@ use holdfast_x509::{Certificate, Closures};
 use rustls::client::ClientConfig;
 use rustls::{AlertDescription, Error, HandshakeKind, version};
 use world::{
-    BOTH, Ca, Client, Device, SOURCE, TODAY, World, client_config, connect_as, connect_packet, fact, packet,
-    publish_packet, text,
+    BOTH, Ca, Client, Device, SOURCE, TODAY, World, client_config, connect_as, connect_packet, connect_v5, fact,
+    packet, publish_packet, text,
 };
 
 const CONNACK_YES: [u8; 4] = [0x20, 2, 0, 0];
@@ -140,6 +141,36 @@ fn i15_a_refusal_says_whether_what_it_says_of_a_chain_was_only_claimed() {
         // Of whom nothing is known nothing is said under a name.
         assert_eq!(fact(note, "device"), if code == "identity_pinned" { "widget-1" } else { "" });
     }
+}
+
+#[test]
+fn i15_a_refused_peer_of_5_0_is_told_where_to_find_its_line_and_nothing_else_whatever_the_reason() {
+    let mut world = World::new();
+    let (device, pinned) = (world.tech.device("widget-1"), world.root.intermediate("Factory-W").device("widget-1"));
+    world.admit(&device, "widget-1", &version::TLS13);
+    let elsewhere = Ca::root("Elsewhere").device("widget-1");
+    let mut told = HashSet::new();
+    for version in BOTH {
+        for device in [None, Some(&elsewhere), Some(&pinned), Some(&pinned)] {
+            // Whether the client asks for problem information, or not (§3.1.2.11.7).
+            for properties in [&[][..], &[0x17, 0], &[0x17, 1], &[0x27, 0, 0, 0, 36]] {
+                world.log.clear();
+                let mut client = world.connect(&client_config(device, version));
+                client.say(&connect_v5("widget-1", 2, properties));
+                world.run(&mut client);
+                let [note] = world.notes("refused")[..] else { panic!("one line") };
+                let id = fact(note, "tracking_id");
+                let text = format!("tracking id {id}");
+                assert_eq!(client.read, [&[0x20, 34, 0, 0x87, 31, 0x1f, 0, 28][..], text.as_bytes()].concat());
+                assert!(client.ended_cleanly() && told.insert(id));
+            }
+        }
+    }
+    // One that takes no packet so large is told its reason alone.
+    let mut client = world.connect(&client_config(None, &version::TLS13));
+    client.say(&connect_v5("widget-1", 2, &[0x27, 0, 0, 0, 35]));
+    world.run(&mut client);
+    assert_eq!(client.read, [0x20, 3, 0, 0x87, 0]);
 }
 
 #[test]

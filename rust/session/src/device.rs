@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_x509::UnixSeconds;
 
+use crate::cipher::random;
 use crate::error::Fault;
 use crate::handshake::{Peer, PresentedChain, TlsConfig};
 use crate::inbox::{Delivery, Message};
@@ -58,11 +59,30 @@ enum Phase {
     /// Admitted.
     Open(Open),
     /// Refused: the one thing read is a CONNECT, to answer it in its own version.
-    Refusing(Reason),
+    Refusing(Refusal),
     /// The answer was given; `Finish` is still to be said.
     Answered,
     /// Over. Input is dropped.
     Ended,
+}
+
+/// What a refused peer is told: the reason, and beside it a random number, which says nothing of either side, but lets whoever runs the hub find
+/// the line about it (`trust.md` §1.10). Only 5.0 has a place for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Refusal {
+    reason: Reason,
+    tracking: u64,
+}
+
+impl Refusal {
+    fn new(reason: Reason) -> Self {
+        // Without randomness it is a number that leads nowhere.
+        Self { reason, tracking: random().map_or(0, u64::from_be_bytes) }
+    }
+
+    fn tracking_id(self) -> String {
+        format!("{:016x}", self.tracking)
+    }
 }
 
 /// One connection of a device.
@@ -156,11 +176,14 @@ impl Session {
         }
     }
 
-    /// The verdict is bad: the peer's CONNECT will be answered with `reason` and nothing else of it is read.
-    pub fn refuse(&mut self, reason: Reason) {
+    /// The verdict is bad: the peer's CONNECT will be answered with `reason`, and in 5.0 with the tracking id that is returned here, and
+    /// nothing else of it is read.
+    pub fn refuse(&mut self, reason: Reason) -> String {
+        let refusal = Refusal::new(reason);
         if matches!(self.phase, Phase::Presented | Phase::Connecting) {
-            self.phase = Phase::Refusing(reason);
+            self.phase = Phase::Refusing(refusal);
         }
+        refusal.tracking_id()
     }
 
     /// Answers the CONNECT with yes; from here on the session reads and writes as that device, and its records are ours:
@@ -176,11 +199,13 @@ impl Session {
         self.flush().and_then(|()| self.tls.take_over(&mut self.output)).or_else(|fault| self.end(fault))
     }
 
-    /// Answers the CONNECT with no.
-    pub fn answer(&mut self, reason: Reason) {
+    /// Answers the CONNECT with no, and in 5.0 with the tracking id that is returned here.
+    pub fn answer(&mut self, reason: Reason) -> String {
+        let refusal = Refusal::new(reason);
         if let Phase::Deciding(terms) = self.phase {
-            self.answer_connect(reason, terms.version.level());
+            self.answer_connect(refusal, terms);
         }
+        refusal.tracking_id()
     }
 
     /// Acknowledges a message that is stored for good.
@@ -284,10 +309,10 @@ impl Session {
         let attempt = mqtt::parse_connect(&frame, &self.limits)?;
         self.consume(length);
         match (attempt, &self.phase) {
-            (ConnectAttempt::OtherLevel(level), Phase::Refusing(reason)) => self.answer_connect(*reason, level),
-            (ConnectAttempt::OtherLevel(level), _) => self.answer_connect(Reason::UnsupportedProtocolVersion, level),
-            (ConnectAttempt::Connect(connect), Phase::Refusing(reason)) => {
-                self.answer_connect(*reason, connect.version.level());
+            (ConnectAttempt::OtherLevel(level), Phase::Refusing(refusal)) => self.answer_level(refusal.reason, level),
+            (ConnectAttempt::OtherLevel(level), _) => self.answer_level(Reason::UnsupportedProtocolVersion, level),
+            (ConnectAttempt::Connect(connect), Phase::Refusing(refusal)) => {
+                self.answer_connect(*refusal, Terms::of(&connect));
             }
             (ConnectAttempt::Connect(connect), _) => {
                 self.phase = Phase::Deciding(Terms::of(&connect));
@@ -321,7 +346,16 @@ impl Session {
         }
     }
 
-    fn answer_connect(&mut self, reason: Reason, level: u8) {
+    fn answer_connect(&mut self, refusal: Refusal, terms: Terms) {
+        if terms.version != Version::V5 {
+            return self.answer_level(refusal.reason, terms.version.level());
+        }
+        let (id, packet_bytes_max) = (refusal.tracking_id(), terms.maximum_packet_size);
+        mqtt::write_tracked_refusal(refusal.reason, &id, packet_bytes_max, &mut self.packets);
+        self.close();
+    }
+
+    fn answer_level(&mut self, reason: Reason, level: u8) {
         mqtt::write_refusal(level, reason, &mut self.packets);
         self.close();
     }

@@ -74,7 +74,7 @@ pub(crate) struct Terms {
     /// Whether the session ends with its connection.
     ends: bool,
     receive_maximum: u16,
-    maximum_packet_size: u32,
+    pub(crate) maximum_packet_size: u32,
 }
 
 impl Terms {

@@ -484,6 +484,16 @@ pub fn connect_v5(id: &str, flags: u8, properties: &[u8]) -> Vec<u8> {
     packet(0x10, &[head, text(id)].concat())
 }
 
+/// A CONNACK of 5.0 that says no, without its tracking id; anything else as it is.
+pub fn untracked(read: &[u8]) -> Vec<u8> {
+    match read {
+        [0x20, 34, 0, reason, 31, 0x1f, 0, 28, text @ ..] if text.starts_with(b"tracking id ") => {
+            [&[0x20, 3, 0, *reason, 0], &text[28..]].concat()
+        }
+        _ => read.to_vec(),
+    }
+}
+
 pub fn publish_packet(id: &str, packet_id: u16) -> Vec<u8> {
     let topic = text(&format!("devices/{id}/messages/events/a=b"));
     packet(0x32, &[topic, packet_id.to_be_bytes().to_vec(), b"hello".to_vec()].concat())

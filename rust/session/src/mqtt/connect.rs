@@ -201,6 +201,19 @@ pub(crate) fn write_refusal(level: u8, reason: Reason, output: &mut Vec<u8>) {
     }
 }
 
+/// The same for 5.0, with `tracking_id` as its reason string, if the client takes a packet so large (§3.2.2.3.9). Whether it has asked for problem
+/// information does not matter here (§3.1.2.11.7).
+pub(crate) fn write_tracked_refusal(reason: Reason, tracking_id: &str, packet_bytes_max: u32, output: &mut Vec<u8>) {
+    let (mut properties, mut packet) = (Writer::default(), Vec::new());
+    properties.reason_string(&format!("tracking id {tracking_id}"));
+    write_packet(CONNACK << 4, &[&[0, reason.code()], &properties.finish()], &mut packet);
+    if u32::try_from(packet.len()).is_ok_and(|length| length <= packet_bytes_max) {
+        output.extend(packet);
+    } else {
+        write_refusal(Version::V5.level(), reason, output);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,6 +377,17 @@ mod tests {
             let mut longer = Vec::new();
             write_packet(0x10, &[&whole[2..], &[0]], &mut longer);
             assert_eq!(connect(&longer), Err("mqtt_malformed"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_5_0_says_its_tracking_id_where_the_client_takes_it() {
+        let bare = [0x20, 3, 0, 0x87, 0];
+        let tracked = [&[0x20, 34, 0, 0x87, 31, 0x1f, 0, 28][..], b"tracking id 00ff00ff00ff00ff"].concat();
+        for (packet_bytes_max, wanted) in [(0, &bare[..]), (35, &bare), (36, &tracked), (u32::MAX, &tracked)] {
+            let mut output = vec![0xff];
+            write_tracked_refusal(Reason::NotAuthorized, "00ff00ff00ff00ff", packet_bytes_max, &mut output);
+            assert_eq!(output[1..], *wanted, "{packet_bytes_max}");
         }
     }
 

@@ -10,7 +10,9 @@ mod reason;
 mod subscribe;
 
 pub use connect::{Connect, Will};
-pub(crate) use connect::{ConnectAttempt, connect_level, parse_connect, write_connack, write_refusal};
+pub(crate) use connect::{
+    ConnectAttempt, connect_level, parse_connect, write_connack, write_refusal, write_tracked_refusal,
+};
 pub use disconnect::Goodbye;
 pub(crate) use disconnect::{parse_disconnect, write_disconnect};
 pub(crate) use frame::{Frame, protocol_error};

@@ -216,6 +216,10 @@ impl Writer {
         }
     }
 
+    pub(crate) fn reason_string(&mut self, reason: &str) {
+        self.string(REASON_STRING, reason);
+    }
+
     pub(crate) fn message_expiry(&mut self, seconds: u32) {
         self.u32(MESSAGE_EXPIRY_INTERVAL, seconds);
     }
