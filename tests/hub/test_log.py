@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import fcntl
 import os
+import re
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
+from holdfast._holdfast import connection_codes
+from holdfast.hub.counts import COUNTERS
 from holdfast.hub.log import Lines
 
+from ..house.repository import ROOT as REPOSITORY
 from ..support.hub import RunningHub, wait_for
 from ..support.mqtt import (
     CONNACK_NOT_AUTHORIZED,
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a hub runs on Linux")
+RUST = REPOSITORY / "rust"
+PAGE = REPOSITORY / "docs" / "operator.md"
 ROOT, STRANGER = Ca.root("Company-X Root"), Ca.root("Elsewhere")
 
 
@@ -97,3 +104,74 @@ def test_a_line_that_was_cut_does_not_spoil_the_next() -> None:
     os.close(read_end)
     lines.write("nobody reads\n")
     os.close(write_end)
+
+
+def documented() -> dict[str, set[str]]:
+    """The rows of the operator's page about the log: events, and the fields that they may have."""
+    page = PAGE.read_text().partition("## What the log says")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?`) \| (.*?) \| .* \|$", page, re.MULTILINE)
+    return {events: set(re.findall(r"\w+", re.sub(r"\(.*?\)", "", fields))) for events, fields in rows}
+
+
+def said_by_python() -> dict[str, set[str]]:
+    """What Python logs: each event with its fields; `...` stands for some that only a running hub knows."""
+    said: dict[str, set[str]] = {}
+    for path in (REPOSITORY / "python/holdfast/hub").glob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Attribute)
+                and call.func.attr in {"info", "warning", "error", "critical"}
+                and ast.unparse(call.func.value) in {"log", "self._log"}
+            ):
+                events = [one.value for one in ast.walk(call.args[0]) if isinstance(one, ast.Constant)]
+                fields = {keyword.arg or "..." for keyword in call.keywords}
+                for event in events:
+                    said.setdefault(event, set()).update("exception" if one == "exc_info" else one for one in fields)
+    return said
+
+
+def said_by_rust() -> tuple[set[str], set[str]]:
+    """What Rust logs: events, and all fields that any has."""
+    events, fields = set(), set()
+    for path in [*RUST.glob("gate/src/*.rs"), *RUST.glob("front/src/*.rs")]:
+        source = path.read_text().partition("#[cfg(test)]")[0]
+        for pattern in EVENTS_OF_RUST:
+            events |= set(re.findall(pattern, source))
+        fields |= set(re.findall(r'\("(\w+)", ', source)) | set(re.findall(r'\.with\(\s*"(\w+)",', source))
+    return events, fields - events - set(COUNTERS) - set(connection_codes())
+
+
+EVENTS_OF_RUST = (
+    r'event: "(\w+)"',
+    r'Note::new\(Level::\w+, "(\w+)"',
+    r'undelivered\("(\w+)"',
+    r'Some\("(message_\w+)"\)',
+    r'Placement::\w+ => "(\w+)"',
+)
+
+
+def test_every_event_has_its_row_with_all_of_its_fields() -> None:
+    rows = documented()
+    of_python, (events, fields) = said_by_python(), said_by_rust()
+    assert len(of_python) >= 20
+    assert len(events) > 10
+    in_rows = [event for row in rows for event in re.findall(r"\w+", row)]
+    assert sorted(in_rows) == sorted(of_python.keys() | events)
+    of_rust: set[str] = set()
+    for row, wanted in rows.items():
+        own = set(re.findall(r"\w+", row))
+        said = set().union(*(of_python.get(event, set()) for event in own))
+        assert said - {"..."} <= wanted, row
+        if own & events:
+            of_rust |= wanted
+            assert wanted <= fields | said, row
+        elif "..." not in said:
+            assert wanted == said, row
+    # Reasons for which sessions close stand in the same form.
+    closes = {
+        one
+        for row in re.findall(r"^\| `closed`.*$", PAGE.read_text(), re.MULTILINE)
+        for one in re.findall(r"`(\w+)`", row)
+    }
+    assert fields - closes <= of_rust

@@ -233,7 +233,7 @@ class Post:
             at=self._clock(),
         )
         for message_id in found.given_up:
-            self._log.warning("message_given_up", device=fetch.device_id, message_id=message_id)
+            self._log.warning("message_given_up", device=fetch.device_id, message=message_id)
         return messages.Delivery(handle=fetch.handle, messages=found.messages, more=found.more)
 
     def _postpone(self, number: int, work: messages.InboxWork, code: str) -> None:
