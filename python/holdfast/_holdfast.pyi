@@ -6,7 +6,7 @@ SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.Verifica
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -674,12 +674,12 @@ class TelemetryWriter:
     def failure(self) -> str | None:
         """Why nothing more will ever be durable, once the store has failed; `fileno()` becomes readable then, too."""
     @property
-    def waits_for_space(self) -> bool:
-        """Whether the disk is full, and nothing is durable before there is room again."""
+    def waits_for(self) -> Literal["lock", "space"] | None:
+        """What must pass before more is durable: another program has held the log for 5 s and more; the disk is full."""
     @property
     def queued(self) -> int: ...
     def close(self) -> None:
-        """Store what is queued, if there is room for it, then end the thread."""
+        """Store what is queued, if there is room for it and nobody holds the log, then end the thread."""
 
 # ── pretend devices (bindings/fleet.rs) ────────────────────────────────────────────────────────────────────────────
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +94,23 @@ def test_g03_on_a_full_disk_devices_stay_and_their_messages_wait(hub: RunningHub
     assert hub.worker_pid() == pid
     assert stored(hub) == ["1"]
     assert is_whole(state(hub, "telemetry/worker-0.db"))
+
+
+def test_g04_while_another_program_holds_the_log_devices_stay_and_their_messages_wait(hub: RunningHub) -> None:
+    hub.start()
+    assert is_stored(hub, 1)
+    pid = hub.worker_pid()
+    with session(hub, "known") as secured, closing(sqlite3.connect(state(hub, "telemetry/worker-0.db"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        secured.sendall(publish("known", 2))
+        hub.wait_for_events("telemetry_locked")
+        secured.sendall(PINGREQ)
+        assert read_exactly(secured, 2) == PINGRESP, "not the acknowledgement"
+        other.rollback()
+        assert read_exactly(secured, 4) == puback(2)
+    hub.wait_for_events("telemetry_unlocked")
+    assert hub.worker_pid() == pid
+    assert stored(hub) == ["1", "2"]
 
 
 def test_g04_a_short_write_is_written_to_its_end(hub: RunningHub, faults: Faults) -> None:

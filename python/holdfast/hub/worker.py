@@ -36,6 +36,10 @@ DRAIN_SHARE = 0.8
 DRAINED_PER_SECOND_MIN = 500
 """So few at a time are no storm."""
 
+BEGUN = {"space": "disk_full", "lock": "telemetry_locked"}
+"""What the log says when messages wait for something."""
+OVER = {"space": "disk_has_room", "lock": "telemetry_unlocked"}
+
 
 class Worker:
     """What the supervisor's messages make of this process."""
@@ -58,7 +62,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._epoch = 0
         self._store = with_short_slices(lambda: TelemetryWriter(start.telemetry_file))
-        self._disk_is_full = False
+        self._waits_for: str | None = None
         gate = Gate(
             certificate_chain=start.certificate_chain,
             private_key=start.private_key,
@@ -196,9 +200,11 @@ class Worker:
     def _count(self) -> None:
         self._loop.call_later(counts.SECONDS, self._count)
         self._send(counts.counted(self._gate, self._store))
-        if self._store.waits_for_space != self._disk_is_full:
-            self._disk_is_full = not self._disk_is_full
-            self._log.warning("disk_full" if self._disk_is_full else "disk_has_room", messages=self._store.queued)
+        if (waits_for := self._store.waits_for) != self._waits_for:
+            for wait, event in ((self._waits_for, OVER), (waits_for, BEGUN)):
+                if wait is not None:
+                    self._log.warning(event[wait], messages=self._store.queued)
+            self._waits_for = waits_for
 
     def _fail(self, code: str, reason: str) -> None:
         self._log.error("worker_failed", code=code, reason=reason)

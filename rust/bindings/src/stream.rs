@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_stream::{AppendError, Message, Receipt, Writer};
+use holdfast_stream::{AppendError, Message, Receipt, Wait, Writer};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 
@@ -70,8 +70,11 @@ impl TelemetryWriter {
     }
 
     #[getter]
-    fn waits_for_space(&self) -> bool {
-        self.writer.waits_for_space()
+    fn waits_for(&self) -> Option<&'static str> {
+        self.writer.waits_for().map(|wait| match wait {
+            Wait::Lock => "lock",
+            Wait::Space => "space",
+        })
     }
 
     #[getter]

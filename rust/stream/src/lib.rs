@@ -13,7 +13,7 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use store::StoreError;
+pub use store::{StoreError, Wait};
 pub use writer::{AppendError, Writer};
 
 /// One message to be kept.

@@ -4,13 +4,19 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 
 use crate::Message;
 
 /// `PRAGMA application_id`: the letters `HFst`.
 const APPLICATION_ID: i32 = 0x4846_7374;
 const SCHEMA_VERSION: i32 = 1;
+
+/// How long one attempt waits for whoever holds the file.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// Attempts to open a log, 30 s together: whoever locks one does not do so for longer, or is still there when a worker that is begun anew,
+/// which takes a second, tries again.
+const OPEN_ATTEMPTS: usize = 6;
 
 /// The partial index serves one question: was this redelivered message kept already?
 const SCHEMA: &str = "
@@ -33,6 +39,16 @@ SELECT 1 FROM messages
 WHERE seq IN (SELECT seq FROM messages WHERE device_id = ?1 AND message_id = ?2 ORDER BY seq DESC LIMIT 32)
 AND length(payload) = length(?3) AND payload = ?3 AND properties = ?4
 ";
+
+/// What a message that is not written yet waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "whatever else goes wrong is a failure")]
+pub enum Wait {
+    /// Another program holds the log.
+    Lock,
+    /// The disk is full.
+    Space,
+}
 
 /// Why the store cannot be used.
 #[derive(Debug)]
@@ -59,9 +75,12 @@ impl StoreError {
         }
     }
 
-    /// Whether there was no room for what was to be written, which is undone.
-    pub(crate) fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    /// What passes, where it is something that does: what was to be written is undone, and can be written later.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        let Self::Sqlite(error) = self else { return None };
+        let code = error.sqlite_error_code()?;
+        let passing = [(ErrorCode::DatabaseBusy, Wait::Lock), (ErrorCode::DiskFull, Wait::Space)];
+        passing.into_iter().find_map(|(one, wait)| (one == code).then_some(wait))
     }
 }
 
@@ -82,7 +101,7 @@ impl std::error::Error for StoreError {}
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotATelemetryLog(error.to_string()),
+            Some(ErrorCode::NotADatabase) => Self::NotATelemetryLog(error.to_string()),
             _ => Self::Sqlite(error),
         }
     }
@@ -92,11 +111,21 @@ impl From<rusqlite::Error> for StoreError {
 pub(crate) struct Store(pub(crate) Connection);
 
 impl Store {
-    /// Opens the log at `path`, or makes it. Nothing is changed in a file that is not ours.
+    /// Opens the log at `path`, or makes it. Nothing is changed in a file that is not ours; one that somebody holds is waited for.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        for _ in 1..OPEN_ATTEMPTS {
+            match Self::try_open(path) {
+                Err(error) if error.wait() == Some(Wait::Lock) => {}
+                opened => return opened,
+            }
+        }
+        Self::try_open(path)
+    }
+
+    fn try_open(path: &Path) -> Result<Self, StoreError> {
         let connection =
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.busy_timeout(LOCK_WAIT)?;
         let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
         let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
         let tables: i32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -119,7 +148,8 @@ impl Store {
     /// last of its device under its id, with the same properties and payload. The id alone may be another message's: devices choose theirs,
     /// and may begin anew with each start.
     pub(crate) fn append(&mut self, messages: &[Message]) -> Result<(), StoreError> {
-        let transaction = self.0.transaction()?;
+        // Were it to begin by reading, a commit of another program's before the first insert would end it, however patient we are.
+        let transaction = self.0.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut known = transaction.prepare_cached(KNOWN)?;
             let mut insert = transaction.prepare_cached(

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Wait};
 use crate::{Message, Receipt};
 
 /// Bytes of messages that wait for the disk, those that are being written included. 65,536 messages of 256 KiB would be 16 GiB; a disk that
@@ -42,8 +42,8 @@ struct State {
     /// Of both.
     bytes: usize,
     completed: Vec<Receipt>,
-    /// The disk is full: what is being written is tried again and again, and in pieces, until all of it is.
-    waits_for_space: bool,
+    /// What is being written is tried again and again until all of it is; on a full disk in pieces.
+    waits_for: Option<Wait>,
     failure: Option<String>,
     /// A byte is in the pipe: one is enough however much there is to take.
     woken: bool,
@@ -131,9 +131,10 @@ impl Writer {
         self.shared.lock().failure.clone()
     }
 
-    /// Whether the disk is full: nothing more is durable than there comes to be room for.
-    pub fn waits_for_space(&self) -> bool {
-        self.shared.lock().waits_for_space
+    /// What must pass before more is durable: the disk is full, or has been, and there is not room for all of it yet; or another program
+    /// has held the log for five seconds and more.
+    pub fn waits_for(&self) -> Option<Wait> {
+        self.shared.lock().waits_for
     }
 
     /// Messages queued or being written.
@@ -170,26 +171,34 @@ impl Shared {
     }
 
     /// Commits `batch`, in pieces where there is no room for all of it: tried whole, it would take what little room there is and give it back,
-    /// over and over. What has no room alone is tried again as soon as there may be some; once the log is closed, no more. Whether it is
-    /// written.
+    /// over and over. What has no room alone is tried again as soon as there may be some, and what another program keeps from being
+    /// written at once, for each attempt waits for it; once the log is closed, no more. Whether it is written.
     fn write(&self, store: &mut Store, mut batch: Vec<Message>, waker: &mut io::PipeWriter) -> bool {
         let mut count = batch.len();
         while !batch.is_empty() {
             count = count.min(batch.len());
             let (piece, rest) = batch.split_at(count);
             let written = store.append(piece);
-            let full = written.as_ref().is_err_and(StoreError::is_disk_full);
+            let wait = written.as_ref().err().and_then(StoreError::wait);
             let mut state = self.lock();
-            if full && (count > 1 || !state.closing) {
-                state.waits_for_space = true;
-                if count == 1 {
-                    // Whoever queues wakes the thread, too, and makes no room.
-                    drop(self.work.wait_timeout_while(state, SPACE_WAIT, |state| !state.closing));
+            match wait {
+                Some(Wait::Lock) if !state.closing => {
+                    state.waits_for = wait;
+                    continue;
                 }
-                count = count.div_ceil(2);
-                continue;
+                Some(Wait::Space) if count > 1 || !state.closing => {
+                    state.waits_for = wait;
+                    if count == 1 {
+                        // Whoever queues wakes the thread, too, and makes no room.
+                        drop(self.work.wait_timeout_while(state, SPACE_WAIT, |state| !state.closing));
+                    }
+                    count = count.div_ceil(2);
+                    continue;
+                }
+                Some(_) => state.waits_for = wait,
+                None if state.waits_for == Some(Wait::Space) && written.is_ok() && !rest.is_empty() => {}
+                None => state.waits_for = None,
             }
-            state.waits_for_space &= full || (written.is_ok() && !rest.is_empty());
             state.writing -= count;
             state.bytes -= piece.iter().map(Message::bytes).sum::<usize>();
             match written {
@@ -233,6 +242,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Instant;
 
     use rusqlite::Connection;
@@ -386,10 +396,10 @@ mod tests {
             append(&writer, message).unwrap();
         }
         let start = Instant::now();
-        while !writer.waits_for_space() && start.elapsed() < Duration::from_secs(20) {
+        while writer.waits_for().is_none() && start.elapsed() < Duration::from_secs(20) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (true, None, 3));
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (Some(Wait::Space), None, 3));
         assert_eq!(writer.take_completed(), []);
         writer
     }
@@ -403,7 +413,7 @@ mod tests {
         let room = "INSERT INTO messages SELECT 9, 0, 'w9', NULL, '', '', zeroblob(100000); DELETE FROM messages";
         Connection::open(place.log()).unwrap().execute_batch(room).unwrap();
         assert_eq!(wait_for(&writer, 4), [2, 3, 4, 5]);
-        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (false, None, 0));
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (None, None, 0));
         assert_eq!(place.rows(), 4);
     }
 
@@ -421,14 +431,14 @@ mod tests {
         let more = writer.take_completed().iter().map(|receipt| receipt.packet_id).collect();
         let mut ids = [first, more].concat();
         assert!((15..40).contains(&ids.len()), "{ids:?}");
-        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (true, None, 40 - ids.len()));
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (Some(Wait::Space), None, 40 - ids.len()));
         assert_eq!(usize::try_from(place.rows()).unwrap(), ids.len());
         // Another connection leaves pages.
         let room = "INSERT INTO messages SELECT 99, 0, 'w9', NULL, '', '', zeroblob(900000); DELETE FROM messages";
         Connection::open(place.log()).unwrap().execute_batch(room).unwrap();
         ids.extend(wait_for(&writer, 40 - ids.len()));
         assert_eq!(ids, (1..=40).collect::<Vec<u16>>());
-        assert_eq!((writer.waits_for_space(), writer.failure(), writer.queued()), (false, None, 0));
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (None, None, 0));
     }
 
     #[test]
@@ -439,6 +449,86 @@ mod tests {
         assert_eq!(writer.take_completed(), []);
         assert!(writer.failure().unwrap().contains("full"));
         assert_eq!(place.rows(), 1);
+    }
+
+    /// A writer that waits for nobody for long, and another program that holds its log.
+    fn locked(place: &Place) -> (Writer, Connection) {
+        let store = Store::open(&place.log()).unwrap();
+        store.0.busy_timeout(Duration::from_millis(50)).unwrap();
+        let other = Connection::open(place.log()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let writer = Writer::start(store, 100).unwrap();
+        (1..=3).for_each(|id| append(&writer, message(id, None, false)).unwrap());
+        let start = Instant::now();
+        while writer.waits_for().is_none() && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (Some(Wait::Lock), None, 3));
+        (writer, other)
+    }
+
+    #[test]
+    fn g04_while_another_program_holds_the_log_messages_wait_in_their_order() {
+        let place = Place::new("locked");
+        let (writer, other) = locked(&place);
+        append(&writer, message(4, None, false)).unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!((writer.take_completed(), writer.failure()), (vec![], None));
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!(wait_for(&writer, 4), [1, 2, 3, 4]);
+        assert_eq!((writer.waits_for(), writer.failure(), writer.queued()), (None, None, 0));
+        assert_eq!(place.rows(), 4);
+    }
+
+    #[test]
+    fn g04_a_log_that_is_closed_while_another_program_holds_it_waits_no_longer_and_acknowledges_nothing() {
+        let place = Place::new("locked-for-good");
+        let (writer, _other) = locked(&place);
+        writer.close();
+        assert_eq!(writer.take_completed(), []);
+        assert!(writer.failure().unwrap().contains("locked"));
+    }
+
+    #[test]
+    fn g04_a_log_that_another_program_holds_is_opened_when_it_lets_go() {
+        let place = Place::new("locked-open");
+        drop(Writer::open(&place.log(), 100).unwrap());
+        let other = Connection::open(place.log()).unwrap();
+        other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+        let path = place.log();
+        let opening = std::thread::spawn(move || Writer::open(&path, 100).map(drop));
+        std::thread::sleep(Duration::from_secs(6));
+        assert!(!opening.is_finished());
+        drop(other);
+        opening.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn g04_a_redelivery_is_looked_for_and_stored_though_another_program_commits_meanwhile() {
+        let place = Place::new("commits");
+        let mut store = Store::open(&place.log()).unwrap();
+        store.append(&[message(1, Some("m"), false)]).unwrap();
+        let (path, ended) = (place.log(), Arc::new(AtomicBool::new(false)));
+        let end = Arc::clone(&ended);
+        let other = std::thread::spawn(move || {
+            let other = Connection::open(path).unwrap();
+            other.busy_timeout(Duration::from_secs(5)).unwrap();
+            while !end.load(Ordering::Relaxed) {
+                other.execute_batch("PRAGMA synchronous = OFF; PRAGMA user_version = 1").unwrap();
+            }
+        });
+        // Each is looked for, and only the last is not there.
+        let mut batch = vec![message(1, Some("m"), true); 2_000];
+        let appended: Vec<_> = (1..=30)
+            .map(|id| {
+                batch.push(message(id, Some("m"), true));
+                store.append(&batch)
+            })
+            .collect();
+        ended.store(true, Ordering::Relaxed);
+        other.join().unwrap();
+        assert_eq!(appended.iter().find_map(|one| one.as_ref().err().map(ToString::to_string)), None);
+        assert_eq!(place.rows(), 30);
     }
 
     #[test]
