@@ -43,6 +43,7 @@ COUNTERS = {
     "messages_acknowledged": "Messages that were acknowledged to their devices, durable before.",
     "messages_delivered": "Messages that devices were sent and have taken.",
     "wills_published": "Wills of devices whose connection was lost.",
+    "wills_postponed": "Wills that stay in the inbox, for whoever comes after the worker: too many wait to be stored.",
     "log_lines_suppressed": "Lines about refusals that were counted instead of written.",
 }
 CODED = {

@@ -24,7 +24,7 @@ use crate::sessions::{End, Why};
 use crate::slots::{Handle, Slots};
 use crate::tickets::ToldAdmission;
 use crate::turns::Standing;
-use crate::wills::{DelayedWill, ticket};
+use crate::wills::{DelayedWill, PublishedWills, ticket};
 
 /// All connections of one worker of one tenant.
 #[derive(Debug)]
@@ -59,8 +59,7 @@ pub struct Gate {
     pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
     /// Wills of devices that are gone, and those that are being stored, by ticket.
     pub(crate) delayed_wills: HashMap<Arc<str>, DelayedWill>,
-    pub(crate) published_wills: HashMap<u32, Arc<str>>,
-    pub(crate) will_tickets: u32,
+    pub(crate) published_wills: PublishedWills,
     /// Of the live sessions that were ever sent something.
     pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
@@ -111,8 +110,7 @@ impl Gate {
             take_overs: HashMap::new(),
             wills: HashMap::new(),
             delayed_wills: HashMap::new(),
-            published_wills: HashMap::new(),
-            will_tickets: 0,
+            published_wills: PublishedWills::default(),
             fetching: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
@@ -415,10 +413,13 @@ impl Gate {
         requests
     }
 
-    /// Whether anybody waits for what came from there to be durable: a device that is connected, or one that is gone, if it is its will.
+    /// Whether anybody waits for what came from there to be durable: a device that is connected, or one that is gone, if it is its last will.
     pub fn is_awaited(&mut self, handle: u64) -> bool {
+        if let Some(ticket) = ticket(handle) {
+            return self.published_wills.contains(ticket);
+        }
         let stage = self.slots.get_mut(handle).map(|connection| &connection.stage);
-        ticket(handle).is_some() || matches!(stage, Some(Stage::Live { .. }))
+        matches!(stage, Some(Stage::Live { .. }))
     }
 
     /// What deadlines ask for.

@@ -64,6 +64,9 @@ pub struct Limits {
     /// Tickets that are live in all workers together, at about 75 octets each in every worker: a device that comes back within an hour
     /// by one of its last two costs a third of a handshake. Beyond it the oldest half is forgotten, which costs full handshakes.
     pub tickets_count_max: usize,
+    /// Bytes of wills that are published and not durable yet, of all devices together: what a disk that is full leaves us with when all devices
+    /// are lost at once, with wills of some 500 bytes each, several times over. Largest wills of 4,000 devices.
+    pub wills_bytes_max: usize,
     /// Lines about refusals that may be written at once, and how many more each second. What is beyond is counted and told
     /// once a second: a crowd of strangers must not fill the disk (X07: 1 MiB a minute). Strangers have eight tenths, whoever has proven a
     /// key on a good path a tenth, and so has `identity_pinned`: nobody who has no such path can keep that out of the log.
@@ -97,6 +100,7 @@ impl Default for Limits {
             facts_count_max: 1 << 20,
             strips_count_max: 1 << 15,
             tickets_count_max: 1 << 18,
+            wills_bytes_max: 64 * 1024 * 1024,
             refusal_lines_burst: 500,
             refusal_lines_per_second: 50,
             session: session::Limits::default(),

@@ -8,9 +8,13 @@
 //! trust has left the device                never (M06), nor if its owner has pinned it anew
 //! ```
 //!
+//! Of each device one will at the most waits to be stored, the last: where a disk is full or slow for long, an earlier one is lost, as it is
+//! where it is kept. What is beyond `wills_bytes_max` of them stays where it is kept, and is published by whoever comes after this process.
+//!
 //! 3.1.1 has no delay: there a will is published as soon as the connection is gone, a take-over included. A will is kept by whoever
 //! keeps sessions from the CONNECT on, and forgotten when its message is durable: should this process die, another publishes it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use holdfast_engine::sha256;
@@ -31,6 +35,43 @@ pub(crate) struct DelayedWill {
     pub(crate) handle: Handle,
     /// Whether its admission was placed among those of other workers: what is placed later is the device that is back.
     pub(crate) fenced: bool,
+}
+
+/// Wills that the store was given, by ticket, until they are durable: one of each device.
+#[derive(Debug, Default)]
+pub(crate) struct PublishedWills {
+    last: u32,
+    by_ticket: HashMap<u32, (Arc<str>, usize)>,
+    tickets: HashMap<Arc<str>, u32>,
+    bytes: usize,
+}
+
+impl PublishedWills {
+    /// Takes a will of `bytes` in the place of the one that waits for the same device; `None`: of all there would be more than `bytes_max`.
+    fn put(&mut self, device_id: &Arc<str>, bytes: usize, bytes_max: usize) -> Option<u32> {
+        if let Some(before) = self.tickets.get(device_id).copied() {
+            self.take(before);
+        }
+        let all = self.bytes.checked_add(bytes).filter(|all| *all <= bytes_max)?;
+        self.last = self.last.wrapping_add(1).max(1);
+        self.by_ticket.insert(self.last, (Arc::clone(device_id), bytes));
+        self.tickets.insert(Arc::clone(device_id), self.last);
+        self.bytes = all;
+        Some(self.last)
+    }
+
+    /// Whose it is, unless another has taken its place.
+    fn take(&mut self, ticket: u32) -> Option<Arc<str>> {
+        let (device_id, bytes) = self.by_ticket.remove(&ticket)?;
+        self.tickets.remove(&device_id);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(device_id)
+    }
+
+    /// Whether it is still the last of its device.
+    pub(crate) fn contains(&self, ticket: u32) -> bool {
+        self.by_ticket.contains_key(&ticket)
+    }
 }
 
 /// A receipt with such a handle is a will's: no connection has a slot of number 0.
@@ -156,7 +197,7 @@ impl Gate {
     /// A will's message is durable: there is nothing left to do for it.
     pub(crate) fn will_stored(&mut self, handle: u64, requests: &mut Vec<Request>) -> bool {
         let ticket = ticket(handle);
-        let device_id = ticket.and_then(|ticket| self.published_wills.remove(&ticket));
+        let device_id = ticket.and_then(|ticket| self.published_wills.take(ticket));
         if let Some(device_id) = &device_id {
             // Unless another will has taken its place.
             let replaced = self.live.get(device_id).is_some_and(|live| self.wills.contains_key(live));
@@ -173,9 +214,13 @@ impl Gate {
         }
         let mut telemetry = will.telemetry;
         telemetry.packet_id = 1; // a receipt is wanted
-        self.will_tickets = self.will_tickets.wrapping_add(1).max(1);
-        self.published_wills.insert(self.will_tickets, Arc::clone(device_id));
-        let handle = u64::from(self.will_tickets) << TICKET_SHIFT;
+        let bytes_max = self.limits.wills_bytes_max;
+        let Some(ticket) = self.published_wills.put(device_id, telemetry.bytes(), bytes_max) else {
+            self.count("wills_postponed");
+            let fields = vec![("device", Value::peer(device_id))];
+            return requests.push(Request::Note(Note { level: Level::Warning, event: "will_postponed", fields }));
+        };
+        let handle = u64::from(ticket) << TICKET_SHIFT;
         requests.push(Request::Store { handle, device_id: Arc::clone(device_id), telemetry });
         self.count("wills_published");
     }

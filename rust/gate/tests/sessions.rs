@@ -567,6 +567,54 @@ fn m06_a_will_is_published_when_its_device_is_lost_and_forgotten_when_that_is_du
 }
 
 #[test]
+fn g03_of_a_device_that_is_lost_again_and_again_while_nothing_can_be_stored_one_will_waits() {
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    let mut tickets = Vec::new();
+    for _ in 0..3 {
+        let client = enter(&mut world, &device, &connect_with_will(4, CLEAN, &[], None, EVENTS));
+        lose(&mut world, &client);
+        tickets.extend(wills(&world));
+    }
+    let [first, second, last] = tickets[..] else { panic!("three wills") };
+    assert_eq!([first, second, last].map(|ticket| world.gate.is_awaited(ticket)), [false, false, true]);
+    assert_eq!(world.gate.stored(&[(first, 1), (second, 1)], world.now), [], "what is kept is the last");
+    world.log = world.gate.stored(&[(last, 1)], world.now);
+    assert_eq!(kept_wills(&world), [None]);
+    assert!(!world.gate.is_awaited(last));
+}
+
+#[test]
+fn g03_wills_that_there_is_no_memory_for_stay_where_they_are_kept() {
+    let mut limits = Limits::default();
+    limits.wills_bytes_max = 500;
+    let mut world = World::with_limits(limits);
+    let [device, other] = [ID, "widget-2"].map(|id| world.tech.device(id));
+    let client = enter(&mut world, &device, &connect_with_will(4, CLEAN, &[], None, EVENTS));
+    lose(&mut world, &client);
+    let [ticket] = wills(&world)[..] else { panic!("one will") };
+    let connect = packet(
+        0x10,
+        &[
+            text("MQTT"),
+            vec![4, CLEAN | 0x0c, 0, 60],
+            text("widget-2"),
+            text("devices/widget-2/messages/events/"),
+            text(&"x".repeat(300)),
+        ]
+        .concat(),
+    );
+    for round in 1..=2 {
+        let client = enter(&mut world, &other, &connect);
+        assert_eq!(kept_wills(&world), [Some(NEVER)]);
+        world.log.clear();
+        lose(&mut world, &client);
+        assert_eq!((kept_wills(&world), world.notes("will_postponed").len()), (vec![], 2 - round));
+        world.log = world.gate.stored(&[(ticket, 1)], world.now);
+    }
+}
+
+#[test]
 fn m06_a_good_bye_takes_the_will_back_unless_it_says_otherwise() {
     for (goodbye, published) in
         [(vec![0xe0, 0], 0), (vec![0xe0, 1, 0], 0), (vec![0xe0, 1, 4], 1), (vec![0xe0, 1, 0x80], 1)]

@@ -173,6 +173,13 @@ impl Telemetry {
         }
     }
 
+    /// The memory that it takes until it is stored, about.
+    pub fn bytes(&self) -> usize {
+        let pairs = self.system_properties.iter().chain(&self.properties);
+        let lengths = pairs.map(|(name, value)| name.len().saturating_add(value.as_ref().map_or(0, String::len)));
+        lengths.fold(size_of::<Self>().saturating_add(self.payload.len()), usize::saturating_add)
+    }
+
     /// A pair of a bag, or a user property.
     fn add(&mut self, name: String, value: Option<String>) {
         match SYSTEM_PROPERTIES.iter().find(|(bag, _)| *bag == name) {
