@@ -52,7 +52,7 @@ mod tests {
 
     fn message(handle: u64, length: usize) -> Message {
         Message {
-            receipt: Receipt { handle, packet_id: 1 },
+            receipt: Receipt { handle, packet_id: 1, bytes: 0 },
             device_id: "w1".into(),
             received_at_ms: 0,
             redelivered: false,

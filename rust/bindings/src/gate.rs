@@ -366,7 +366,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 34] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 35] {
     use LimitField::{Count, CountAtMost, CountOrNone, Time, TimeAtMost};
     // What trust.md and the design bound (I7) an operator may tighten, and not loosen.
     let session = &mut limits.session;
@@ -400,6 +400,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 34] {
         ("topic_bytes_max", Count(&mut session.topic_bytes_max)),
         ("properties_count_max", Count(&mut session.properties_count_max)),
         ("unacknowledged_count_max", Count(&mut session.unacknowledged_count_max)),
+        ("unstored_bytes_max", Count(&mut session.unstored_bytes_max)),
         ("in_flight_count_max", Count(&mut session.in_flight_count_max)),
         ("in_flight_bytes_max", Count(&mut session.in_flight_bytes_max)),
         ("topic_aliases_count_max", Count(&mut session.topic_aliases_count_max)),

@@ -201,6 +201,7 @@ impl Plane {
 }
 
 fn message(handle: u64, device_id: Arc<str>, telemetry: Telemetry, received_at_ms: i64) -> Message {
+    let bytes = u32::try_from(telemetry.bytes()).unwrap_or(u32::MAX);
     let Telemetry { packet_id, redelivered, mut system_properties, properties, payload, expires_in_seconds, .. } =
         telemetry;
     if let Some(seconds) = expires_in_seconds {
@@ -209,7 +210,7 @@ fn message(handle: u64, device_id: Arc<str>, telemetry: Telemetry, received_at_m
     }
     let message_id = system_properties.iter().rev().find(|(name, _)| name == "message-id");
     Message {
-        receipt: Receipt { handle, packet_id },
+        receipt: Receipt { handle, packet_id, bytes },
         device_id,
         received_at_ms,
         redelivered,

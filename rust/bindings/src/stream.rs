@@ -46,7 +46,7 @@ impl TelemetryWriter {
         #[expect(clippy::cast_possible_truncation, reason = "the range of datetime is far inside i64")]
         let received_at_ms = (seconds * 1000.0).floor() as i64;
         let message = Message {
-            receipt: Receipt { handle: 0, packet_id: 0 },
+            receipt: Receipt { handle: 0, packet_id: 0, bytes: 0 },
             device_id: device_id.into(),
             received_at_ms,
             redelivered: false,

@@ -23,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             5 => world.gate.end_of_stream(handle, now),
             6 => world.gate.lost(handle, now),
             7 => world.gate.claimed(handle, [None, Some("identity_pinned"), Some("no such code")][input.below(3)], now),
-            8 => world.gate.stored(&[(handle, u16::from(input.byte()))], now),
+            8 => world.gate.stored(&[(handle, u16::from(input.byte()), input.below(1 << 10))], now),
             9 => world.gate.hold(handle, input.flag(), now),
             10 => {
                 world.now.monotonic_ms += u64::try_from(input.below(1 << 16)).unwrap_or(0);

@@ -111,6 +111,8 @@ pub(crate) struct Admitted {
     pub(crate) fenced: bool,
     /// Whether its proof rests, or may rest, on the kernel's word: it was checked by it, or stands behind the ticket.
     pub(crate) by_kernel: bool,
+    /// Of its messages that the store was given and has not stored. It stands here because it takes no room here.
+    pub(crate) unstored_bytes: u32,
     pub(crate) not_after: UnixSeconds,
 }
 
@@ -136,6 +138,7 @@ impl Admitted {
             certificate: judged.path.fingerprints().first().and_then(|hash| hash.first_chunk().copied())?,
             path,
             fenced: false,
+            unstored_bytes: 0,
             by_kernel: judged.chain.by_known_key() || judged.chain.resumed().is_some(),
             not_after: judged.path.not_after(),
         };

@@ -380,18 +380,26 @@ impl Gate {
         requests
     }
 
-    /// Messages (connection, packet) are durable: acknowledges them, those of one connection together.
-    pub fn stored(&mut self, receipts: &[(u64, u16)], now: Now) -> Vec<Request> {
+    /// Messages (connection, packet, `Telemetry::bytes`) are durable: acknowledges those that have a packet's number, those of one connection
+    /// together.
+    pub fn stored(&mut self, receipts: &[(u64, u16, usize)], now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         let mut acknowledged: Vec<Handle> = Vec::new();
-        for &(handle, packet_id) in receipts {
+        for &(handle, packet_id, bytes) in receipts {
             self.count("messages_stored");
             if self.will_stored(handle, &mut requests) {
                 continue;
             }
-            if let Some(connection) = self.slots.get_mut(handle) {
+            let Some(connection) = self.slots.get_mut(handle) else { continue };
+            if let Stage::Live { admitted, .. } = &mut connection.stage {
+                let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                admitted.unstored_bytes = admitted.unstored_bytes.saturating_sub(bytes);
+            }
+            if packet_id != 0 {
                 connection.session.acknowledge(packet_id);
+                acknowledged.push(handle);
                 self.count("messages_acknowledged");
+            } else if connection.paused {
                 acknowledged.push(handle);
             }
         }
@@ -555,7 +563,9 @@ impl Gate {
                 Ok(Some(Event::Anonymous)) => self.refuse(handle, No::new("no_certificate"), requests),
                 Ok(Some(Event::Connect(connect))) => self.connect(handle, &connect, now, requests),
                 Ok(Some(Event::Telemetry(telemetry))) => {
-                    let Stage::Live { admitted, .. } = &connection.stage else { continue };
+                    let Stage::Live { admitted, .. } = &mut connection.stage else { continue };
+                    let bytes = u32::try_from(telemetry.bytes()).unwrap_or(u32::MAX);
+                    admitted.unstored_bytes = admitted.unstored_bytes.saturating_add(bytes);
                     requests.push(Request::Store { handle, device_id: Arc::clone(&admitted.device_id), telemetry });
                     self.count("messages_received");
                 }
@@ -600,7 +610,10 @@ impl Gate {
     /// Asks the loop to read, or not to, where that has changed. Whoever is read from again has its whole time for what it said meanwhile.
     fn pause_or_resume(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
         let Some(connection) = self.slots.get_mut(handle) else { return };
-        let pause = connection.held || connection.session.is_blocked();
+        // A device that says more than the disk takes waits by itself; what others say is not behind it (M10, X01).
+        let floods = matches!(&connection.stage, Stage::Live { admitted, .. }
+            if usize::try_from(admitted.unstored_bytes).unwrap_or(usize::MAX) > self.limits.session.unstored_bytes_max);
+        let pause = connection.held || floods || connection.session.is_blocked();
         if pause != connection.paused {
             connection.paused = pause;
             requests.push(if pause { Request::Pause { handle } } else { Request::Resume { handle } });

@@ -35,7 +35,7 @@ fn a_device_nobody_has_seen_is_claimed_then_admitted_then_heard() {
         world.answer_claim(client.handle, None);
         world.run(&mut client);
         assert_eq!((client.read.as_slice(), world.stores()), (&CONNACK_YES[..], vec![7]));
-        let requests = world.gate.stored(&[(client.handle, 7)], world.now);
+        let requests = world.gate.stored(&[(client.handle, 7, 0)], world.now);
         world.log.extend(requests);
         world.run(&mut client);
         assert_eq!(client.read[4..], [0x40, 2, 0, 7]);
@@ -94,7 +94,7 @@ fn i15_what_is_counted_has_names_of_ours_and_every_event_counts_once() {
     let mut client = world.admit(&device, "widget-1", &version::TLS13);
     client.say(&publish_packet("widget-1", 7));
     world.run(&mut client);
-    let requests = world.gate.stored(&[(client.handle, 7), (client.handle + 1, 8)], world.now);
+    let requests = world.gate.stored(&[(client.handle, 7, 0), (client.handle + 1, 8, 0)], world.now);
     world.log.extend(requests);
     let stranger = Ca::root("Elsewhere").device("widget-1");
     let mut refused = world.connect(&client_config(Some(&stranger), &version::TLS13));
@@ -556,7 +556,7 @@ fn l07_late_doubled_lost_and_recycled_verdicts_are_harmless() {
     assert_eq!((second.read.as_slice(), world.gate.sessions()), (&CONNACK_NO[..], 0));
     for handle in [0, 1, old, u64::MAX] {
         assert_eq!(world.gate.receive(handle, b"x", world.now), []);
-        assert_eq!(world.gate.stored(&[(handle, 1)], world.now), []);
+        assert_eq!(world.gate.stored(&[(handle, 1, 0)], world.now), []);
     }
 }
 
@@ -825,7 +825,7 @@ fn m10_reading_stops_while_too_much_is_unacknowledged_and_nothing_is_lost() {
     assert_eq!(world.stores(), (1..=32).collect::<Vec<u16>>());
     assert!(world.log.contains(&Request::Pause { handle: client.handle }));
     for packet_id in 1..=100 {
-        let requests = world.gate.stored(&[(client.handle, packet_id)], world.now);
+        let requests = world.gate.stored(&[(client.handle, packet_id, 0)], world.now);
         world.log.extend(requests);
     }
     world.run(&mut client);
@@ -834,6 +834,41 @@ fn m10_reading_stops_while_too_much_is_unacknowledged_and_nothing_is_lost() {
     let acknowledged: Vec<u16> =
         client.read.chunks(4).map(|puback| u16::from_be_bytes([puback[2], puback[3]])).collect();
     assert_eq!(acknowledged, (1..=100).collect::<Vec<u16>>());
+}
+
+#[test]
+fn m10_x01_whoever_says_more_than_the_disk_takes_waits_alone_though_nothing_is_to_be_acknowledged() {
+    let mut world = World::new();
+    let [device, other] = ["widget-1", "widget-2"].map(|id| world.tech.device(id));
+    let mut client = world.admit(&device, "widget-1", &version::TLS13);
+    let mut other = world.admit(&other, "widget-2", &version::TLS13);
+    world.log.clear();
+    let once = packet(0x30, &[text("devices/widget-1/messages/events/"), vec![b'x'; 16_000]].concat());
+    let mut receipts = Vec::new();
+    for _ in 0..5 {
+        assert!(!world.log.contains(&Request::Pause { handle: client.handle }), "{receipts:?}");
+        client.say(&once);
+        world.run(&mut client);
+        receipts = world.log.iter().filter_map(receipt).collect();
+    }
+    assert_eq!((receipts.len(), receipts[0].1), (5, 0));
+    assert!(world.log.contains(&Request::Pause { handle: client.handle }));
+    other.say(&publish_packet("widget-2", 1));
+    world.run(&mut other);
+    assert!(!world.log.contains(&Request::Pause { handle: other.handle }));
+    // Somebody else's are stored, then one of its own.
+    assert_eq!(world.gate.stored(&[(other.handle, 0, 90_000)], world.now), []);
+    let resumed = [Request::Resume { handle: client.handle }];
+    assert_eq!(world.gate.stored(&receipts[..1], world.now), resumed);
+    assert_eq!(world.gate.stored(&receipts[1..], world.now), []);
+}
+
+/// What the store says once it has stored a message.
+fn receipt(request: &Request) -> Option<(u64, u16, usize)> {
+    match request {
+        Request::Store { handle, telemetry, .. } => Some((*handle, telemetry.packet_id, telemetry.bytes())),
+        _ => None,
+    }
 }
 
 #[test]
@@ -943,7 +978,7 @@ fn draining_ends_idle_sessions_and_lets_unfinished_ones_finish() {
     let (handle, refused) = world.gate.open(SOURCE.parse().ok(), world.now);
     world.log.extend(refused);
     assert_eq!((handle, world.codes()), (None, vec!["draining".to_owned()]));
-    let requests = world.gate.stored(&[(busy.handle, 1)], world.now);
+    let requests = world.gate.stored(&[(busy.handle, 1, 0)], world.now);
     world.log.extend(requests);
     let requests = world.gate.drain(usize::MAX, world.now);
     world.log.extend(requests);

@@ -519,7 +519,7 @@ fn calls_for_nobody_do_nothing() {
         assert_eq!(world.gate.kept(handle, None, world.now), []);
         assert_eq!(world.gate.kept(handle, Some("inbox_failed"), world.now), []);
         assert_eq!(world.gate.set_writable(handle, false), []);
-        assert_eq!(world.gate.stored(&[(handle, 1)], world.now), []);
+        assert_eq!(world.gate.stored(&[(handle, 1, 0)], world.now), []);
     }
     assert_eq!(world.gate.waiting(["nobody"]), []);
 }
@@ -559,10 +559,10 @@ fn m06_a_will_is_published_when_its_device_is_lost_and_forgotten_when_that_is_du
         lose(&mut world, &client);
         let [ticket] = wills(&world)[..] else { panic!("one will") };
         assert_eq!(kept_wills(&world), []);
-        let requests = world.gate.stored(&[(ticket, 1)], world.now);
+        let requests = world.gate.stored(&[(ticket, 1, 0)], world.now);
         world.log.extend(requests);
         assert_eq!(kept_wills(&world), [None]);
-        assert_eq!(world.gate.stored(&[(ticket, 1)], world.now), []);
+        assert_eq!(world.gate.stored(&[(ticket, 1, 0)], world.now), []);
     }
 }
 
@@ -578,8 +578,8 @@ fn g03_of_a_device_that_is_lost_again_and_again_while_nothing_can_be_stored_one_
     }
     let [first, second, last] = tickets[..] else { panic!("three wills") };
     assert_eq!([first, second, last].map(|ticket| world.gate.is_awaited(ticket)), [false, false, true]);
-    assert_eq!(world.gate.stored(&[(first, 1), (second, 1)], world.now), [], "what is kept is the last");
-    world.log = world.gate.stored(&[(last, 1)], world.now);
+    assert_eq!(world.gate.stored(&[(first, 1, 0), (second, 1, 0)], world.now), [], "what is kept is the last");
+    world.log = world.gate.stored(&[(last, 1, 0)], world.now);
     assert_eq!(kept_wills(&world), [None]);
     assert!(!world.gate.is_awaited(last));
 }
@@ -610,7 +610,7 @@ fn g03_wills_that_there_is_no_memory_for_stay_where_they_are_kept() {
         world.log.clear();
         lose(&mut world, &client);
         assert_eq!((kept_wills(&world), world.notes("will_postponed").len()), (vec![], 2 - round));
-        world.log = world.gate.stored(&[(ticket, 1)], world.now);
+        world.log = world.gate.stored(&[(ticket, 1, 0)], world.now);
     }
 }
 
@@ -908,7 +908,7 @@ fn m06_a_take_over_publishes_the_older_will_as_each_version_says() {
         enter(&mut world, &device, &newer);
         assert_eq!((wills(&world).len(), world.closed()), (published, vec!["taken_over".to_owned()]));
         // The receipt of the older will does not take the newer one's place.
-        let tickets: Vec<(u64, u16)> = wills(&world).iter().map(|ticket| (*ticket, 1)).collect();
+        let tickets: Vec<(u64, u16, usize)> = wills(&world).iter().map(|ticket| (*ticket, 1, 0)).collect();
         let requests = world.gate.stored(&tickets, world.now);
         world.log.extend(requests);
         assert_eq!(kept_wills(&world).last(), Some(&Some(NEVER)));

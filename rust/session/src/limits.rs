@@ -22,6 +22,9 @@ pub struct Limits {
     pub properties_count_max: usize,
     /// Messages taken but not yet acknowledged; reading stops there (M10; EMQX's default).
     pub unacknowledged_count_max: usize,
+    /// Bytes of messages taken but not yet stored, those of `QoS` 0 included; reading stops beyond it (M10). The queue to the disk is
+    /// everybody's: with so little of it a thousand who flood it are needed to fill it, and whoever comes behind one waits for a moment.
+    pub unstored_bytes_max: usize,
     /// Messages sent and not yet acknowledged by the device (M10; EMQX's default).
     pub in_flight_count_max: usize,
     /// Their payload bytes, once there is more than one of them: what a device that does not read makes us keep.
@@ -43,6 +46,7 @@ impl Default for Limits {
             topic_bytes_max: 16 * 1024,
             properties_count_max: 128,
             unacknowledged_count_max: 32,
+            unstored_bytes_max: 64 * 1024,
             in_flight_count_max: 32,
             in_flight_bytes_max: 64 * 1024,
             topic_aliases_count_max: 8,

@@ -20,7 +20,7 @@ pub use writer::{AppendError, Writer};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "a row of the log")]
 pub struct Message {
-    /// What the writer reports when the message is durable; 0 as packet id asks for no report.
+    /// What the writer reports when the message is durable; 0 as handle asks for no report.
     pub receipt: Receipt,
     /// Who sent it.
     pub device_id: Arc<str>,
@@ -48,10 +48,12 @@ impl Message {
 
 /// Names a message to whoever waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "connection and packet are all there is")]
+#[expect(clippy::exhaustive_structs, reason = "connection, packet and size are all there is")]
 pub struct Receipt {
     /// The connection's handle.
     pub handle: u64,
-    /// Its packet identifier.
+    /// Its packet identifier; 0: nobody is told.
     pub packet_id: u16,
+    /// What it counts for, by whoever counts.
+    pub bytes: u32,
 }

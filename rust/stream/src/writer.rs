@@ -203,7 +203,7 @@ impl Shared {
             state.bytes -= piece.iter().map(Message::bytes).sum::<usize>();
             match written {
                 Ok(()) => {
-                    let receipts = piece.iter().map(|message| message.receipt).filter(|receipt| receipt.packet_id != 0);
+                    let receipts = piece.iter().map(|message| message.receipt).filter(|receipt| receipt.handle != 0);
                     state.completed.extend(receipts);
                 }
                 Err(error) => {
@@ -251,7 +251,7 @@ mod tests {
 
     fn message(packet_id: u16, message_id: Option<&str>, redelivered: bool) -> Message {
         Message {
-            receipt: Receipt { handle: 1, packet_id },
+            receipt: Receipt { handle: 1, packet_id, bytes: 0 },
             device_id: "w1".into(),
             received_at_ms: 0,
             redelivered,
