@@ -415,6 +415,9 @@ class Gate:
     def half_open(self) -> int:
         """Connections that are not admitted yet."""
     @property
+    def half_packets_bytes(self) -> int:
+        """Memory of packets that devices have begun and not ended."""
+    @property
     def tickets(self) -> int:
         """Tickets that are taken back, those of other workers included."""
     @property

@@ -55,6 +55,7 @@ GAUGES = {
     "half_open": "Connections that are not admitted yet.",
     "sessions": "Devices that are connected.",
     "tickets": "Tickets by which devices may come back, of all workers.",
+    "half_packets_bytes": "Memory of packets that devices have begun and not ended.",
     "messages_queued": "Messages that wait for the disk.",
     "resident_bytes": "Memory of the worker's process.",
 }
@@ -77,6 +78,7 @@ def counted(gate: Gate, store: TelemetryWriter) -> messages.Counted:
             "half_open": gate.half_open,
             "sessions": gate.sessions,
             "tickets": gate.tickets,
+            "half_packets_bytes": gate.half_packets_bytes,
             "messages_queued": store.queued,
             "resident_bytes": _resident_bytes(),
         },

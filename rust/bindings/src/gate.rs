@@ -254,6 +254,11 @@ impl Gate {
     }
 
     #[getter]
+    fn half_packets_bytes(&self) -> usize {
+        self.lock().gate.half_packets_bytes()
+    }
+
+    #[getter]
     fn batches(&self) -> Vec<u64> {
         self.lock().gate.batches().to_vec()
     }
@@ -366,7 +371,7 @@ impl LimitField<'_> {
 }
 
 /// The names by which settings know the limits.
-fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 35] {
+fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 36] {
     use LimitField::{Count, CountAtMost, CountOrNone, Time, TimeAtMost};
     // What trust.md and the design bound (I7) an operator may tighten, and not loosen.
     let session = &mut limits.session;
@@ -391,6 +396,7 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 35] {
         ("facts_count_max", Count(&mut limits.facts_count_max)),
         ("strips_count_max", CountOrNone(&mut limits.strips_count_max)),
         ("tickets_count_max", Count(&mut limits.tickets_count_max)),
+        ("half_packets_bytes_max", Count(&mut limits.half_packets_bytes_max)),
         ("wills_bytes_max", Count(&mut limits.wills_bytes_max)),
         ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
         ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),

@@ -13,6 +13,7 @@ use crate::connection::{Connection, Stage};
 use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
 use crate::ends::No;
+use crate::halves::Halves;
 use crate::inbox::Fetching;
 use crate::judging::{BATCH_SIZES, Waiting};
 use crate::known::knowing;
@@ -60,6 +61,8 @@ pub struct Gate {
     /// Wills of devices that are gone, and those that are being stored, by ticket.
     pub(crate) delayed_wills: HashMap<Arc<str>, DelayedWill>,
     pub(crate) published_wills: PublishedWills,
+    /// Of the live sessions that have begun a packet.
+    pub(crate) halves: Halves,
     /// Of the live sessions that were ever sent something.
     pub(crate) fetching: HashMap<Handle, Fetching>,
     /// Claims on their way to the writer; they outlive their connection.
@@ -111,6 +114,7 @@ impl Gate {
             wills: HashMap::new(),
             delayed_wills: HashMap::new(),
             published_wills: PublishedWills::default(),
+            halves: Halves::default(),
             fetching: HashMap::new(),
             claims: HashMap::new(),
             latest: UnixSeconds(i64::MIN),
@@ -529,6 +533,11 @@ impl Gate {
         self.live_tickets().map_or(0, Tickets::count)
     }
 
+    /// Bytes of packets that live devices have begun and not ended.
+    pub fn half_packets_bytes(&self) -> usize {
+        self.halves.bytes()
+    }
+
     /// Connections that are not admitted yet.
     pub fn half_open(&self) -> usize {
         self.crowd.len()
@@ -583,9 +592,7 @@ impl Gate {
                 Err(fault) => return self.broken(handle, &fault, now, requests),
             }
         }
-        if self.slots.get_mut(handle).is_some_and(|connection| connection.session.take_heard()) {
-            self.alive(handle, now);
-        }
+        self.heed_halves(handle, now, requests);
         if let Err(fault) = self.send(handle, requests) {
             return self.broken(handle, &fault, now, requests);
         }
@@ -594,6 +601,21 @@ impl Gate {
         }
         self.pause_or_resume(handle, now, requests);
         self.fetch(handle, requests);
+    }
+
+    /// What has come is read as far as it can be: a whole packet keeps its device alive, and what is left of another takes memory.
+    fn heed_halves(&mut self, handle: Handle, now: Now, requests: &mut Vec<Request>) {
+        let Some(connection) = self.slots.get_mut(handle) else { return };
+        let heard = connection.session.take_heard();
+        let live = matches!(connection.stage, Stage::Live { .. });
+        let held = if live { connection.session.held_bytes() } else { 0 };
+        self.halves.note(handle, held, heard, now.monotonic_ms);
+        if heard {
+            self.alive(handle, now);
+        }
+        for holder in self.halves.beyond(self.limits.half_packets_bytes_max, now.monotonic_ms) {
+            self.end_live(holder, Why::PacketUnfinished, now, requests);
+        }
     }
 
     /// A live device has said something: its keep-alive begins anew.
@@ -652,6 +674,7 @@ impl Gate {
                 if self.live.get(&admitted.device_id) == Some(&handle) {
                     self.live.remove(&admitted.device_id);
                 }
+                self.halves.forget(handle);
             }
             Stage::Draining { .. } => {}
             Stage::Handshake { queued, .. } => {

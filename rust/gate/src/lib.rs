@@ -11,6 +11,7 @@ mod crowd;
 mod deadlines;
 mod ends;
 mod gate;
+mod halves;
 mod inbox;
 mod judges;
 mod judging;

@@ -64,6 +64,9 @@ pub struct Limits {
     /// Tickets that are live in all workers together, at about 75 octets each in every worker: a device that comes back within an hour
     /// by one of its last two costs a third of a handshake. Beyond it the oldest half is forgotten, which costs full handshakes.
     pub tickets_count_max: usize,
+    /// Bytes of packets that devices have begun and not ended, of all connections together (M10, M12): one may hold `packet_bytes_max`, and as
+    /// many as `connections_count_max` did, were their CA's key in wrong hands, 3.8 GB. Five hundred largest packets on their way at once.
+    pub half_packets_bytes_max: usize,
     /// Bytes of wills that are published and not durable yet, of all devices together: what a disk that is full leaves us with when all devices
     /// are lost at once, with wills of some 500 bytes each, several times over. Largest wills of 4,000 devices.
     pub wills_bytes_max: usize,
@@ -100,6 +103,7 @@ impl Default for Limits {
             facts_count_max: 1 << 20,
             strips_count_max: 1 << 15,
             tickets_count_max: 1 << 18,
+            half_packets_bytes_max: 128 * 1024 * 1024,
             wills_bytes_max: 64 * 1024 * 1024,
             refusal_lines_burst: 500,
             refusal_lines_per_second: 50,

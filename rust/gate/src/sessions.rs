@@ -68,6 +68,8 @@ pub(crate) enum Why {
     Expired,
     InboxUnavailable,
     KeepAlive,
+    /// It has held the head of a packet for long, and there is no more memory for such.
+    PacketUnfinished,
     /// Its owner has pinned its identity anew.
     Repinned,
     TakenOver {
@@ -88,6 +90,7 @@ impl Why {
             Self::Expired => ("expired", Reason::NotAuthorized, End::Untrusted),
             Self::InboxUnavailable => ("inbox_unavailable", Reason::ImplementationSpecificError, End::Lost),
             Self::KeepAlive => ("keep_alive", Reason::KeepAliveTimeout, End::Lost),
+            Self::PacketUnfinished => ("packet_unfinished", Reason::QuotaExceeded, End::Lost),
             Self::Repinned => ("repinned", Reason::NotAuthorized, End::Untrusted),
             Self::TakenOver { clean_start } => ("taken_over", Reason::SessionTakenOver, End::TakenOver { clean_start }),
             Self::TakenOverElsewhere { clean_start } => {

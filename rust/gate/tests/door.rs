@@ -863,12 +863,48 @@ fn m10_x01_whoever_says_more_than_the_disk_takes_waits_alone_though_nothing_is_t
     assert_eq!(world.gate.stored(&receipts[1..], world.now), []);
 }
 
+#[test]
+fn m10_m12_of_half_packets_there_are_so_many_and_those_go_that_have_held_the_most_for_the_longest() {
+    let mut limits = Limits::default();
+    limits.half_packets_bytes_max = 80_000;
+    let mut world = World::with_limits(limits);
+    let ids = ["widget-1", "widget-2", "widget-3", "widget-4"];
+    let devices = ids.map(|id| world.tech.device(id));
+    let [mut idle, mut first, mut second, mut third] =
+        [0, 1, 2, 3].map(|index| world.admit(&devices[index], ids[index], &version::TLS13));
+    // Of 200,000 octets.
+    let head = [&[0x32, 0xc0, 0x9a, 0x0c][..], &vec![0; 30_000]].concat();
+    for client in [&mut first, &mut second] {
+        world.now.monotonic_ms += 1_000;
+        client.say(&head);
+        world.run(client);
+    }
+    assert_eq!((world.gate.sessions(), world.closed().len()), (4, 0));
+    assert!((60_000..80_000).contains(&world.gate.half_packets_bytes()));
+    world.now.monotonic_ms += 1_000;
+    third.say(&head);
+    world.run(&mut third);
+    world.run(&mut first);
+    assert_eq!((world.gate.sessions(), world.closed()), (3, vec!["packet_unfinished".to_owned()]));
+    assert!(first.ended_cleanly());
+    assert!((60_000..80_000).contains(&world.gate.half_packets_bytes()));
+    for client in [&mut idle, &mut second] {
+        client.say(&[0xc0, 0]);
+        world.run(client);
+    }
+    assert_eq!(idle.read, [0xd0, 0]);
+    // Whoever comes to the end of its packet, or is gone, holds nothing.
+    for client in [&second, &third] {
+        let requests = world.gate.lost(client.handle, world.now);
+        world.log.extend(requests);
+    }
+    assert_eq!(world.gate.half_packets_bytes(), 0);
+}
+
 /// What the store says once it has stored a message.
 fn receipt(request: &Request) -> Option<(u64, u16, usize)> {
-    match request {
-        Request::Store { handle, telemetry, .. } => Some((*handle, telemetry.packet_id, telemetry.bytes())),
-        _ => None,
-    }
+    let Request::Store { handle, telemetry, .. } = request else { return None };
+    Some((*handle, telemetry.packet_id, telemetry.bytes()))
 }
 
 #[test]

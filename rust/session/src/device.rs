@@ -268,6 +268,11 @@ impl Session {
         settled && self.unread().is_empty()
     }
 
+    /// The memory that takes what came and could not be read yet: the head of a packet, or of a record.
+    pub fn held_bytes(&self) -> usize {
+        self.plaintext.capacity().saturating_add(self.tls.held_bytes())
+    }
+
     /// Whether a whole packet of an admitted device was read since the last call: only that keeps it alive (§3.1.2.10).
     pub fn take_heard(&mut self) -> bool {
         std::mem::take(&mut self.heard)

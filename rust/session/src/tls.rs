@@ -27,6 +27,11 @@ impl Tls {
         Self { layer: Layer::Silent(Box::new(config.clone())), partial: Vec::new() }
     }
 
+    /// The memory that the head of a record takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// Takes what came, appends what it says to `plaintext` and what must be answered at once to `output`.
     pub(crate) fn feed(
         &mut self,
