@@ -144,7 +144,13 @@ class Batcher:
                 batch, self._waiting = self._waiting, []
                 try:
                     outcomes = await asyncio.to_thread(self._verifier.verify_many, [chain for chain, _ in batch])
-                except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers' answer)
+                except asyncio.CancelledError:
+                    # Somebody ends the loop's tasks: nobody will judge those either that wait for the next batch.
+                    for _, answer in (*batch, *self._waiting):
+                        answer.cancel()
+                    self._waiting = []
+                    raise
+                except BaseException as error:  # noqa: BLE001 (a panic is one, too: it is the callers' answer)
                     for _, answer in batch:
                         if not answer.done():
                             answer.set_exception(error)

@@ -76,6 +76,31 @@ async def test_what_the_inbox_keeps_is_told_after_the_admission_however_many_the
     assert many.told == ["admissions", "work"]
 
 
+class Panic(BaseException):
+    """What comes of a panic is no `Exception`."""
+
+
+class Failing(Admitting):
+    """In place of a gate: nothing can be known of it."""
+
+    @property
+    def half_open(self) -> int:
+        raise Panic
+
+    @half_open.setter
+    def half_open(self, _: int) -> None: ...
+
+
+async def test_x03_an_action_that_fails_keeps_nothing_from_being_done_that_was_asked_for_behind_it() -> None:
+    failed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    failing = Failing(0, Request.Keep(handle=1, device_id="widget-1", session=None))
+    failing.door().turn()
+    await asyncio.sleep(0)
+    assert failing.told == ["admissions", "work"]
+    assert [type(context["exception"]) for context in failed] == [Panic]
+
+
 class Claiming:
     """In place of a gate: every turn brings somebody nobody knows."""
 

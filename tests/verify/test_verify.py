@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import threading
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from cryptography import x509
@@ -308,6 +309,50 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
     tasks[1].cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(answer, asyncio.CancelledError) for answer in answers] == [False, True, False]
+
+
+class Panic(BaseException):
+    """What comes of a panic is no `Exception`."""
+
+
+class Failing:
+    """In place of a verifier."""
+
+    def verify_many(self, _: object) -> None:
+        raise Panic
+
+
+class Slow:
+    """In place of a verifier: comes to no end before it is told to."""
+
+    def __init__(self) -> None:
+        self.end = threading.Event()
+
+    def verify_many(self, _: object) -> None:
+        self.end.wait()
+
+
+async def test_x03_a_panic_is_the_answer_of_those_whom_it_has_met_and_the_next_are_judged() -> None:
+    batcher = Batcher(cast("Verifier", Failing()))
+    for _ in range(2):
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*(batcher.verify(WIDGET.der) for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Panic] * 3
+
+
+async def test_x03_nobody_waits_for_a_batch_that_was_cancelled() -> None:
+    slow = Slow()
+    batcher = Batcher(cast("Verifier", slow))
+    callers = [asyncio.ensure_future(batcher.verify(WIDGET.der)) for _ in range(2)]
+    await asyncio.sleep(0.01)
+    callers.append(asyncio.ensure_future(batcher.verify(WIDGET.der)))  # for the batch behind it
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {*callers, asyncio.current_task()}:
+        task.cancel()
+    async with asyncio.timeout(10):
+        answers = await asyncio.gather(*callers, return_exceptions=True)
+    slow.end.set()
+    assert [type(answer) for answer in answers] == [asyncio.CancelledError] * 3
 
 
 def test_random_and_mutated_chains_are_refused_with_a_code_and_never_crash() -> None:

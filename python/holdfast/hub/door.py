@@ -172,8 +172,11 @@ class Door:
 
     def tell(self) -> None:
         """Tell the other workers whom the gate has let in, and write what it has to say: each of them has a line."""
-        self._send_admissions()
-        self._write(self._gate.take_lines())
+        try:
+            self._send_admissions()
+        finally:
+            # Until they are taken nobody is asked to take them again.
+            self._write(self._gate.take_lines())
 
     def flush(self) -> None:
         """Send what waits to be sent to the inbox."""
@@ -187,7 +190,13 @@ class Door:
 
     def _perform(self, requests: Iterable[Request]) -> None:
         for request in requests:
-            self._actions[type(request)](request)
+            try:
+                self._actions[type(request)](request)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 (a panic is one, too: whatever it is, others wait behind it)
+                context = {"message": "an action that the gate has asked for", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def _on_turn(self, _: Request.Turn) -> None:
         # Whatever else the loop has to do comes first. One is enough, however many turns are taken meanwhile.

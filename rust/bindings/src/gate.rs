@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use holdfast_front::Front;
 use holdfast_gate::{self as gate, Judges, Limits, Now, TICKET_KEY_LENGTH, Tickets, TlsConfig};
-use holdfast_roster::Trust;
+use holdfast_roster::{Pin, Trust};
 use holdfast_x509::{Anchors, Closures, Error};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -91,15 +91,18 @@ impl Gate {
 
     fn load_devices(&self, py: Python<'_>, devices: Vec<PyRef<'_, Device>>) -> Vec<Request> {
         let devices: Vec<_> = devices.iter().map(|device| (device.device_id.clone(), device.pin)).collect();
-        self.step(py, |gate, now| {
-            devices.into_iter().flat_map(|(device_id, pin)| gate.amend_device(&device_id, pin, now)).collect()
+        self.on_plane(py, |plane, now, at_ms| {
+            let step = |gate: &mut gate::Gate, (device_id, pin): (String, Pin)| gate.amend_device(&device_id, pin, now);
+            plane.each(devices, |gate, (device_id, _)| gate.handle_of(device_id), step, now, at_ms)
         })
     }
 
     fn load_sessions(&self, py: Python<'_>, sessions: Vec<(String, Option<PyRef<'_, KeptSession>>)>) -> Vec<Request> {
         let sessions: Vec<_> = sessions.into_iter().map(|(device, kept)| (device, kept.map(|kept| kept.0))).collect();
-        self.step(py, |gate, _| {
-            sessions.into_iter().flat_map(|(device_id, session)| gate.amend_session(&device_id, session)).collect()
+        self.on_plane(py, |plane, now, at_ms| {
+            let step =
+                |gate: &mut gate::Gate, (device_id, session): (String, _)| gate.amend_session(&device_id, session);
+            plane.each(sessions, |gate, (device_id, _)| gate.handle_of(device_id), step, now, at_ms)
         })
     }
 
@@ -135,15 +138,18 @@ impl Gate {
     }
 
     fn claimed(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
-        self.step(py, |gate, now| gate.claimed(handle, code, now))
+        self.step_of(py, handle, |gate, now| gate.claimed(handle, code, now))
     }
 
     fn kept(&self, py: Python<'_>, handle: u64, code: Option<&str>) -> Vec<Request> {
-        self.step(py, |gate, now| gate.kept(handle, code, now))
+        self.step_of(py, handle, |gate, now| gate.kept(handle, code, now))
     }
 
     fn waiting(&self, py: Python<'_>, devices: Vec<String>) -> Vec<Request> {
-        self.step(py, |gate, _| gate.waiting(devices.iter().map(String::as_str)))
+        self.on_plane(py, |plane, now, at_ms| {
+            let step = |gate: &mut gate::Gate, device_id: &String| gate.waiting([device_id.as_str()]);
+            plane.each(&devices, |gate, device_id| gate.handle_of(device_id), step, now, at_ms)
+        })
     }
 
     fn deliver_messages(
@@ -154,7 +160,7 @@ impl Gate {
         more: bool,
     ) -> Vec<Request> {
         let messages: Vec<_> = messages.into_iter().map(|message| message.0.clone()).collect();
-        self.step(py, |gate, now| gate.deliver_messages(handle, &messages, more, now))
+        self.step_of(py, handle, |gate, now| gate.deliver_messages(handle, &messages, more, now))
     }
 
     fn stored(&self, py: Python<'_>) -> Vec<Request> {
@@ -217,7 +223,10 @@ impl Gate {
             })?;
             rows.extend(admissions.into_iter().map(|told| (*ours, told)));
         }
-        Ok(self.step(py, |gate, now| gate.fence(rows, now)))
+        Ok(self.on_plane(py, |plane, now, at_ms| {
+            let step = |gate: &mut gate::Gate, row| gate.fence([row], now);
+            plane.each(rows, |gate, (_, told)| gate.handle_of(told.device_id), step, now, at_ms)
+        }))
     }
 
     #[expect(clippy::unused_self, reason = "the process's kernel is this gate's: a worker has one")]
@@ -293,13 +302,29 @@ impl Gate {
         self.on_plane(py, |plane, now, received_at_ms| plane.step(now, received_at_ms, step))
     }
 
+    /// The same for one connection: a panic costs that one.
+    fn step_of(
+        &self,
+        py: Python<'_>,
+        handle: u64,
+        step: impl Fn(&mut gate::Gate, Now) -> Vec<gate::Request> + Send,
+    ) -> Vec<Request> {
+        self.on_plane(py, move |plane, now, at_ms| {
+            plane.each([handle], |_, handle| *handle, move |gate, _| step(gate, now), now, at_ms)
+        })
+    }
+
     fn on_plane(
         &self,
         py: Python<'_>,
         act: impl FnOnce(&mut Plane, Now, i64) -> Vec<gate::Request> + Send,
     ) -> Vec<Request> {
         let now = self.now();
-        py.detach(|| act(&mut self.lock(), now, now_ms())).into_iter().filter_map(Request::of).collect()
+        let (left, lines) = py.detach(|| {
+            let mut plane = self.lock();
+            (act(&mut plane, now, now_ms()), plane.asks_for_lines())
+        });
+        left.into_iter().filter_map(Request::of).chain(lines.then_some(Request::Log {})).collect()
     }
 
     /// A step that panicked has become a Python exception; the gate's maps are sound at every point where one could.

@@ -5,7 +5,10 @@ use holdfast_x509::UnixSeconds;
 
 /// Lines that nobody has taken yet.
 #[derive(Default)]
-pub(crate) struct Lines(String);
+pub(crate) struct Lines {
+    text: String,
+    asked: bool,
+}
 
 impl Lines {
     /// Appends a line in the form of the hub's other lines: the facts, then `event`, `level` and `at`.
@@ -15,40 +18,42 @@ impl Lines {
             Level::Warning => "warning",
             Level::Critical => "critical",
         };
-        self.0.push('{');
+        self.text.push('{');
         for (name, value) in &note.fields {
             self.name(name);
             match value {
-                Value::Text(text) => self.text(text),
-                Value::Number(number) => self.0.push_str(&number.to_string()),
-                Value::Truth(truth) => self.0.push_str(if *truth { "true" } else { "false" }),
+                Value::Text(text) => self.value(text),
+                Value::Number(number) => self.text.push_str(&number.to_string()),
+                Value::Truth(truth) => self.text.push_str(if *truth { "true" } else { "false" }),
             }
-            self.0.push_str(", ");
+            self.text.push_str(", ");
         }
         let (seconds, milliseconds) = (UnixSeconds(at_ms.div_euclid(1_000)).to_string(), at_ms.rem_euclid(1_000));
         let seconds = seconds.trim_end_matches('Z');
         let event = note.event;
         let end =
             format!("\"event\": \"{event}\", \"level\": \"{level}\", \"at\": \"{seconds}.{milliseconds:03}Z\"}}\n");
-        self.0.push_str(&end);
+        self.text.push_str(&end);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether it must be asked for them to be taken: there are some, and it was not asked since they were taken last.
+    pub(crate) fn ask(&mut self) -> bool {
+        !self.text.is_empty() && !std::mem::replace(&mut self.asked, true)
     }
 
     pub(crate) fn take(&mut self) -> String {
-        std::mem::take(&mut self.0)
+        self.asked = false;
+        std::mem::take(&mut self.text)
     }
 
     fn name(&mut self, name: &str) {
-        self.text(name);
-        self.0.push_str(": ");
+        self.value(name);
+        self.text.push_str(": ");
     }
 
-    fn text(&mut self, text: &str) {
+    fn value(&mut self, text: &str) {
         // Strings are always JSON.
-        self.0.push_str(&serde_json::to_string(text).unwrap_or_default());
+        self.text.push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 }
 
@@ -66,8 +71,9 @@ mod tests {
             ("resumed", Value::Truth(true)),
         ];
         lines.push(&Note::new(Level::Warning, "refused", fields), 1_780_272_000_007);
+        assert!(lines.ask() && !lines.ask(), "once");
         let line = lines.take();
-        assert!(lines.is_empty() && line.ends_with("}\n") && line.lines().count() == 1);
+        assert!(lines.take().is_empty() && !lines.ask() && line.ends_with("}\n") && line.lines().count() == 1);
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((read["device"].as_str(), read["position"].as_i64()), (Some(text.as_str()), Some(-3)));
         assert_eq!(read["resumed"].as_bool(), Some(true));

@@ -57,6 +57,38 @@ impl Plane {
         self.follow(requests, now, received_at_ms)
     }
 
+    /// A step for each of `rows`, and what follows from all; `whose` connection it is about, 0: nobody's. A panic costs that one (X03), and
+    /// it is closed: what was to be done with it may have been its end.
+    pub(crate) fn each<T>(
+        &mut self,
+        rows: impl IntoIterator<Item = T>,
+        whose: impl Fn(&Gate, &T) -> u64,
+        step: impl Fn(&mut Gate, T) -> Vec<Request>,
+        now: Now,
+        received_at_ms: i64,
+    ) -> Vec<Request> {
+        let asked = self.asked_for_each(rows, whose, step, now);
+        self.follow(asked, now, received_at_ms)
+    }
+
+    fn asked_for_each<T>(
+        &mut self,
+        rows: impl IntoIterator<Item = T>,
+        whose: impl Fn(&Gate, &T) -> u64,
+        step: impl Fn(&mut Gate, T) -> Vec<Request>,
+        now: Now,
+    ) -> Vec<Request> {
+        let mut asked = Vec::new();
+        for row in rows {
+            let handle = whose(&self.gate, &row);
+            match guarded(|| step(&mut self.gate, row), handle, &mut asked) {
+                Some(more) => asked.extend(more),
+                None => self.front.lose(handle, &mut self.gate, now, &mut asked),
+            }
+        }
+        asked
+    }
+
     /// Whoever is ready is served, several times over while there is somebody: what comes after a turn of the interpreter's loop costs as
     /// much as half a handshake.
     pub(crate) fn turn(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
@@ -141,15 +173,15 @@ impl Plane {
         if let Request::Store { handle, device_id, telemetry } = request {
             self.backlog.push(message(handle, device_id, telemetry, received_at_ms));
         } else if let Request::Note(note) = &request {
-            // The first line since they were taken asks for them to be taken again.
-            let first = self.lines.is_empty();
             self.lines.push(note, received_at_ms);
-            if first {
-                left.push(request);
-            }
         } else {
             left.push(request);
         }
+    }
+
+    /// Whether it must be asked for the gate's lines to be taken. A question of its own, so that what a panic takes away is no answer to it.
+    pub(crate) fn asks_for_lines(&mut self) -> bool {
+        self.lines.ask()
     }
 
     /// What the gate has had to say since the last time.
@@ -159,7 +191,9 @@ impl Plane {
 
     /// Verdicts have come.
     pub(crate) fn judged(&mut self, now: Now, received_at_ms: i64) -> Vec<Request> {
-        let requests = self.deliver(now);
+        let mut requests = Vec::new();
+        let admitted = guarded(|| self.deliver(now), 0, &mut requests).unwrap_or_default();
+        requests.extend(admitted);
         self.follow(requests, now, received_at_ms)
     }
 
@@ -180,9 +214,13 @@ impl Plane {
     }
 
     fn acknowledge(&mut self, now: Now) -> Vec<Request> {
-        let receipts: Vec<(u64, u16)> =
-            self.store.take_completed().iter().map(|receipt| (receipt.handle, receipt.packet_id)).collect();
-        self.gate.stored(&receipts, now)
+        let receipt = |one: &Receipt| (one.handle, one.packet_id, usize::try_from(one.bytes).unwrap_or(usize::MAX));
+        let mut receipts: Vec<_> = self.store.take_completed().iter().map(receipt).collect();
+        // In their order, those of one connection together.
+        receipts.sort_by_key(|(handle, ..)| *handle);
+        let whose = |_: &Gate, own: &&[(u64, u16, usize)]| own.first().map_or(0, |(handle, ..)| *handle);
+        let rows = receipts.chunk_by(|one, other| one.0 == other.0);
+        self.asked_for_each(rows, whose, |gate, own| gate.stored(own, now), now)
     }
 
     /// Queues what waits. Whoever has messages left is not read from until there are none. A store that has failed takes
@@ -218,5 +256,40 @@ fn message(handle: u64, device_id: Arc<str>, telemetry: Telemetry, received_at_m
         system_properties: json_object(system_properties),
         properties: json_object(properties),
         payload,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_gate::{Limits, TlsConfig};
+    use holdfast_x509::UnixSeconds;
+
+    use super::*;
+
+    #[test]
+    fn x03_a_panic_of_one_step_costs_one_connection_and_its_line_is_asked_for() {
+        let directory = std::env::temp_dir().join(format!("holdfast-plane-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let tls = TlsConfig::new(vec![own.cert.der().to_vec()], own.signing_key.serialize_der()).unwrap();
+        let gate = Gate::new(tls, Limits::default());
+        let store = Arc::new(Writer::open(&directory.join("worker-0.db"), 10).unwrap());
+        let mut plane = Plane::new(gate, Front::new().unwrap(), Judges::start().unwrap(), store);
+        let now = Now { monotonic_ms: 0, unix: UnixSeconds(1_780_272_000) };
+        let handles: Vec<u64> = (0..3).map(|_| plane.gate.open(None, now).0.unwrap()).collect();
+        let step = |_: &mut Gate, handle: u64| {
+            assert_ne!(handle, handles[1], "a fault of ours");
+            vec![Request::Tick { after_ms: handle }]
+        };
+        let left = plane.each(handles.clone(), |_, handle| *handle, step, now, 0);
+        let wanted = [handles[0], handles[2]].map(|after_ms| Request::Tick { after_ms });
+        assert_eq!(
+            left.iter().filter(|request| matches!(request, Request::Tick { .. })).collect::<Vec<_>>(),
+            wanted.iter().collect::<Vec<_>>()
+        );
+        assert_eq!(plane.gate.connections(), 2);
+        assert!(plane.asks_for_lines() && !plane.asks_for_lines());
+        assert!(plane.take_lines().contains(&format!("{:x}", handles[1])));
+        let _removed = std::fs::remove_dir_all(&directory);
     }
 }

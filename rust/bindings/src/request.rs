@@ -58,7 +58,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// `None` for what the compiled half does by itself: sockets, and messages, which go to the log without Python.
+    /// `None` for what the compiled half does by itself: sockets, messages, which go to the log without Python, and lines, which are asked for once.
     pub(crate) fn of(request: gate::Request) -> Option<Self> {
         Some(match request {
             gate::Request::Tick { after_ms } => Self::Tick { after_ms },
@@ -82,7 +82,6 @@ impl Request {
             gate::Request::Complete { device_id, message } => {
                 Self::Complete { device_id: device_id.to_string(), message }
             }
-            gate::Request::Note(_) => Self::Log {},
             // `gate::Request` may grow; this crate is compiled with it, so every other variant is above.
             gate::Request::Store { .. } | _ => return None,
         })

@@ -351,8 +351,8 @@ impl Front {
         }
     }
 
-    /// Nobody can be told anything any more.
-    fn lose(&mut self, handle: u64, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
+    /// Nobody there can be told anything any more.
+    pub fn lose(&mut self, handle: u64, behind: &mut impl Behind, now: Now, left: &mut Vec<Request>) {
         self.sockets.remove(handle);
         let asked = guarded(|| behind.lost(handle, now), handle, left).unwrap_or_default();
         self.perform(asked, left);

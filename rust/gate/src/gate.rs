@@ -523,6 +523,11 @@ impl Gate {
         self.slots.len()
     }
 
+    /// The connection of a device that is live; 0: there is none.
+    pub fn handle_of(&self, device_id: &str) -> u64 {
+        self.live.get(device_id).copied().unwrap_or_default()
+    }
+
     /// Live sessions.
     pub fn sessions(&self) -> usize {
         self.live.len()
