@@ -1,7 +1,8 @@
 """The compiled half of holdfast. Private: import from `holdfast` instead.
 
-Bytes: `bytes` are borrowed, anything writable is copied. Fingerprints and key hashes are lower-case hexadecimal
-SHA-256. Times are timezone-aware datetimes. Every refusal is `holdfast.VerificationError` with a stable code.
+Bytes: `bytes` are borrowed, anything writable is copied. Fingerprints and key hashes are SHA-256: lower-case hexadecimal
+as `str`, the 32 octets as `bytes`. Times are timezone-aware datetimes; as `int`, seconds since 1970. A certificate or chain
+that is refused is `holdfast.VerificationError`, what nothing can be run with `ConfigurationError`, each with a stable code.
 """
 
 from collections.abc import Mapping, Sequence
@@ -383,7 +384,8 @@ class Gate:
     def turn(self) -> list[Request]:
         """Serve whoever is ready: connected devices first, then strangers, as many as `handshakes_a_turn`.
 
-        Cost: at most 256 reads, 4 accepted connections and those strangers; the interpreter is released throughout.
+        Cost: at most 256 reads, 16 of strangers, 2 accepted connections and those strangers, up to 16 times over while
+        somebody waits; the interpreter is released throughout.
         """
     def claimed(self, handle: int, code: str | None) -> list[Request]:
         """The writer's answer to `Request.Claim`: `None` when committed, else the code of the refusal."""

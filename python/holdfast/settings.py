@@ -47,13 +47,13 @@ class Settings:
     tenant: str = "default"
     """Whose CAs and devices these are."""
     state_dir: Path = Path("state")
-    """Where the registry and the telemetry are kept; made with mode 0700."""
+    """Where the registry, the inbox and the telemetry are kept; made with mode 0700."""
     mqtt_host: str = "0.0.0.0"  # noqa: S104 (a hub is there to be reached; certificates decide who is let in)
     """Address to listen on for MQTT over TLS."""
     mqtt_port: int = 8883
     """Port to listen on for MQTT over TLS; stock SDKs know no other than 8883."""
     metrics_host: str = "127.0.0.1"
-    """Address to answer `/metrics`, `/livez` and `/readyz` on: of this machine alone: nobody is asked who they are."""
+    """Address to answer `/metrics`, `/livez` and `/readyz` on, of this machine alone: nobody is asked who they are."""
     metrics_port: int = 0
     """Port for that; 0: none."""
     lenient_metrics_host: bool = False

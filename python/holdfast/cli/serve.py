@@ -24,7 +24,8 @@ def serve(**given: Any) -> None:  # noqa: ANN401 (click's options)
     """Run the hub in the foreground, until SIGTERM or Ctrl-C.
 
     The log goes to stderr, a JSON object a line where that is not a terminal. CAs may be added, proven and disabled
-    while the hub runs. SIGHUP makes it read certificate, key and limits again, for new connections.
+    while the hub runs. SIGHUP makes it read certificate, key and limits again, for new connections, and
+    whether there is resumption, and how long it drains.
     """
     settings = read_settings(**given)
     if sys.platform == "win32":

@@ -1,6 +1,6 @@
 """A device that speaks just enough MQTT 3.1.1 over TLS to send telemetry, on the standard library alone.
 
-It is the demo's, not the product's: the tests use stock clients.
+It is the demo's, not the product's.
 """
 
 from __future__ import annotations

@@ -411,7 +411,7 @@ class Closures:
             keep(transaction, self._tenant, named.certificate)
 
     def _certificates(self) -> Sequence[Mapping[str, Any]]:
-        """Every CA certificate that is registered or has stood in a path."""
+        """Every CA certificate that is registered, has stood in a path, or was named by its file."""
         found: list[Mapping[str, Any]] = []
         for table in (cas, certificates):
             columns = (table.c.fingerprint, table.c.spki_sha256, table.c.certificate)

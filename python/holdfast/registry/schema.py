@@ -105,8 +105,8 @@ challenges = Table(
     sqlite_strict=True,
 )
 
-# CAs that stood in admitted paths, registered or not, and those by whose files successions were declared: what a
-# fingerprint names, and whose key it is.
+# CAs that stood in admitted paths, registered or not, and those by whose files branches were closed or opened, or
+# successions declared: what a fingerprint names, and whose key it is.
 certificates = Table(
     "certificates",
     metadata,

@@ -149,7 +149,7 @@ impl FleetRun {
     }
 }
 
-/// A plan as Python writes it: `holdfast.cli.fleet` has the names and what they mean.
+/// A plan as Python writes it: `holdfast.fleet.plan` has the names and what they mean.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct FleetPlan {

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!            receive(bytes) ─▶ ┌──────────────────────────────┐ ─▶ next_event()
-//!                              │ Handshaking → Presented      │      Presented · Connect · Publish · …
+//!                              │ Handshaking → Presented      │      Presented · Connect · Telemetry · …
 //!  accept · refuse · admit ──▶ │   → Connecting → Deciding    │
 //!   acknowledge                │   → Open | Refusing → Ended  │ ─▶ take_output()
 //!                              └──────────────────────────────┘
 //! ```
 //!
-//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library, only `cipher.rs` another one for cryptography; nothing decrypted leaves before the verdict (I1), and
-//! a refused peer meets one fixed machine that reads its CONNECT to answer it and nothing else (`trust.md` §1.4).
+//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library, only it and `cipher.rs` the one for cryptography;
+//! nothing decrypted leaves before the verdict (I1), and a refused peer meets one fixed machine that reads its CONNECT to answer it and
+//! nothing else (`trust.md` §1.4).
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
