@@ -44,7 +44,6 @@ class Codes:
     newer: str
     failed: str
     busy: str
-    other_hub: str = "other_deployment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,7 +266,7 @@ def _reading(path: Path) -> closing[sqlite3.Connection]:
 def _check_hub(kind: Kind, path: Path, found: str, hub: str) -> None:
     if found != hub:
         message = f"{path} is the {kind.name} of the hub '{found}', not of '{hub}'"
-        raise ConfigurationError(kind.codes.other_hub, message)
+        raise ConfigurationError("other_deployment", message)
 
 
 def _check_ours(kind: Kind, path: Path) -> None:

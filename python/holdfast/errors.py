@@ -93,6 +93,6 @@ class UnreachableError(HoldfastError):
 
 
 class AuthorizationError(HoldfastError):
-    """The caller may not do this."""
+    """The caller may not do this. Nothing raises it yet: its exit status is promised (design §5)."""
 
     exit_status = 5

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from holdfast._holdfast import Certificate
 
-CODE_PREFIX: Final = POSSESSION_PREFIX
-"""How the code begins; common names that begin so are never device ids."""
 CODE_CHARACTERS: Final = 52
-"""What follows the prefix: 256 bits in base32 (RFC 4648 §6), upper case, without padding."""
+"""What follows `POSSESSION_PREFIX`: 256 bits in base32 (RFC 4648 §6), upper case, without padding."""
 DOCUMENT_BYTES_MAX: Final = 16 * 1024
 """A challenge or a proof as a JSON document."""
 
@@ -45,7 +43,7 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = {
     "spki_sha256": _HEX_32,
     "etag": _WORD,
     "challenge_id": _WORD,
-    "code": re.compile(rf"{re.escape(CODE_PREFIX)}[A-Z2-7]{{{CODE_CHARACTERS}}}"),
+    "code": re.compile(rf"{re.escape(POSSESSION_PREFIX)}[A-Z2-7]{{{CODE_CHARACTERS}}}"),
     "nonce": _HEX_32,
 }
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")

@@ -20,11 +20,11 @@ from click.testing import CliRunner
 from cryptography import x509
 
 from holdfast import TrustStore, Verifier
-from holdfast._holdfast import Certificate
+from holdfast._holdfast import POSSESSION_PREFIX, Certificate
 from holdfast.authority import KeyAlgorithm
 from holdfast.cli.authority import KEY_ALGORITHMS
 from holdfast.cli.root import holdfast
-from holdfast.possession import CODE_CHARACTERS, CODE_PREFIX, Challenge, SignatureProof, signed_message
+from holdfast.possession import CODE_CHARACTERS, Challenge, SignatureProof, signed_message
 from holdfast.verify import Policy
 
 from ..house.repository import ROOT
@@ -549,7 +549,7 @@ def challenge_for(file: str, **fields: Any) -> Challenge:
         "spki_sha256": certificate.spki_sha256,
         "etag": "1",
         "challenge_id": "c-1",
-        "code": CODE_PREFIX + "A" * CODE_CHARACTERS,
+        "code": POSSESSION_PREFIX + "A" * CODE_CHARACTERS,
         "nonce": "0f" * 32,
         "expires_at": datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1),
     }

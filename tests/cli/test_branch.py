@@ -244,7 +244,7 @@ def test_what_was_closed_by_its_file_has_a_name_and_opens_by_its_fingerprint() -
     assert answer("list")[0]["subject"] == "CN=Technician-N"
     assert answer("open", FINGERPRINT)["subject"] == "CN=Technician-N"
     answer("close", "technician-n.pem", "--yes")
-    assert answer("open", KEY, "--unseen")["state"] == "open"
+    assert answer("open", KEY)["state"] == "open"
 
 
 def test_a_reason_that_is_no_utf_8_closes_all_the_same(tmp_path: Path) -> None:

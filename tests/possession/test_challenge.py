@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast import PossessionError
+from holdfast._holdfast import POSSESSION_PREFIX
 from holdfast.possession import (
     CODE_CHARACTERS,
-    CODE_PREFIX,
     DOCUMENT_BYTES_MAX,
     Challenge,
     SignatureProof,
@@ -33,7 +33,7 @@ CHALLENGE = Challenge(
     spki_sha256="cd" * 32,
     etag="7",
     challenge_id="01J0000000",
-    code=CODE_PREFIX + "A" * CODE_CHARACTERS,
+    code=POSSESSION_PREFIX + "A" * CODE_CHARACTERS,
     nonce="0f" * 32,
     expires_at=AT,
 )

@@ -16,6 +16,6 @@ def main() -> None:
             raise
         sys.exit("holdfast: the command line needs its extra: pip install 'holdfast[cli]'")
     guard_streams()
-    # What is half done is removed then, too; `serve` and `demo` have words of their own for it.
+    # What is half done is removed then, too; `serve` has words of its own for it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     holdfast()

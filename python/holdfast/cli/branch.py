@@ -98,7 +98,6 @@ def close(
 @branch.command(name="open")
 @BRANCH
 @ONE_CERTIFICATE
-@click.option("--unseen", is_flag=True, hidden=True, expose_value=False, help="Of before, when it was needed.")
 @REASON
 @settings_options
 @json_option

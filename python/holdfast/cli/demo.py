@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import click
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 @click.command()
@@ -23,13 +19,8 @@ def demo() -> None:
     from holdfast.demo.narrator import Narrator
     from holdfast.demo.story import tell
 
-    signal.signal(signal.SIGTERM, _leave)
     try:
         tell(Narrator())
     except KeyboardInterrupt:
         click.echo("holdfast: the demo was interrupted; nothing is left running", err=True)
         sys.exit(128 + signal.SIGINT)
-
-
-def _leave(number: int, _frame: FrameType | None) -> None:
-    sys.exit(128 + number)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from holdfast._holdfast import Certificate
+from holdfast._holdfast import POSSESSION_PREFIX, Certificate
 from holdfast.errors import (
     ConflictError,
     LimitExceededError,
@@ -21,7 +21,7 @@ from holdfast.errors import (
     RegistrationError,
     VerificationError,
 )
-from holdfast.possession import CODE_PREFIX, Challenge, Proof, ProofKind
+from holdfast.possession import Challenge, Proof, ProofKind
 from holdfast.registry.closures import Named
 from holdfast.registry.moves import Move, State, move
 from holdfast.registry.renewal import carries_over
@@ -190,7 +190,7 @@ class Cas:
                 spki_sha256=row["spki_sha256"].hex(),
                 etag=row["etag"],
                 challenge_id=secrets.token_hex(16),
-                code=CODE_PREFIX + base64.b32encode(secrets.token_bytes(32)).decode().rstrip("="),
+                code=POSSESSION_PREFIX + base64.b32encode(secrets.token_bytes(32)).decode().rstrip("="),
                 nonce=secrets.token_hex(32),
                 expires_at=at.replace(microsecond=0) + CHALLENGE_TTL,
             )
