@@ -38,6 +38,15 @@ def cores_count() -> int:
         return min(os.cpu_count() or 1, WORKERS_COUNT_MAX)
 
 
+def is_address(text: str) -> bool:
+    """Whether `text` is an IPv4 or IPv6 address, and no name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that `serve` and the commands beside it need to know."""
@@ -75,11 +84,11 @@ class Settings:
     """Bounds on connections that are to be other than their defaults; docs/operator.md lists them."""
 
     def __post_init__(self) -> None:
-        if not HOST_NAME.fullmatch(self.hub) and not _is_address(self.hub):
+        if not HOST_NAME.fullmatch(self.hub) and not is_address(self.hub):
             raise _bad("hub", self.hub, "a host name in lower case, or an address")
         if not TENANT_NAME.fullmatch(self.tenant):
             raise _bad("tenant", self.tenant, "1 to 63 of a-z, 0-9 and '-', not at its ends")
-        if not _is_address(self.mqtt_host):
+        if not is_address(self.mqtt_host):
             raise _bad("mqtt_host", self.mqtt_host, "an IPv4 or IPv6 address")
         if not 1 <= self.mqtt_port <= 65535:
             raise _bad("mqtt_port", self.mqtt_port, "1 to 65535")
@@ -94,7 +103,7 @@ class Settings:
             raise ConfigurationError("bad_limit", message, hint="It is renewed about once a second")
 
     def _check_metrics(self) -> None:
-        if not _is_address(self.metrics_host):
+        if not is_address(self.metrics_host):
             raise _bad("metrics_host", self.metrics_host, "an IPv4 or IPv6 address")
         if not ipaddress.ip_address(self.metrics_host).is_loopback and not self.lenient_metrics_host:
             raise _bad("metrics_host", self.metrics_host, "a loopback address, or lenient_metrics_host = true")
@@ -175,14 +184,6 @@ def _value(name: str, value: object, path: Path) -> object:
         message = f"{path}: every entry of '{name}' must be a whole number, and not below 0"
         raise ConfigurationError("bad_setting", message)
     return value
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _bad(name: str, value: object, wanted: str) -> ConfigurationError:

@@ -83,7 +83,15 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         registry.cas.add("company-x", ROOT.pem, actor="alice", at=NOW)
         registry.database.wait_at_most(0)
         supervisor = Supervisor(
-            settings, cast("Identity", None), {}, [], None, registry, inbox, structlog.get_logger(), lambda: settings
+            settings=settings,
+            identity=cast("Identity", None),
+            limits={},
+            listeners=[],
+            watched=None,
+            registry=registry,
+            inbox=inbox,
+            log=structlog.get_logger(),
+            again=lambda: settings,
         )
         house = House(registry, supervisor)
         supervisor._workers[0] = cast("WorkerProcess", house)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import ipaddress
 import os
 import platform
 import resource
@@ -23,13 +22,12 @@ from holdfast._holdfast import Gate
 from holdfast.errors import HoldfastError
 from holdfast.hub import status, watcher
 from holdfast.hub.identity import Identity, read_identity
-from holdfast.hub.listeners import check_free
-from holdfast.hub.supervisor import DESCRIPTORS_KEPT
+from holdfast.hub.listeners import DESCRIPTORS_KEPT, check_free
 from holdfast.inbox.database import KIND as INBOX
 from holdfast.registry import open_registry
 from holdfast.registry.database import KIND as REGISTRY
 from holdfast.registry.moves import State as CaState
-from holdfast.settings import cores_count
+from holdfast.settings import cores_count, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -134,15 +132,7 @@ def _names(identity: Identity) -> list[str]:
 def _covers(name: str, hub: str) -> bool:
     """RFC 9525 §6.3: letter by letter but for case, or one whole label at the left."""
     name = name.lower()
-    return name == hub or (name.startswith("*.") and not _is_address(hub) and hub.partition(".")[2] == name[2:])
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return name == hub or (name.startswith("*.") and not is_address(hub) and hub.partition(".")[2] == name[2:])
 
 
 def _state_dir(settings: Settings) -> Iterator[Found]:

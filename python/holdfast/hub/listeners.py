@@ -16,6 +16,8 @@ SEND_BUFFER_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """What the kernel keeps for one connection at the most (it doubles both): left to itself it goes to megabytes for every
 peer that does not read, or that sends faster than its messages are stored."""
+DESCRIPTORS_KEPT = 500
+"""Descriptors of a worker that connections cannot have."""
 
 
 def check_free(host: str, port: int) -> None:

@@ -10,9 +10,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from holdfast.database import ROWS_AT_ONCE
 from holdfast.errors import HoldfastError
 from holdfast.hub import messages
-from holdfast.inbox.sessions import ROWS_AT_ONCE, Session
+from holdfast.inbox.sessions import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

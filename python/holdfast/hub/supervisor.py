@@ -23,7 +23,7 @@ from holdfast.errors import HoldfastError
 from holdfast.files import make_directory, take_all_descriptors
 from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
-from holdfast.hub.listeners import check_free, open_listeners
+from holdfast.hub.listeners import DESCRIPTORS_KEPT, check_free, open_listeners
 from holdfast.hub.log import report_unhandled
 from holdfast.hub.pages import Pages
 from holdfast.hub.post import Post
@@ -72,8 +72,6 @@ can make any number; who comes by one beyond is `path_unknown` until its worker 
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""
-DESCRIPTORS_KEPT = 500
-"""Descriptors of a worker that connections cannot have."""
 
 
 def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], Settings]) -> int:
@@ -113,7 +111,17 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         inbox.database.wait_at_most(LOCK_SECONDS_MAX)
         make_directory(settings.telemetry_dir)
         (settings.state_dir / status.FILE).unlink(missing_ok=True)
-        supervisor = Supervisor(settings, identity, limits, listeners, watched, registry, inbox, log, again)
+        supervisor = Supervisor(
+            settings=settings,
+            identity=identity,
+            limits=limits,
+            listeners=listeners,
+            watched=watched,
+            registry=registry,
+            inbox=inbox,
+            log=log,
+            again=again,
+        )
         return asyncio.run(supervisor.run())
 
 
@@ -122,6 +130,7 @@ class Supervisor:
 
     def __init__(
         self,
+        *,
         settings: Settings,
         identity: Identity,
         limits: dict[str, int],
@@ -187,8 +196,7 @@ class Supervisor:
         server = await pages.serve(self._watched) if self._watched else None
         await self._stopping.wait()
         self._log.info("stopping", drain_seconds=self._settings.drain_seconds)
-        for worker in self._workers.values():
-            worker.send(messages.Drain())
+        self._tell_all(messages.Drain())
         _, late = await asyncio.wait(workers, timeout=self._settings.drain_seconds + KILL_SECONDS)
         for worker in self._workers.values():
             worker.kill()
@@ -332,6 +340,10 @@ class Supervisor:
         if worker := self._workers.get(number):
             worker.send(message)
 
+    def _tell_all(self, message: messages.Message) -> None:
+        for worker in self._workers.values():
+            worker.send(message)
+
     # ── whom the workers let in ────────────────────────────────────────────────────────────────────────────────────
 
     def _place(self, number: int, message: messages.Admitted) -> None:
@@ -342,24 +354,19 @@ class Supervisor:
 
     def _spread_placed(self) -> None:
         placed, self._placed = self._placed, []
-        if not placed:
-            return
-        for worker in self._workers.values():
-            worker.send(messages.Placed(rows=placed))
+        if placed:
+            self._tell_all(messages.Placed(rows=placed))
 
     def _ticket_keys(self) -> list[bytes]:
         return self._tickets.keys if self._settings.resumption else []
 
     def _spread_ticket_keys(self) -> None:
-        keys = messages.TicketKeys(keys=self._ticket_keys())
-        for worker in self._workers.values():
-            worker.send(keys)
+        self._tell_all(messages.TicketKeys(keys=self._ticket_keys()))
 
     def _switch_kernels_off(self) -> None:
         """One processor computes wrongly: which one that was, nobody knows."""
         self._kernel_off = True
-        for worker in self._workers.values():
-            worker.send(messages.KernelOff())
+        self._tell_all(messages.KernelOff())
 
     def _commit_soon(self) -> None:
         if not self._commit_pending:
@@ -434,8 +441,7 @@ class Supervisor:
                 seen, self._read_at = version, time.monotonic()
                 if self._read_at - self._leased_at >= LEASE_RENEWED_SECONDS:
                     self._leased_at = self._read_at
-                    for worker in self._workers.values():
-                        worker.send(messages.Lease())
+                    self._tell_all(messages.Lease())
             except HoldfastError as error:
                 self._log.error("registry_unreadable", code=error.code, reason=error.message)
                 if self._registry.database.broken or time.monotonic() - self._read_at > LEASE_SECONDS:
@@ -461,8 +467,7 @@ class Supervisor:
         closed = {f"closed_{kind}s": len(hashes) for kind, hashes in trust.closed.items()}
         counts = {"anchors": len(trust.anchors), **closed, "successions": len(trust.successions)}
         self._log.info("trust_changed", epoch=trust.epoch, **counts)
-        for worker in self._workers.values():
-            worker.send(_trust_message(trust))
+        self._tell_all(_trust_message(trust))
         asyncio.get_running_loop().call_later(APPLY_SECONDS_MAX, self._end_silent, trust.epoch)
 
     def _end_silent(self, epoch: int) -> None:
@@ -521,15 +526,14 @@ class Supervisor:
         }
         self._identity, self._limits = identity, limits
         self._settings = replace(self._settings, **{name: getattr(settings, name) for name in RELOADED})
-        for worker in self._workers.values():
-            worker.send(
-                messages.Reload(
-                    certificate_chain=list(identity.certificate_chain),
-                    private_key=identity.private_key,
-                    limits=limits,
-                    drain_seconds=settings.drain_seconds,
-                )
+        self._tell_all(
+            messages.Reload(
+                certificate_chain=list(identity.certificate_chain),
+                private_key=identity.private_key,
+                limits=limits,
+                drain_seconds=settings.drain_seconds,
             )
+        )
         self._spread_ticket_keys()
         self._log.info("reloaded", changed=sorted(changed & RELOADED), needs_restart=sorted(changed - RELOADED))
 
@@ -537,8 +541,7 @@ class Supervisor:
         for act, pins in self._registry.devices.changed_since(self._act):
             # Nobody can have come by the new pins yet.
             self._post.disown([pin.device_id for pin in pins if pin.leaf_spki_sha256 == NO_KEY])
-            for worker in self._workers.values():
-                worker.send(_pins_message(pins))
+            self._tell_all(_pins_message(pins))
             self._act = act
 
 
