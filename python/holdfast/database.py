@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS_MAX = 5
 ROWS_AT_ONCE = 10_000
+"""What one answer of a database, or one message of rows to a worker, holds at the most."""
 JOURNAL_HEAD = struct.Struct(">8s8xI")
 """Of a rollback journal: the magic, and how many pages the database had before (SQLite's file format, §3)."""
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -258,11 +259,6 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
-def _reading(path: Path) -> closing[sqlite3.Connection]:
-    """A connection that changes not a byte of a file that is there."""
-    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX))
-
-
 def _check_hub(kind: Kind, path: Path, found: str, hub: str) -> None:
     if found != hub:
         message = f"{path} is the {kind.name} of the hub '{found}', not of '{hub}'"
@@ -271,7 +267,7 @@ def _check_hub(kind: Kind, path: Path, found: str, hub: str) -> None:
 
 def _check_ours(kind: Kind, path: Path) -> None:
     """Look into a file that is there without changing a byte of it."""
-    with _reading(path) as connection:
+    with reading(path) as connection:
         try:
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -296,6 +292,11 @@ def _was_empty(path: Path) -> bool:
     return (magic, pages) == (JOURNAL_MAGIC, 0)
 
 
+def reading(path: Path) -> closing[sqlite3.Connection]:
+    """A connection that changes not a byte of a file that is there."""
+    return closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS_MAX))
+
+
 def examine(kind: Kind, path: Path) -> Examined:
     """Look through a whole file of ours that is there, without changing a byte of it.
 
@@ -305,7 +306,7 @@ def examine(kind: Kind, path: Path) -> Examined:
     """
     with explained(kind, path):
         _check_ours(kind, path)
-        with _reading(path) as connection:
+        with reading(path) as connection:
             revision = _revision_in(connection)
             faults = [str(fault) for (fault,) in connection.execute("PRAGMA integrity_check") if fault != "ok"]
             lost = connection.execute("PRAGMA foreign_key_check").fetchall()
@@ -317,7 +318,7 @@ def find_revision(kind: Kind, path: Path) -> str | None:
     """The schema of a file of ours that is there, as `examine` finds it, and raises."""
     with explained(kind, path):
         _check_ours(kind, path)
-        with _reading(path) as connection:
+        with reading(path) as connection:
             return _revision_in(connection)
 
 
@@ -333,7 +334,7 @@ def check(kind: Kind, path: Path, *, hub: str) -> None:
         if revision is None:
             raise kind.missing(path)
         kind.check_known(revision)
-        with _reading(path) as connection:
+        with reading(path) as connection:
             (found,) = connection.execute("SELECT hub FROM deployment").fetchone()
     _check_hub(kind, path, found, hub)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from holdfast.database import reading
 from holdfast.errors import ConfigurationError, LimitExceededError
 from holdfast.files import open_regular, read_file
 
@@ -30,7 +31,6 @@ MANIFEST_BYTES_MAX = 1024 * 1024
 REGISTRY, INBOX, TELEMETRY = "registry.db", "inbox.db", "telemetry"
 NAME = re.compile(rf"registry\.db|inbox\.db|{TELEMETRY}/worker-[0-9a-f-]{{1,64}}\.db", re.ASCII)
 """What a backup may hold; nothing else is ever written to a state directory."""
-LOCK_SECONDS_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +112,7 @@ def copy_database(source: Path, place: Path) -> None:
         ConfigurationError: `database_damaged`; and what `writing` makes of errors.
     """
     write_new(place, b"")
-    uri = f"{source.absolute().as_uri()}?mode=ro"
-    with (
-        closing(sqlite3.connect(uri, uri=True, timeout=LOCK_SECONDS_MAX)) as original,
-        closing(sqlite3.connect(place)) as copy,
-    ):
+    with reading(source) as original, closing(sqlite3.connect(place)) as copy:
         original.backup(copy)
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, complete in itself
     if said := damage(place):

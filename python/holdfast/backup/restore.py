@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,5 +128,5 @@ def _holds_all(log: Path, other: Path) -> bool:
 
 
 def _rows(path: Path, statement: str, *values: object) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with database.reading(path) as connection:
         return connection.execute(statement, values).fetchall()

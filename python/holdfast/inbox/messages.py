@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from holdfast.database import ROWS_AT_ONCE
 from holdfast.errors import ConflictError, LimitExceededError, RegistrationError
 from holdfast.inbox.schema import messages, numbers
 
@@ -41,7 +42,6 @@ MESSAGE_ID_CHARACTERS_MAX = 128
 PACKET_IDS = 65_535
 NUMBERS_APART_MAX = PACKET_IDS - MESSAGES_MAX
 """How far the oldest and the newest message of a device may be apart before their packet identifiers could meet."""
-ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

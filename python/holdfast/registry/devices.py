@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from holdfast.database import ROWS_AT_ONCE
 from holdfast.errors import RegistrationError
 from holdfast.registry import paths, schema
 from holdfast.registry.paths import NO_KEY
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from holdfast.registry.closures import Closures, Named
     from holdfast.registry.database import Database, Transaction
 
-ROWS_AT_ONCE = 10_000
 PIN = ("device_id", "issuer_spki_sha256", "leaf_spki_sha256", "pending")
 """Columns that say how a device is pinned."""
 
