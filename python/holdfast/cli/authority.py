@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from holdfast.cli.options import now
+from holdfast.cli.options import now, read_bounded
 from holdfast.cli.output import emit_record, json_option, progress
-from holdfast.errors import IssuanceError, LimitExceededError
+from holdfast.errors import IssuanceError
 from holdfast.files import NewFiles, Readers, read_file, read_secret_file
 
 if TYPE_CHECKING:
@@ -461,13 +461,7 @@ def _device_ids(devices: Sequence[str], source: Path | None) -> list[str]:
     for device_id in devices:
         ids.add(device_id)
     if source is not None:
-        if source == Path("-"):
-            data = sys.stdin.buffer.read(DEVICES_FILE_BYTES_MAX + 1)
-            if len(data) > DEVICES_FILE_BYTES_MAX:
-                message = f"standard input is larger than the {DEVICES_FILE_BYTES_MAX} bytes that are allowed"
-                raise LimitExceededError("file_too_large", message)
-        else:
-            data = read_file(source, bytes_max=DEVICES_FILE_BYTES_MAX)
+        data = read_bounded(source, bytes_max=DEVICES_FILE_BYTES_MAX)
         for number, line in enumerate(data.splitlines(), 1):
             if device_id := line.strip().decode(errors="replace"):
                 with about(f"{source}, line {number}"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from holdfast.cli.options import read_bounded
 from holdfast.errors import ConfigurationError, LimitExceededError, VerificationError
-from holdfast.files import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def read_lists(path: Path) -> list[bytes]:
 
 def _read_elements(path: Path, labels: frozenset[str], code: str, what: str) -> list[bytes]:
     """DER says what it is by itself only to who reads it whole: it counts as what is wanted."""
-    data = _read(path)
+    data = read_bounded(path, bytes_max=BUNDLE_BYTES_MAX)
     found: list[bytes] = []
     left_out: list[str] = []
     if _PEM in data:
@@ -80,16 +80,6 @@ def bad_anchor(file: Path, error: VerificationError) -> ConfigurationError:
     """What is said of a certificate in `file` that is to be trusted, and cannot be."""
     message = f"a certificate in {file} cannot be trusted: {error.message} ({error.code})"
     return ConfigurationError("bad_anchor", message, hint=error.hint)
-
-
-def _read(path: Path) -> bytes:
-    if str(path) != "-":
-        return read_file(path, bytes_max=BUNDLE_BYTES_MAX)
-    data = sys.stdin.buffer.read(BUNDLE_BYTES_MAX + 1)
-    if len(data) > BUNDLE_BYTES_MAX:
-        message = f"standard input is larger than the {BUNDLE_BYTES_MAX} bytes that are allowed"
-        raise LimitExceededError("file_too_large", message)
-    return data
 
 
 def _unpacked(data: bytes) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from holdfast.cli.text import text
+from holdfast.errors import LimitExceededError
 from holdfast.files import FILE_BYTES_MAX, read_file
 from holdfast.settings import Settings, load
 
@@ -88,6 +89,22 @@ def read_input(path: Path) -> bytes:
         LimitExceededError: `file_too_large`.
     """
     return sys.stdin.buffer.read(FILE_BYTES_MAX + 1) if str(path) == "-" else read_file(path)
+
+
+def read_bounded(path: Path, *, bytes_max: int) -> bytes:
+    """The contents of a file, `-` being standard input, where no door behind it bounds them.
+
+    Raises:
+        ConfigurationError: `unreadable_file`.
+        LimitExceededError: `file_too_large`.
+    """
+    if str(path) != "-":
+        return read_file(path, bytes_max=bytes_max)
+    data = sys.stdin.buffer.read(bytes_max + 1)
+    if len(data) > bytes_max:
+        message = f"standard input is larger than the {bytes_max} bytes that are allowed"
+        raise LimitExceededError("file_too_large", message)
+    return data
 
 
 @contextmanager

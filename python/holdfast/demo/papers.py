@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from holdfast.authority.pem import to_pem
 from holdfast.demo.mqtt import Credentials
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def make_stolen(victim: Credentials, directory: Path) -> Credentials:
     der = own.private_bytes(serialization.Encoding.DER, PKCS8, PLAIN)
     posing = der.replace(_point(own.public_key()), _point(certificate.public_key()))
     key = directory / "stolen.key"
-    body = base64.encodebytes(posing)
-    _write_key(key, b"-----BEGIN PRIVATE KEY-----\n" + body + b"-----END PRIVATE KEY-----\n")
+    _write_key(key, to_pem("PRIVATE KEY", [posing]))
     return Credentials(chain=victim.chain, key=key)
 
 

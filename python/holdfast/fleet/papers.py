@@ -27,7 +27,6 @@ ROOT = "root.pem"
 INTERMEDIATES = "intermediates.pem"
 KEYS = "keys"
 CARD = "fleet.json"
-PEM_LINE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +120,9 @@ def make(
 
 def pem(label: str, der: bytes) -> str:
     """RFC 7468."""
-    text = base64.b64encode(der).decode()
-    lines = [text[begin : begin + PEM_LINE] for begin in range(0, len(text), PEM_LINE)]
-    return "\n".join([f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""])
+    from holdfast.authority.pem import to_pem
+
+    return to_pem(label, [der]).decode()
 
 
 def write_new(path: Path, text: str, mode: int) -> None:
