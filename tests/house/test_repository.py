@@ -41,7 +41,9 @@ def test_make_help_names_every_target() -> None:
     shown = subprocess.run(
         ["make", "-C", ROOT, "--no-print-directory", "help"], capture_output=True, text=True, check=True
     )
-    for target in ("setup", "demo", "test", "lint", "check", "bench", "deep"):
+    (targets,) = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert len(targets.split()) > 10
+    for target in targets.split():
         assert re.search(rf"^  make {target} +\w", shown.stdout, re.MULTILINE)
 
 
