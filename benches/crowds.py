@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.support import servers
-from tests.support.hub import now
+from tests.support import fleets, servers
 
-from holdfast.fleet import papers
 from holdfast.fleet.plan import Crowd, Plan
 from holdfast.fleet.processes import Processes
 from holdfast.fleet.report import outcomes
@@ -24,15 +20,11 @@ if TYPE_CHECKING:
 
 
 def fleet_of(directory: Path, prefix: str, count: int) -> Fleet:
-    return papers.make(
-        directory / prefix,
+    return fleets.fleet_of(
+        directory,
+        prefix,
+        count,
         names=[f"Root of {prefix}", f"Factory of {prefix}", f"Technician of {prefix}"],
-        prefix=prefix,
-        count=count,
-        begins=(now() - timedelta(days=1)).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=os.cpu_count() or 1,
     )
 
 

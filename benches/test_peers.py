@@ -15,14 +15,14 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support import servers
-from tests.support.hub import now, wait_for
+from tests.support.fleets import fleet_of
+from tests.support.hub import wait_for
 
-from holdfast.fleet import chart, papers
+from holdfast.fleet import chart
 from holdfast.fleet.plan import Crowd, Plan
 from holdfast.fleet.processes import Processes
 
@@ -68,15 +68,8 @@ class Findings:
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    return papers.make(
-        tmp_path_factory.mktemp("fleet") / "f",
-        names=["Company-X Root", "Factory-Y", "Technician-Z"],
-        prefix="widget",
-        count=max(WARM_UP + len(VERSIONS) * ROUNDS * DEVICES_A_ROUND, WARM_UP + IDLE),
-        begins=(now() - timedelta(days=1)).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=os.cpu_count() or 1,
+    return fleet_of(
+        tmp_path_factory.mktemp("fleet"), "widget", WARM_UP + max(len(VERSIONS) * ROUNDS * DEVICES_A_ROUND, IDLE)
     )
 
 

@@ -13,14 +13,11 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.support import servers
-from tests.support.hub import now
-
-from holdfast.fleet import papers
+from tests.support.fleets import fleet_of
 
 from . import results
 from .accounting import cpu_seconds
@@ -62,16 +59,7 @@ class Round:
 def test_publish(tmp_path: Path) -> None:
     if servers.which("mosquitto") is None:
         pytest.skip("mosquitto is not installed; tests/services installs it")
-    fleet = papers.make(
-        tmp_path / "fleet",
-        names=["Company-X Root", "Factory-Y", "Technician-Z"],
-        prefix="widget",
-        count=DEVICES,
-        begins=(now() - timedelta(days=1)).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=os.cpu_count() or 1,
-    )
+    fleet = fleet_of(tmp_path, "widget", DEVICES)
     rounds: dict[str, list[Round]] = {}
     versions = {}
     with ExitStack() as stack:

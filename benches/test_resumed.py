@@ -14,14 +14,11 @@ import statistics
 import subprocess
 import sys
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.support import servers
-from tests.support.hub import now
-
-from holdfast.fleet import papers
+from tests.support.fleets import fleet_of
 
 from . import results
 from .accounting import cpu_seconds
@@ -42,16 +39,7 @@ Samples = dict[str, list[float]]
 
 
 def test_resumed(tmp_path: Path) -> None:
-    fleet = papers.make(
-        tmp_path / "fleet",
-        names=["Company-X Root", "Factory-Y", "Technician-Z"],
-        prefix="widget",
-        count=DEVICES,
-        begins=(now() - timedelta(days=1)).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=os.cpu_count() or 1,
-    )
+    fleet = fleet_of(tmp_path, "widget", DEVICES)
     found: Samples = {"without tickets": [], "with tickets": [], "resumed": []}
     with ExitStack() as stack:
         hubs = {}

@@ -12,16 +12,17 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support import servers
-from tests.support.hub import now
-
-from holdfast.fleet import papers
+from tests.support.fleets import fleet_of
 
 from . import results
 from .accounting import cpu_seconds
+
+if TYPE_CHECKING:
+    from holdfast.fleet.papers import Fleet
 
 DEVICES = 3_000
 FREQUENCY = 4_999
@@ -59,16 +60,7 @@ def main() -> None:
         sys.exit("profile: perf is missing (Debian's linux-perf)")
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
-        fleet = papers.make(
-            directory / "f",
-            names=["Company-X Root", "Factory-Y", "Technician-Z"],
-            prefix="widget",
-            count=DEVICES + 200,
-            begins=(now() - timedelta(days=1)).replace(microsecond=0),
-            days=30,
-            seed=None,
-            threads=2,
-        )
+        fleet = fleet_of(directory, "widget", DEVICES + 200)
         sections, record = [], {}
         (directory / "hub").mkdir()
         with servers.holdfast(directory / "hub", fleet) as server:
@@ -84,15 +76,13 @@ def main() -> None:
         print(results.write("profile", {**record, "memory": sizes}, text="\n".join(sections)))
 
 
-def _connect(server: servers.Server, fleet: papers.Fleet, devices: str, tls: str) -> None:
+def _connect(server: servers.Server, fleet: Fleet, devices: str, tls: str) -> None:
     words = ["--devices", devices, "--tls", tls, "--concurrency", "64", "--json"]
     command = [sys.executable, "-m", "holdfast", "fleet", "connect", server.target, str(fleet.directory), *words]
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _sampled(
-    server: servers.Server, fleet: papers.Fleet, tls: str, data: Path
-) -> tuple[float, Counter[tuple[str, str]]]:
+def _sampled(server: servers.Server, fleet: Fleet, tls: str, data: Path) -> tuple[float, Counter[tuple[str, str]]]:
     """Microseconds of CPU a connect, and samples by library and symbol."""
     pids = server.pids()
     recorder = subprocess.Popen(
@@ -140,7 +130,7 @@ def _section(title: str, cost: float, samples: Counter[tuple[str, str]]) -> tupl
 # ── memory ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _memory(directory: Path, fleet: papers.Fleet) -> tuple[str, dict[str, float]]:
+def _memory(directory: Path, fleet: Fleet) -> tuple[str, dict[str, float]]:
     heap = subprocess.run(
         ["cargo", "run", "--quiet", "--release", "--locked", "-p", "holdfast-gate", "--example", "heap"],
         capture_output=True,

@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.fleet import papers
-
 from ..support import servers
-from ..support.hub import loopback, now, wait_for
-from ..support.pki import DAY
+from ..support.fleets import fleet_of
+from ..support.hub import loopback, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,16 +28,7 @@ DEVICES = 300
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
-    return papers.make(
-        tmp_path_factory.mktemp("fleet") / "f",
-        names=["Company-X Root", "Factory-Y", "Technician-Z"],
-        prefix="widget",
-        count=DEVICES,
-        begins=(now() - DAY).replace(microsecond=0),
-        days=30,
-        seed=None,
-        threads=2,
-    )
+    return fleet_of(tmp_path_factory.mktemp("fleet"), "widget", DEVICES)
 
 
 @pytest.fixture(scope="module")
