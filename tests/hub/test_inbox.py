@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
-import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,6 +55,13 @@ def send(hub: RunningHub, payload: str, *options: str) -> None:
 def waiting(hub: RunningHub) -> int:
     (line,) = (line for line in hub.command("device", "show", "widget-1").stdout.splitlines() if "messages" in line)
     return int(line.split()[-1])
+
+
+def wills_kept(hub: RunningHub) -> int:
+    path = hub.directory / "state" / "inbox.db"
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as inbox:
+        (count,) = inbox.execute("SELECT count(*) FROM wills").fetchone()
+        return int(count)
 
 
 def payloads(received: list[dict[str, Any]]) -> list[str]:
@@ -284,7 +291,7 @@ def test_m06_a_will_is_published_once_whoever_is_left_to_do_it(hub: RunningHub, 
     client = Paho(hub, widget, "tls13", will="gone")
     client.connect()
     wait_for(lambda: hub.events("admitted"), "admission")
-    time.sleep(0.3)  # what is kept behind the CONNACK reaches the disk
+    wait_for(lambda: wills_kept(hub) == 1, "the will on the disk")  # behind the CONNACK
     if how == "lost":
         client.vanish()
     elif how == "hub stopped":

@@ -9,7 +9,6 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -268,22 +267,26 @@ def test_openssl_comes_back_and_not_with_early_data_nor_in_tls_12_nor_by_a_key_o
     first = s_client(hub, client, "-tls1_3", "-sess_out", kept)
     assert "New, TLSv1.3" in first
     assert "Max Early Data: 0" in first
-    time.sleep(0.1)
-    assert "Reused, TLSv1.3" in s_client(hub, client, "-tls1_3", "-sess_in", kept, "-sess_out", kept)
-    time.sleep(0.1)
+
+    def resumed(*more: str | Path) -> str:
+        """Every worker has heard of the ticket: it is taken back wherever it comes to."""
+
+        def comes_back() -> str:
+            told = s_client(hub, client, "-tls1_3", "-sess_in", kept, "-sess_out", kept, *more)
+            return told if "Reused, TLSv1.3" in told else ""
+
+        return wait_for(comes_back, "resumption")
+
+    resumed()
     # L02: the ticket says that no early data is taken; OpenSSL sends it to nobody who does not want it.
-    eager = s_client(hub, client, "-tls1_3", "-sess_in", kept, "-sess_out", kept, "-early_data", early)
-    assert "Early data was accepted" not in eager
-    time.sleep(0.1)
+    assert "Early data was accepted" not in resumed("-early_data", early)
     # psk_ke as well as psk_dhe_ke: the exchange of keys is not left out.
-    assert "Server Temp Key: X25519" in s_client(
-        hub, client, "-tls1_3", "-sess_in", kept, "-sess_out", kept, "-allow_no_dhe_kex"
-    )
-    time.sleep(0.1)
+    assert "Server Temp Key: X25519" in resumed("-allow_no_dhe_kex")
     external = s_client(hub, client, "-tls1_3", "-psk_identity", "widget-1", "-psk", "11" * 32)
     assert "Reused" not in external, "a key that was agreed elsewhere is no ticket"
     old = hub.directory / "old.pem"
     assert "New, TLSv1.2" in s_client(hub, client, "-tls1_2", "-sess_out", old)
     assert not old.exists(), "there is nothing to be kept"
-    assert [event.get("resumed", False) for event in hub.events("admitted")][:2] == [False, True]
+    first_one, *others = (event.get("resumed", False) for event in hub.events("admitted"))
+    assert (first_one, any(others)) == (False, True)
     assert hub.events("unhandled_exception") == hub.events("worker_ended") == []
