@@ -21,6 +21,10 @@ mod verifier;
 
 use pyo3::prelude::*;
 
+/// Of all that is written in Rust here: a handshake is a thousand small pieces that live for milliseconds.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The compiled half of the `holdfast` package.
 #[pymodule]
 mod _holdfast {
