@@ -26,7 +26,7 @@ impl Gate {
         let resumed = judged.chain.resumed();
         let placed = self
             .judge_again_if_moved(judged, handle, now)
-            .and_then(|judged| self.place(handle, connect, judged))
+            .and_then(|judged| self.place(connect, judged))
             .and_then(|(placement, judged)| {
                 asked.will = self.will(connect, &judged)?;
                 Ok((placement, judged))
@@ -85,12 +85,7 @@ impl Gate {
     }
 
     /// The checks between a good path and an admission: names, then pins.
-    fn place(
-        &mut self,
-        handle: Handle,
-        connect: &Connect,
-        mut judged: Box<Judged>,
-    ) -> Result<(Placement, Box<Judged>), No> {
+    fn place(&mut self, connect: &Connect, mut judged: Box<Judged>) -> Result<(Placement, Box<Judged>), No> {
         let device_id = Arc::clone(&judged.device_id);
         let device = || Value::peer(&device_id);
         let named = |code, found: &str| No::new(code).with("device", device()).with("found", Value::peer(found));
@@ -121,7 +116,9 @@ impl Gate {
                 Err(No::new("resumed_unpinned").answer(Reason::ServerUnavailable).with("device", device()))
             }
             // trust.md §3.2: a new key never pushes out a session that the old one holds.
-            Placement::Rekeyed | Placement::Succeeded if self.live_with_other_key(handle, &judged) => {
+            Placement::Rekeyed | Placement::Succeeded
+                if self.is_live_with_other_key(&judged.device_id, judged.path.leaf_spki_sha256()) =>
+            {
                 Err(rekeyed_while_live(&device_id))
             }
             // ... and to the library, whoever else believes it (trust.md §6.2).
@@ -172,12 +169,6 @@ impl Gate {
         lately && *count > self.limits.take_overs_count_max
     }
 
-    fn live_with_other_key(&mut self, handle: Handle, judged: &Judged) -> bool {
-        let live = self.live.get(&judged.device_id).copied().filter(|live| *live != handle);
-        let stage = live.and_then(|live| self.slots.get_mut(live)).map(|connection| &connection.stage);
-        matches!(stage, Some(Stage::Live { admitted, .. }) if admitted.leaf != judged.path.leaf_spki_sha256())
-    }
-
     /// The one place where somebody is let in. Returns what must be said of it, and how the session begins.
     fn admit(
         &mut self,
@@ -197,7 +188,7 @@ impl Gate {
             let no = No::new("kernel_doubted").answer(Reason::ServerUnavailable).claimed();
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }
-        if self.live_with_other_key(handle, judged) {
+        if self.is_live_with_other_key(&judged.device_id, judged.path.leaf_spki_sha256()) {
             return Err(rekeyed_while_live(&judged.device_id));
         }
         let lineage = self.lineage(judged, now).ok_or_else(|| {
