@@ -357,9 +357,10 @@ enum LimitField<'a> {
     CountAtMost(&'a mut usize, usize),
     /// That may be none.
     CountOrNone(&'a mut usize),
-    Time(&'a mut u64),
-    /// That may not be longer.
-    TimeAtMost(&'a mut u64, u64),
+    /// Of milliseconds, or of lines.
+    Number(&'a mut u64),
+    /// That may not be larger.
+    NumberAtMost(&'a mut u64, u64),
 }
 
 impl LimitField<'_> {
@@ -368,7 +369,7 @@ impl LimitField<'_> {
             Self::Count(count) | Self::CountAtMost(count, _) | Self::CountOrNone(count) => {
                 u64::try_from(**count).unwrap_or(u64::MAX)
             }
-            Self::Time(time) | Self::TimeAtMost(time, _) => **time,
+            Self::Number(number) | Self::NumberAtMost(number, _) => **number,
         }
     }
 
@@ -376,8 +377,8 @@ impl LimitField<'_> {
     fn forbids(&self, value: u64) -> Option<String> {
         let at_most = match self {
             Self::CountAtMost(_, at_most) => u64::try_from(*at_most).unwrap_or(u64::MAX),
-            Self::TimeAtMost(_, at_most) => *at_most,
-            Self::Count(_) | Self::CountOrNone(_) | Self::Time(_) => u64::MAX,
+            Self::NumberAtMost(_, at_most) => *at_most,
+            Self::Count(_) | Self::CountOrNone(_) | Self::Number(_) => u64::MAX,
         };
         if value > at_most {
             return Some(format!("is {value}, must not be above {at_most}"));
@@ -390,14 +391,14 @@ impl LimitField<'_> {
             Self::Count(count) | Self::CountAtMost(count, _) | Self::CountOrNone(count) => {
                 **count = usize::try_from(value).unwrap_or(usize::MAX)
             }
-            Self::Time(time) | Self::TimeAtMost(time, _) => **time = value,
+            Self::Number(number) | Self::NumberAtMost(number, _) => **number = value,
         }
     }
 }
 
 /// The names by which settings know the limits.
 fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 36] {
-    use LimitField::{Count, CountAtMost, CountOrNone, Time, TimeAtMost};
+    use LimitField::{Count, CountAtMost, CountOrNone, Number, NumberAtMost};
     // What trust.md and the design bound (I7) an operator may tighten, and not loosen.
     let session = &mut limits.session;
     [
@@ -405,26 +406,26 @@ fn limit_fields(limits: &mut Limits) -> [(&'static str, LimitField<'_>); 36] {
         ("half_open_count_max", Count(&mut limits.half_open_count_max)),
         ("half_open_per_source_max", Count(&mut limits.half_open_per_source_max)),
         ("hellos_waiting_max", Count(&mut limits.hellos_waiting_max)),
-        ("shed_after_ms", Time(&mut limits.shed_after_ms)),
-        ("pressed_deadline_ms", Time(&mut limits.pressed_deadline_ms)),
+        ("shed_after_ms", Number(&mut limits.shed_after_ms)),
+        ("pressed_deadline_ms", Number(&mut limits.pressed_deadline_ms)),
         ("handshakes_a_turn", Count(&mut limits.handshakes_a_turn)),
-        ("lease_ms", TimeAtMost(&mut limits.lease_ms, gate::LEASE_MS_MAX)),
-        ("handshake_deadline_ms", TimeAtMost(&mut limits.handshake_deadline_ms, gate::HANDSHAKE_DEADLINE_MS_MAX)),
-        ("drain_deadline_ms", TimeAtMost(&mut limits.drain_deadline_ms, gate::DRAIN_DEADLINE_MS_MAX)),
+        ("lease_ms", NumberAtMost(&mut limits.lease_ms, gate::LEASE_MS_MAX)),
+        ("handshake_deadline_ms", NumberAtMost(&mut limits.handshake_deadline_ms, gate::HANDSHAKE_DEADLINE_MS_MAX)),
+        ("drain_deadline_ms", NumberAtMost(&mut limits.drain_deadline_ms, gate::DRAIN_DEADLINE_MS_MAX)),
         ("drain_bytes_max", CountAtMost(&mut limits.drain_bytes_max, gate::DRAIN_BYTES_MAX)),
-        ("keep_alive_ms_max", Time(&mut limits.keep_alive_ms_max)),
+        ("keep_alive_ms_max", Number(&mut limits.keep_alive_ms_max)),
         ("take_overs_count_max", Count(&mut limits.take_overs_count_max)),
-        ("take_overs_ms", Time(&mut limits.take_overs_ms)),
+        ("take_overs_ms", Number(&mut limits.take_overs_ms)),
         ("batch_count_enough", Count(&mut limits.batch_count_enough)),
-        ("batch_wait_ms", Time(&mut limits.batch_wait_ms)),
+        ("batch_wait_ms", Number(&mut limits.batch_wait_ms)),
         ("batch_inline_max", Count(&mut limits.batch_inline_max)),
         ("facts_count_max", Count(&mut limits.facts_count_max)),
         ("strips_count_max", CountOrNone(&mut limits.strips_count_max)),
         ("tickets_count_max", Count(&mut limits.tickets_count_max)),
         ("half_packets_bytes_max", Count(&mut limits.half_packets_bytes_max)),
         ("wills_bytes_max", Count(&mut limits.wills_bytes_max)),
-        ("refusal_lines_burst", Time(&mut limits.refusal_lines_burst)),
-        ("refusal_lines_per_second", Time(&mut limits.refusal_lines_per_second)),
+        ("refusal_lines_burst", Number(&mut limits.refusal_lines_burst)),
+        ("refusal_lines_per_second", Number(&mut limits.refusal_lines_per_second)),
         ("handshake_bytes_max", CountAtMost(&mut session.handshake_bytes_max, gate::HANDSHAKE_BYTES_MAX)),
         ("connect_bytes_max", CountAtMost(&mut session.connect_bytes_max, gate::CONNECT_BYTES_MAX)),
         ("packet_bytes_max", Count(&mut session.packet_bytes_max)),

@@ -98,19 +98,19 @@ impl fmt::Display for GeneralName<'_> {
                 (Some(address), _) => write!(formatter, "IP:{address}"),
                 (None, Some((network, mask))) => match (address(network), address(mask)) {
                     (Some(network), Some(mask)) => write!(formatter, "IP:{network}/{mask}"),
-                    _ => write!(formatter, "IP:{}", Hex(octets)),
+                    _ => write!(formatter, "IP:{}", Raw(octets)),
                 },
-                (None, None) => write!(formatter, "IP:{}", Hex(octets)),
+                (None, None) => write!(formatter, "IP:{}", Raw(octets)),
             },
-            Self::Other(kind, contents) => write!(formatter, "{kind}:{}", Hex(contents)),
+            Self::Other(kind, contents) => write!(formatter, "{kind}:{}", Raw(contents)),
         }
     }
 }
 
 /// Octets as `#hex`, cut after the first sixteen.
-struct Hex<'a>(&'a [u8]);
+struct Raw<'a>(&'a [u8]);
 
-impl fmt::Display for Hex<'_> {
+impl fmt::Display for Raw<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("#")?;
         self.0.iter().take(16).try_for_each(|octet| write!(formatter, "{octet:02x}"))?;
