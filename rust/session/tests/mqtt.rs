@@ -1,6 +1,8 @@
 //! What an admitted device may say and is told, in both versions: whole, byte by byte, and cut at every place.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
 
+mod pair;
+
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -73,7 +75,6 @@ fn message(number: u16) -> Message {
 struct Pair {
     client: ClientConnection,
     session: Session,
-    heard: Vec<u8>,
     piece: usize,
 }
 
@@ -94,7 +95,7 @@ impl Pair {
         let name = ServerName::try_from("localhost").unwrap();
         let client = ClientConnection::new(Arc::new(client), name).unwrap();
         let session = Session::new(&config, limits);
-        let mut pair = Self { client, session, heard: Vec::new(), piece: usize::MAX };
+        let mut pair = Self { client, session, piece: usize::MAX };
         for _ in 0..4 {
             if let [Event::Presented(_)] = pair.up().as_slice() {
                 pair.session.accept();
@@ -113,7 +114,6 @@ impl Pair {
         assert!(matches!(pair.say(connect).as_slice(), [Event::Connect(_)]));
         pair.session.admit(admission).unwrap();
         pair.down();
-        pair.heard.clear();
         pair
     }
 
@@ -172,19 +172,7 @@ impl Pair {
 
     /// What the client hears.
     fn down(&mut self) -> Vec<u8> {
-        let output = self.session.take_output().unwrap();
-        let mut bytes = output.as_slice();
-        while !bytes.is_empty() {
-            self.client.read_tls(&mut bytes).unwrap();
-            self.client.process_new_packets().unwrap();
-        }
-        let mut more = Vec::new();
-        match self.client.reader().read_to_end(&mut more) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
-        }
-        self.heard.extend(more);
-        std::mem::take(&mut self.heard)
+        pair::hear(&mut self.session, &mut self.client)
     }
 
     fn ended_cleanly(&mut self) -> bool {

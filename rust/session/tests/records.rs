@@ -1,6 +1,8 @@
 //! Our record layer against the TLS library's, over every suite and both versions: the differential of `trust.md` §1.7.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test fails by panicking")]
 
+mod pair;
+
 use std::io::{Read, Write};
 use std::sync::Arc;
 
@@ -118,18 +120,7 @@ impl Pair {
     }
 
     fn down(&mut self) {
-        let output = self.session.take_output().unwrap();
-        let mut bytes = output.as_slice();
-        while !bytes.is_empty() {
-            self.client.read_tls(&mut bytes).unwrap();
-            self.client.process_new_packets().unwrap();
-        }
-        let mut more = Vec::new();
-        match self.client.reader().read_to_end(&mut more) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
-        }
-        self.heard.extend(more);
+        self.heard.extend(pair::hear(&mut self.session, &mut self.client));
     }
 
     /// Publishes `count` messages and reads the acknowledgements; with `piece` octets at a time.

@@ -6,6 +6,7 @@
     reason = "a test's tool box: it fails by panicking, and each test uses its part"
 )]
 
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use holdfast_session::{Event, KnownKeys, Limits, Session, Tickets, TlsConfig};
@@ -82,6 +83,17 @@ pub fn until_presented(session: &mut Session, client: &mut ClientConnection) -> 
         give(client, &session.take_output().unwrap());
     }
     panic!("the handshake does not end");
+}
+
+/// What the client reads of all that the session has to say.
+pub fn hear(session: &mut Session, client: &mut ClientConnection) -> Vec<u8> {
+    give(client, &session.take_output().unwrap());
+    let mut heard = Vec::new();
+    match client.reader().read_to_end(&mut heard) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+    }
+    heard
 }
 
 pub fn give(client: &mut ClientConnection, mut bytes: &[u8]) {
