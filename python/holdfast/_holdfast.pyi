@@ -663,18 +663,8 @@ class TelemetryWriter:
 
     `fileno()` becomes readable when messages are durable, or the store has failed; watch it with `loop.add_reader`.
     """
-    def __new__(cls, path: str, *, queue_messages_max: int = 65536) -> TelemetryWriter: ...
+    def __new__(cls, path: str) -> TelemetryWriter: ...
     def fileno(self) -> int: ...
-    def append(
-        self,
-        device_id: str,
-        payload: bytes,
-        *,
-        received_at: datetime,
-        system_properties: Mapping[str, str | None] = ...,
-        properties: Mapping[str, str | None] = ...,
-    ) -> bool:
-        """Queue one message of another door than the gate's; false when the queue is full (stop reading)."""
     @property
     def failure(self) -> str | None:
         """Why nothing more will ever be durable, once the store has failed; `fileno()` becomes readable then, too."""
@@ -713,9 +703,6 @@ class FleetDevices:
     def __len__(self) -> int: ...
     @property
     def authority_names(self) -> list[str]: ...
-    @property
-    def authority_certificates(self) -> list[bytes]:
-        """DER, the root first."""
     def device_id(self, number: int) -> str: ...
     def chain(self, number: int) -> list[bytes]:
         """What the device presents, DER, end entity first, without the root."""

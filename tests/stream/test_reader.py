@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,20 +22,21 @@ if TYPE_CHECKING:
 AT = datetime(2026, 11, 24, 12, 0, 0, 250_000, UTC)
 
 
-def message(device_id: str, payload: bytes, **properties: str | None) -> dict[str, Any]:
-    return {
-        "device_id": device_id,
-        "payload": payload,
-        "system_properties": {"content-type": "x"},
-        "properties": properties,
-    }
+INSERT = (
+    "INSERT INTO messages (device_id, payload, system_properties, properties, received_at_ms) VALUES (?, ?, ?, ?, ?)"
+)
 
 
-def log(directory: Path, worker: int, *messages: tuple[dict[str, Any], float]) -> None:
-    writer = TelemetryWriter(str(directory / f"worker-{worker}.db"))
-    for one, seconds in messages:
-        assert writer.append(**one, received_at=datetime.fromtimestamp(AT.timestamp() + seconds, UTC))
-    writer.close()
+def message(device_id: str, payload: bytes, **properties: str | None) -> tuple[str, bytes, str, str]:
+    return device_id, payload, json.dumps({"content-type": "x"}), json.dumps(properties)
+
+
+def log(directory: Path, worker: int, *messages: tuple[tuple[str, bytes, str, str], float]) -> None:
+    path = directory / f"worker-{worker}.db"
+    TelemetryWriter(str(path)).close()
+    with closing(sqlite3.connect(path)) as written, written:
+        at_ms = round(AT.timestamp() * 1000)
+        written.executemany(INSERT, [(*one, at_ms + round(seconds * 1000)) for one, seconds in messages])
 
 
 def test_logs_are_merged_in_the_order_of_arrival_and_read_on_from_there(tmp_path: Path) -> None:

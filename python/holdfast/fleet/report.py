@@ -21,7 +21,6 @@ def merge(snapshots: Sequence[Mapping[str, Any]]) -> Record:
     """What all processes together have done. Every snapshot has the same crowds in the same order."""
     return {
         "elapsed_seconds": max(one["elapsed_seconds"] for one in snapshots),
-        "finished": all(one["finished"] for one in snapshots),
         "cpu_seconds": sum(one["cpu_seconds"] for one in snapshots),
         "crowds": [_merged(list(parts)) for parts in zip(*(one["crowds"] for one in snapshots), strict=True)],
     }
@@ -30,8 +29,6 @@ def merge(snapshots: Sequence[Mapping[str, Any]]) -> Record:
 def _merged(parts: list[Any]) -> Any:  # noqa: ANN401 (numbers, lists and tables, as JSON has them)
     """Numbers add up, tables and lists member by member; buckets by their ends, the longest by being longest."""
     first = parts[0]
-    if isinstance(first, bool):
-        return all(parts)
     if isinstance(first, int | float):
         return sum(parts)
     if isinstance(first, list):

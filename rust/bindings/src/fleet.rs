@@ -78,11 +78,6 @@ impl FleetDevices {
         self.with(|devices| devices.authority_names().to_vec())
     }
 
-    #[getter]
-    fn authority_certificates(&self) -> Vec<Vec<u8>> {
-        self.with(|devices| devices.authority_certificates().to_vec())
-    }
-
     fn device_id(&self, number: u64) -> String {
         self.with(|devices| devices.id(number))
     }
@@ -132,7 +127,6 @@ impl FleetRun {
         py.detach(|| {
             self.with(|run| FleetSnapshot {
                 elapsed_seconds: run.elapsed().as_secs_f64(),
-                finished: run.is_finished(),
                 crowds: run.snapshot().into_iter().map(FleetCrowdFigures::from).collect(),
             })
         })
@@ -271,7 +265,6 @@ fn duration(seconds: f64) -> Option<Duration> {
 #[derive(IntoPyObject)]
 struct FleetSnapshot {
     elapsed_seconds: f64,
-    finished: bool,
     crowds: Vec<FleetCrowdFigures>,
 }
 
@@ -289,7 +282,6 @@ struct FleetCrowdFigures {
     open: u64,
     open_max: u64,
     seconds: Vec<FleetSecond>,
-    finished: bool,
 }
 
 #[derive(IntoPyObject)]
@@ -347,7 +339,6 @@ impl From<fleet::CrowdStats> for FleetCrowdFigures {
             open: stats.open,
             open_max: stats.open_max,
             seconds: stats.seconds.into_iter().map(FleetSecond::from).collect(),
-            finished: stats.finished,
         }
     }
 }

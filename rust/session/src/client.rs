@@ -105,7 +105,7 @@ mod tests {
             panic!("no CONNECT")
         };
         assert_eq!((connect.client_id.as_str(), connect.user_name.as_deref()), ("w1", Some("h/w1/")));
-        assert_eq!((connect.keep_alive_seconds, connect.clean_start, connect.has_password), (60, false, false));
+        assert_eq!((connect.keep_alive_seconds, connect.clean_start), (60, false));
         for size in [0, 1, 127, 128, 16_383, 16_384, 200_000] {
             bytes.clear();
             write_publish("devices/w1/messages/events/", Some(7), &vec![b'x'; size], &mut bytes);

@@ -17,8 +17,6 @@ pub struct Connect {
     pub client_id: String,
     /// The user name, if given.
     pub user_name: Option<String>,
-    /// Whether there is a password; its bytes are never kept.
-    pub has_password: bool,
     /// Whether earlier session state is to be dropped.
     pub clean_start: bool,
     /// How long the session is to outlive its connection: 0 not at all, `u32::MAX` for ever. 3.1.1 knows these two.
@@ -87,6 +85,7 @@ pub(crate) fn parse_connect(frame: &Frame<'_>, limits: &Limits) -> Result<Connec
     let client_id = body.string()?.to_owned();
     let will = if flags.will { Some(Box::new(read_will(&mut body, flags, version, limits)?)) } else { None };
     let user_name = if flags.user_name { Some(body.string()?.to_owned()) } else { None };
+    // Of a password nothing is kept.
     if flags.password {
         body.binary()?;
     }
@@ -100,7 +99,6 @@ pub(crate) fn parse_connect(frame: &Frame<'_>, limits: &Limits) -> Result<Connec
         version,
         client_id,
         user_name,
-        has_password: flags.password,
         clean_start: flags.clean_start,
         session_expiry_seconds,
         keep_alive_seconds,
@@ -306,7 +304,7 @@ mod tests {
             }
         }
         assert_eq!(connect(&of(4, 0x40, &[&text("w1"), &text("secret")])), Err("mqtt_malformed"));
-        assert!(connect(&of(5, 0x40, &[&[0], &text("w1"), &text("secret")])).unwrap().has_password);
+        assert!(connect(&of(5, 0x40, &[&[0], &text("w1"), &text("secret")])).is_ok());
         let mut bytes = CONNECT_V311.to_vec();
         bytes[0] = 0x11;
         assert_eq!(connect(&bytes), Err("mqtt_bad_flags"));
