@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
-import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +23,7 @@ from holdfast.registry.schema import tenants
 from ..registry.acts import last_act
 from ..support.hub import prove
 from ..support.pki import PEM, Ca
+from .command import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +35,9 @@ ROOT = Ca.root()
 FACTORY, TECHNICIAN = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Technician-N")
 KEY, FINGERPRINT = Certificate(TECHNICIAN.der).spki_sha256, Certificate(TECHNICIAN.der).fingerprint
 COLONS = ":".join(FINGERPRINT[at : at + 2] for at in range(0, 64, 2)).upper()
+
+branch = Command("branch")
+answer, complaint = branch.answer, branch.complaint
 
 
 @pytest.fixture(autouse=True)
@@ -59,31 +60,6 @@ def closed(directory: Path) -> set[tuple[str, str]]:
     opened: Registry
     with registry(directory) as opened:
         return {(kind.value, one.hex()) for kind, hashes in opened.closures.closed().items() for one in hashes}
-
-
-def branch(*words: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "holdfast", "branch", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **environment},
-    )
-    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
-
-
-def answer(*words: str | bytes) -> Any:
-    finished = branch(*words, "--json")
-    assert (finished.returncode, finished.stderr) == (0, "")
-    return json.loads(finished.stdout)
-
-
-def complaint(*words: str | bytes, status: int) -> dict[str, Any]:
-    finished = branch(*words, "--json")
-    assert (finished.returncode, finished.stdout) == (status, ""), finished
-    found: dict[str, Any] = json.loads(finished.stderr)
-    return found
 
 
 def test_a_signer_that_nobody_has_come_by_is_closed_by_its_certificate_s_file(tmp_path: Path) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ..support.pki import DAY, NOW, Ca, key_pem
+from .command import Command
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ROOT = Ca.root("Company-X Root")
+
+ca = Command("ca")
+answer, complaint = ca.answer, ca.complaint
 
 
 @pytest.fixture(autouse=True)
@@ -23,32 +24,6 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "holdfast.toml").write_text('hub = "hub.test"\n')
     (tmp_path / "root.pem").write_bytes(ROOT.pem)
-
-
-def ca(*words: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "holdfast", "ca", *words],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "300"},
-    )
-    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
-
-
-def answer(*words: str, stdin: bytes = b"") -> Any:
-    finished = ca(*words, "--json", stdin=stdin)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    return json.loads(finished.stdout)
-
-
-def complaint(*words: str | bytes, status: int, stdin: bytes = b"") -> dict[str, Any]:
-    finished = ca(*words, "--json", stdin=stdin)
-    assert finished.returncode == status, finished
-    assert finished.stdout == ""
-    found: dict[str, Any] = json.loads(finished.stderr)
-    return found
 
 
 def test_the_whole_way_of_a_ca(tmp_path: Path) -> None:

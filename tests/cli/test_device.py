@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,15 +17,17 @@ from holdfast.registry.paths import path_of
 
 from ..support.hub import prove
 from ..support.pki import Ca, key_pem
+from .command import Command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 HUB = "hub.test"
-
-
 ROOT = Ca.root()
+
+device = Command("device")
+answer, refusal = device.answer, device.refusal
 
 
 @pytest.fixture(autouse=True)
@@ -56,30 +55,6 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
     with open_inbox(tmp_path / "state" / "inbox.db", hub=HUB, tenant="default", create=True) as found:
         yield found
-
-
-def device(*words: str | bytes, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "holdfast", "device", *words],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "300"},
-    )
-    return subprocess.CompletedProcess(words, finished.returncode, finished.stdout.decode(), finished.stderr.decode())
-
-
-def answer(*words: str | bytes, stdin: bytes = b"") -> Any:
-    finished = device(*words, "--json", stdin=stdin)
-    assert (finished.returncode, finished.stderr) == (0, "")
-    return json.loads(finished.stdout)
-
-
-def complaint(*words: str | bytes, status: int) -> str:
-    finished = device(*words, "--json")
-    assert (finished.returncode, finished.stdout) == (status, ""), finished
-    return str(json.loads(finished.stderr)["error"])
 
 
 def test_a_message_is_queued_as_it_was_given(inbox: Inbox, tmp_path: Path) -> None:
@@ -148,7 +123,7 @@ def test_no_device_was_let_in_yet(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_sent_or_shown_is_said(code: str, words: tuple[str, ...], inbox: Inbox) -> None:
-    assert complaint(*words, status=3) == code
+    assert refusal(*words, status=3) == code
     assert inbox.messages.queue("widget-1", at=0).count == 0
 
 
@@ -163,14 +138,14 @@ def test_octets_that_are_no_text_are_sent_as_they_are_or_refused(inbox: Inbox) -
         ("--content-type", "bad_property"),
         ("--correlation-id", "bad_property"),
     ):
-        assert complaint("send", "widget-1", "--payload", "x", option, b"b\xff", status=3) == code
-    assert complaint("send", "widget-1", "--payload", "x", "--property", b"b=\xff", status=3) == "bad_property"
-    assert complaint("show", b"widget\xff", status=3) == "unknown_device"
+        assert refusal("send", "widget-1", "--payload", "x", option, b"b\xff", status=3) == code
+    assert refusal("send", "widget-1", "--payload", "x", "--property", b"b=\xff", status=3) == "bad_property"
+    assert refusal("show", b"widget\xff", status=3) == "unknown_device"
 
 
 def test_a_message_is_there_once(inbox: Inbox) -> None:
     answer("send", "widget-1", "--payload", "x", "--message-id", "m-1")
-    assert complaint("send", "widget-1", "--payload", "x", "--message-id", "m-1", status=6) == "message_id_taken"
+    assert refusal("send", "widget-1", "--payload", "x", "--message-id", "m-1", status=6) == "message_id_taken"
     assert inbox.messages.queue("widget-1", at=0).count == 1
 
 
@@ -188,7 +163,7 @@ def test_usage(words: tuple[str, ...]) -> None:
 
 
 def test_a_directory_without_a_hub(tmp_path: Path) -> None:
-    assert complaint("list", "--state-dir", str(tmp_path / "elsewhere"), status=3) == "no_registry"
+    assert refusal("list", "--state-dir", str(tmp_path / "elsewhere"), status=3) == "no_registry"
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -235,6 +210,6 @@ def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
         ("ab" * 32, "unknown_branch"),
         ("02" * 32, "unknown_branch"),
     ):
-        assert complaint("repin", "widget-1", issuer, "--yes", status=3) == code
-    assert complaint("repin", "widget-7", "ab" * 32, "--unseen", "--yes", status=3) == "unknown_device"
+        assert refusal("repin", "widget-1", issuer, "--yes", status=3) == code
+    assert refusal("repin", "widget-7", "ab" * 32, "--unseen", "--yes", status=3) == "unknown_device"
     assert answer("show", "widget-1")["issuer_spki_sha256"] == "01" * 32

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
@@ -21,31 +19,18 @@ from holdfast.fleet.plan import Crowd, Plan
 from holdfast.fleet.processes import Processes
 from holdfast.fleet.report import merge, quantile_us
 
+from .command import Command
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+fleet = Command("fleet")
+answer, refusal = fleet.answer, fleet.refusal
 
 
 @pytest.fixture(autouse=True)
 def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def fleet(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "holdfast", "fleet", *words]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
-
-
-def answer(*words: str) -> Any:
-    finished = fleet(*words, "--json")
-    assert (finished.returncode, finished.stderr) == (0, "")
-    return json.loads(finished.stdout)
-
-
-def complaint(*words: str, status: int = 3) -> str:
-    finished = fleet(*words, "--json")
-    assert finished.returncode == status, finished
-    code: str = json.loads(finished.stderr.splitlines()[-1])["error"]
-    return code
 
 
 def test_a_fleet_is_made_and_any_other_program_can_use_it(tmp_path: Path) -> None:
@@ -96,19 +81,19 @@ def test_a_seed_gives_the_same_keys(tmp_path: Path) -> None:
 
 def test_what_cannot_be_is_said_by_code() -> None:
     answer("make", "f", "--devices", "3")
-    assert complaint("make", "f", status=6) == "file_exists"
-    assert complaint("make", "g", "--prefix", "a/b") == "bad_fleet"
-    assert complaint("make", "h", *["--ca", "x"] * 17) == "bad_fleet"
-    assert complaint("show", "nowhere") == "fleet_file_failed"
-    assert complaint("export", "f", "3") == "no_such_device"
-    assert complaint("connect", "127.0.0.1", "f", "--devices", "2:2") == "no_such_device"
-    assert complaint("connect", "127.0.0.1:x", "f") == "bad_target"
-    assert complaint("connect", "127.0.0.1:70000", "f") == "bad_target"
-    assert complaint("connect", "192.0.2.1", "f") == "target_not_local"
-    assert complaint("connect", "nowhere.invalid", "f", status=4) == "target_unknown"
-    assert complaint("connect", "127.0.0.1:1", "f", "--report", "no/such/r.json") == "unwritable_file"
-    assert complaint("misbehave", "127.0.0.1", "f", "politely") == "unknown_misbehaviour"
-    assert complaint("misbehave", "127.0.0.1", "f", "garbage", "--each", "4") == "no_such_device"
+    assert refusal("make", "f", status=6) == "file_exists"
+    assert refusal("make", "g", "--prefix", "a/b") == "bad_fleet"
+    assert refusal("make", "h", *["--ca", "x"] * 17) == "bad_fleet"
+    assert refusal("show", "nowhere") == "fleet_file_failed"
+    assert refusal("export", "f", "3") == "no_such_device"
+    assert refusal("connect", "127.0.0.1", "f", "--devices", "2:2") == "no_such_device"
+    assert refusal("connect", "127.0.0.1:x", "f") == "bad_target"
+    assert refusal("connect", "127.0.0.1:70000", "f") == "bad_target"
+    assert refusal("connect", "192.0.2.1", "f") == "target_not_local"
+    assert refusal("connect", "nowhere.invalid", "f", status=4) == "target_unknown"
+    assert refusal("connect", "127.0.0.1:1", "f", "--report", "no/such/r.json") == "unwritable_file"
+    assert refusal("misbehave", "127.0.0.1", "f", "politely") == "unknown_misbehaviour"
+    assert refusal("misbehave", "127.0.0.1", "f", "garbage", "--each", "4") == "no_such_device"
     assert fleet("connect", "127.0.0.1", "f", "--devices", "x").returncode == 2
 
 
@@ -116,8 +101,8 @@ def test_a_file_that_is_cut_off_is_no_fleet(tmp_path: Path) -> None:
     answer("make", "f", "--devices", "3")
     pack = tmp_path / "f" / "devices.pack"
     pack.write_bytes(pack.read_bytes()[:-1])
-    assert complaint("show", "f") == "bad_fleet_file"
-    assert complaint("connect", "127.0.0.1", "f") == "bad_fleet_file"
+    assert refusal("show", "f") == "bad_fleet_file"
+    assert refusal("connect", "127.0.0.1", "f") == "bad_fleet_file"
 
 
 def test_kinds_have_names_and_catalogue_cases() -> None:
@@ -202,8 +187,8 @@ def test_figures_of_several_processes_add_up() -> None:
             "buckets": ends,
         }
         one = {"outcomes": outcomes, "total": histogram, "elapsed_us": histogram["max_us"]}
-        crowd = {"rounds": [one], "finished": True, "seconds": [{"connected": 1}] * len(ends)}
-        return {"elapsed_seconds": 1.0, "finished": True, "cpu_seconds": 0.5, "crowds": [crowd]}
+        crowd = {"rounds": [one], "seconds": [{"connected": 1}] * len(ends)}
+        return {"elapsed_seconds": 1.0, "cpu_seconds": 0.5, "crowds": [crowd]}
 
     merged = merge([part([(10, 1), (20, 98)], {"connected": 99}), part([(20, 1), (500, 1)], {"reset": 2})])
     (crowd,) = merged["crowds"]
