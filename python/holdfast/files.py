@@ -36,6 +36,10 @@ class Readers(enum.Enum):
     EVERYBODY = 0o644
 
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some editors on Windows begin a text with; whoever reads one passes over it."""
+
+
 def read_file(path: Path, *, bytes_max: int = FILE_BYTES_MAX) -> bytes:
     """The contents of a file that may be public.
 

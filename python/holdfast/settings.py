@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from holdfast.errors import ConfigurationError
-from holdfast.files import read_file
+from holdfast.files import BYTE_ORDER_MARK, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +140,7 @@ def load(path: Path | None, overrides: Mapping[str, Any]) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(read_file(path).decode())
+        table = tomllib.loads(read_file(path).removeprefix(BYTE_ORDER_MARK).decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"{path} is not TOML: {error}"
         raise ConfigurationError("bad_settings", message) from error

@@ -34,11 +34,13 @@ class Command:
         assert (done.returncode, done.stderr) == (0, "")
         return json.loads(done.stdout)
 
-    def complaint(self, *words: str | bytes, status: int = 3, stdin: bytes = b"") -> dict[str, Any]:
-        """What it says when it is not, and nothing else."""
+    def complaint(self, *words: str | bytes, status: int = 3, stdin: bytes = b"", note: str = "") -> dict[str, Any]:
+        """What it says when it is not, and nothing else but the question with `note` in it."""
         done = self(*words, "--json", stdin=stdin)
         assert (done.returncode, done.stdout) == (status, ""), done
-        found: dict[str, Any] = json.loads(done.stderr)
+        asked, brace, line = done.stderr.partition("{")
+        assert note in asked if note else not asked, done
+        found: dict[str, Any] = json.loads(brace + line)
         return found
 
     def refusal(self, *words: str | bytes, status: int = 3) -> str:

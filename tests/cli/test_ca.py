@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -137,7 +141,24 @@ def test_a_proven_ca_is_deleted_only_on_a_clear_word(tmp_path: Path) -> None:
     document = json.loads(ca("challenge", "company-x").stdout)
     (tmp_path / "proof.pem").write_bytes(ROOT.verification(document["code"]))
     answer("prove", "company-x", "--certificate", "proof.pem")
-    assert ca("delete", "company-x", stdin=b"n\n").returncode == 1
-    assert ca("delete", "company-x").returncode == 1
+    assert complaint("delete", "company-x", status=1, stdin=b"n\n", note="delete it?")["error"] == "not_confirmed"
+    assert complaint("delete", "company-x", status=3, note="CA 'company-x' is proven")["error"] == "nobody_to_ask"
+    assert answer("show", "company-x")["state"] == "proven"
+    assert interrupted("delete", "company-x", "--json")["error"] == "interrupted"
     assert answer("show", "company-x")["state"] == "proven"
     assert ca("delete", "company-x", stdin=b"y\n").returncode == 0
+
+
+def interrupted(*words: str) -> Any:
+    """Ctrl-C where a question stands; what is said of it."""
+    command = [sys.executable, "-m", "holdfast", "ca", *words]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as asking:
+        assert asking.stderr is not None
+        asked = b""
+        while not asked.endswith(b"[y/N]:"):
+            asked += asking.stderr.read(1)
+        time.sleep(0.5)  # a signal between the question and the reading of the answer is heard after that
+        asking.send_signal(signal.SIGINT)
+        _, said = asking.communicate(timeout=30)
+        assert asking.returncode == 130
+    return json.loads(said[said.index(b"{") :])

@@ -108,11 +108,45 @@ def test_a_file_without_certificates_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(pem(b"\x30\x00", label="EC PRIVATE KEY"))
     (tmp_path / "cut.pem").write_bytes(pem(DEVICE)[:-30])
     (tmp_path / "cut.p7b").write_bytes(bytes.fromhex("308006092a864886f70d010702"))
-    assert complaint("inspect", "words") == "no_certificate"
-    assert complaint("inspect", "key.pem") == "no_certificate"
-    assert complaint("inspect", "cut.pem") == "bad_pem"
-    assert complaint("inspect", "cut.p7b") == "no_certificate"
-    assert complaint("inspect", "nothing.pem") == "unreadable_file"
+    wanted = {
+        "words": "no_certificate",
+        "key.pem": "no_certificate",
+        "cut.pem": "bad_pem",
+        "cut.p7b": "no_certificate",
+        "nothing.pem": "unreadable_file",
+    }
+    for command in (("inspect",), ("verify", "-CAfile", "root.pem")):
+        found = records(*command, *wanted, status=3)
+        assert {one["file"]: one["error"] for one in found} == wanted
+        assert all(one["file"] in one["message"] for one in found)
+
+
+def test_a_file_that_cannot_be_read_keeps_no_other_from_its_turn() -> None:
+    files = ("nothing.pem", "chain.pem", "neither.pem")
+    shown = records("inspect", *files, status=3)
+    assert [one["file"] for one in shown] == ["nothing.pem", *["chain.pem"] * 3, "neither.pem"]
+    judged = records("verify", "-CAfile", "root.pem", "-attime", AT_SECONDS, *files, status=3)
+    assert [one.get("error", one.get("accepted")) for one in judged] == ["unreadable_file", True, "unreadable_file"]
+    told = cert("verify", "-CAfile", "root.pem", "-attime", AT_SECONDS, *files)
+    assert told.exit_code == 3
+    assert "CN=widget-1" in told.stdout
+    assert [line.partition(" (")[0] for line in told.stderr.splitlines()] == [
+        f"holdfast: cannot read {name}: No such file or directory" for name in (files[0], files[2])
+    ]
+
+
+def test_a_file_from_windows_may_begin_with_its_mark(tmp_path: Path) -> None:
+    (tmp_path / "marked.pem").write_bytes(b"\xef\xbb\xbf" + pem(DEVICE, TECHNICIAN, FACTORY))
+    assert len(records("inspect", "marked.pem")) == 3
+
+
+def test_a_bundle_of_openssl_s_is_read_without_a_word(tmp_path: Path) -> None:
+    """It is BER, not DER: what of `cryptography`'s warns of that, warns its own users."""
+    command = ["openssl", "crl2pkcs7", "-nocrl", "-certfile", "chain.pem", "-out", "chain.p7b"]
+    subprocess.run(command, check=True, capture_output=True)
+    run = [sys.executable, "-W", "always", "-m", "holdfast", "cert", "inspect", "chain.p7b", "--json"]
+    shown = subprocess.run(run, check=False, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr, shown.stdout.count("\n")) == (0, "", 3)
 
 
 def test_a_key_beside_the_chain_is_left_out_and_named(tmp_path: Path) -> None:
@@ -132,7 +166,7 @@ def test_elements_of_der_are_read_in_linear_time_and_are_not_without_bound(tmp_p
     assert read_certificates(path) == [least] * ELEMENTS_COUNT_MAX
     assert time.process_time() - began < 2, "quadratic, they took ten seconds and more"
     path.write_bytes(least * (ELEMENTS_COUNT_MAX + 1))
-    assert complaint("inspect", "many.der") == "file_too_large"
+    assert records("inspect", "many.der", status=3)[0]["error"] == "file_too_large"
     path.write_bytes(least * 2 + b"\x30\x85\x01\x00\x00\x00\x00" + least + b"\x31")
     assert read_certificates(path) == [least, least, b"\x30\x85\x01\x00\x00\x00\x00" + least + b"\x31"]
 

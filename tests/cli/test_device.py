@@ -192,6 +192,11 @@ def test_a_device_is_repinned_by_a_certificate_or_a_hash(tmp_path: Path) -> None
     assert answer("show", "widget-2")["issuer_spki_sha256"] == Certificate(ROOT.der).spki_sha256
 
 
+def test_a_message_ends_within_what_mqtt_can_say() -> None:
+    assert device("send", "widget-1", "--payload", "x", "--expires", "99999999999999").returncode == 2
+    assert device("send", "widget-1", "--payload", "x", "--expires", str(2**32 - 1)).returncode == 0
+
+
 def test_what_is_no_issuer_is_refused_with_its_code(tmp_path: Path) -> None:
     widget = ROOT.device("widget-9")
     (tmp_path / "widget.pem").write_bytes(widget.pem)

@@ -328,4 +328,9 @@ def test_x09_a_reload_is_for_new_connections_and_a_bad_one_changes_nothing(hub: 
 
         wait_for(changed, "another certificate")
         assert is_open(session)
+        # Defaults are not what it was started with.
+        settings.rename(hub.directory / "away.toml")
+        hub.process.send_signal(signal.SIGHUP)
+        assert hub.wait_for_events("reload_failed", 2)[1]["code"] == "unreadable_file"
+        assert len(hub.events("reloaded")) == 1
     assert hub.stop() == 0

@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from holdfast.errors import IssuanceError
+from holdfast.files import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,7 +62,7 @@ def read_blocks(data: bytes) -> list[Block]:
     blocks: list[Block] = []
     label: bytes | None = None
     body: list[bytes] = []
-    for line in map(bytes.strip, data.splitlines()):
+    for line in map(bytes.strip, data.removeprefix(BYTE_ORDER_MARK).splitlines()):
         boundary = _BOUNDARY.fullmatch(line)
         if boundary is None:
             if label is not None:

@@ -16,7 +16,7 @@ import click
 from holdfast.cli.options import now, read_bounded
 from holdfast.cli.output import emit_record, json_option, progress
 from holdfast.errors import IssuanceError
-from holdfast.files import NewFiles, Readers, read_file, read_secret_file
+from holdfast.files import BYTE_ORDER_MARK, NewFiles, Readers, read_file, read_secret_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -462,7 +462,7 @@ def _device_ids(devices: Sequence[str], source: Path | None) -> list[str]:
         ids.add(device_id)
     if source is not None:
         data = read_bounded(source, bytes_max=DEVICES_FILE_BYTES_MAX)
-        for number, line in enumerate(data.splitlines(), 1):
+        for number, line in enumerate(data.removeprefix(BYTE_ORDER_MARK).splitlines(), 1):
             if device_id := line.strip().decode(errors="replace"):
                 with about(f"{source}, line {number}"):
                     ids.add(device_id)

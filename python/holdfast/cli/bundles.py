@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import TYPE_CHECKING, Final
 
 from holdfast.cli.options import read_bounded
 from holdfast.errors import ConfigurationError, LimitExceededError, VerificationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from holdfast._holdfast import TrustStore
 
 BUNDLE_BYTES_MAX: Final = 64 * 1024 * 1024
 """A revocation list of a million entries; the roots of all browsers together are a quarter of a megabyte."""
@@ -28,7 +31,7 @@ _PEM: Final = b"-----BEGIN "
 _SIGNED_DATA: Final = bytes.fromhex("06092a864886f70d010702")
 
 
-def read_certificates(path: Path) -> list[bytes]:
+def read_certificates(path: Path, *, bytes_max: int = BUNDLE_BYTES_MAX) -> list[bytes]:
     """The certificates in `path`, DER, in the order written, at least one; what else there is gets a line on stderr.
 
     Raises:
@@ -36,7 +39,9 @@ def read_certificates(path: Path) -> list[bytes]:
         IssuanceError: `bad_pem`.
         LimitExceededError: `file_too_large`.
     """
-    return _read_elements(path, CERTIFICATE_LABELS, "no_certificate", "certificate")
+    return _read_elements(
+        read_bounded(path, bytes_max=bytes_max), path, CERTIFICATE_LABELS, "no_certificate", "certificate"
+    )
 
 
 def read_lists(path: Path) -> list[bytes]:
@@ -45,26 +50,29 @@ def read_lists(path: Path) -> list[bytes]:
     Raises:
         ConfigurationError: `bad_crl` instead.
     """
-    return _read_elements(path, LIST_LABELS, "bad_crl", "revocation list")
-
-
-def _read_elements(path: Path, labels: frozenset[str], code: str, what: str) -> list[bytes]:
-    """DER says what it is by itself only to who reads it whole: it counts as what is wanted."""
     data = read_bounded(path, bytes_max=BUNDLE_BYTES_MAX)
+    return _read_elements(data, path, LIST_LABELS, "bad_crl", "revocation list")
+
+
+def _read_elements(data: bytes, path: Path, labels: frozenset[str], code: str, what: str) -> list[bytes]:
+    """DER says what it is by itself only to who reads it whole: it counts as what is wanted."""
     found: list[bytes] = []
     left_out: list[str] = []
     if _PEM in data:
         from holdfast.authority.pem import read_blocks
+        from holdfast.authority.verdict import about
 
-        for label, der in read_blocks(data):
+        with about(path):
+            blocks = read_blocks(data)
+        for label, der in blocks:
             if label in labels:
                 found.append(der)
             elif label in PKCS7_LABELS and labels is CERTIFICATE_LABELS:
-                found.extend(_unpacked(der))
+                found.extend(_unpacked(der, path))
             else:
                 left_out.append(label)
     elif data.startswith(_SEQUENCE):
-        found.extend(_unpacked(data))
+        found.extend(_unpacked(data, path))
     else:
         message = f"there is neither PEM nor DER in {path}"
         raise ConfigurationError(code, message)
@@ -76,13 +84,25 @@ def _read_elements(path: Path, labels: frozenset[str], code: str, what: str) -> 
     return found
 
 
-def bad_anchor(file: Path, error: VerificationError) -> ConfigurationError:
-    """What is said of a certificate in `file` that is to be trusted, and cannot be."""
-    message = f"a certificate in {file} cannot be trusted: {error.message} ({error.code})"
-    return ConfigurationError("bad_anchor", message, hint=error.hint)
+def read_anchors(files: Iterable[Path], *, bytes_max: int = BUNDLE_BYTES_MAX) -> TrustStore:
+    """The certificates in `files`, to be trusted.
+
+    Raises:
+        ConfigurationError: `bad_anchor`, and as `read_certificates`.
+        LimitExceededError: `file_too_large`.
+    """
+    from holdfast._holdfast import TrustStore
+
+    anchors = [(file, der) for file in files for der in read_certificates(file, bytes_max=bytes_max)]
+    try:
+        return TrustStore([der for _, der in anchors])
+    except VerificationError as error:
+        file = anchors[error.position or 0][0]
+        message = f"a certificate in {file} cannot be trusted: {error.message} ({error.code})"
+        raise ConfigurationError("bad_anchor", message, hint=error.hint) from error
 
 
-def _unpacked(data: bytes) -> Iterator[bytes]:
+def _unpacked(data: bytes, path: Path) -> Iterator[bytes]:
     """The certificates of a PKCS #7 bundle, or else the elements of `data` one by one.
 
     What cannot be an element of its own stays with the one before it, so that the engine says what is wrong with it.
@@ -91,16 +111,18 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
         from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
         try:
-            inside = [one.public_bytes(Encoding.DER) for one in pkcs7.load_der_pkcs7_certificates(data)]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what openssl writes is BER, and no matter of whoever reads it here
+                inside = [one.public_bytes(Encoding.DER) for one in pkcs7.load_der_pkcs7_certificates(data)]
         except ValueError as error:
-            message = f"the PKCS #7 bundle cannot be read: {error}"
+            message = f"the PKCS #7 bundle in {path} cannot be read: {error}"
             raise ConfigurationError("no_certificate", message) from error
         yield from inside
         return
     begin = count = 0
     while begin < len(data):
         if (count := count + 1) > ELEMENTS_COUNT_MAX:
-            message = f"there are more than {ELEMENTS_COUNT_MAX} elements of DER in one file"
+            message = f"there are more than {ELEMENTS_COUNT_MAX} elements of DER in {path}"
             raise LimitExceededError("file_too_large", message)
         end = _element_end(data, begin)
         if not data.startswith(_SEQUENCE, end):

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from holdfast.cli.bulk import bulk
-from holdfast.cli.bundles import bad_anchor, read_certificates, read_lists
-from holdfast.cli.options import now
+from holdfast.cli.bundles import read_anchors, read_certificates, read_lists
+from holdfast.cli.options import at_option, now
 from holdfast.cli.output import json_option
-from holdfast.errors import VerificationError
+from holdfast.cli.text import printable
+from holdfast.errors import ConfigurationError, HoldfastError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
-    from holdfast._holdfast import TrustStore
     from holdfast.verify import Policy
 
 PATH: Final = click.Path(path_type=Path)
@@ -38,27 +38,6 @@ LENIENCIES: Final = {
 }
 
 
-class Moment(click.ParamType[datetime]):
-    """Seconds since 1970, as openssl wants them, or ISO 8601; UTC where no zone is named."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
-        """Read `value`."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            if value.lstrip("-").isdigit():
-                return datetime.fromtimestamp(int(value), UTC)
-            read = datetime.fromisoformat(value)
-        except (ValueError, OverflowError, OSError):
-            self.fail(f"{value!r} is neither seconds since 1970 nor a time like 2026-01-31T12:00:00Z", param, ctx)
-        return read if read.tzinfo else read.replace(tzinfo=UTC)
-
-
-at_option = click.option("--at", "-attime", type=Moment(), help="Judge at this time. [default: now]")
-
-
 @click.group()
 def cert() -> None:
     """Look at certificates, judge chains, and be told why."""
@@ -74,21 +53,25 @@ cert.add_command(bulk)
 def inspect(files: Sequence[Path], at: datetime | None, *, as_json: bool) -> None:
     """Show every certificate in FILE (PEM, DER, a bundle, PKCS #7; `-` for standard input).
 
-    Each is read as strictly as in a chain; exit status 1 when one of them cannot be read, and the reason in its place.
+    Each is read as strictly as in a chain; exit status 1 when one of them cannot be read, and the reason in its place;
+    3 when a FILE holds none, after the others.
     """
     from holdfast.cli.shown import Sheet, certificate_record
 
-    when, unreadable = at or now(), False
+    when, status = at or now(), 0
     sheet = Sheet()
     for file in files:
-        records = [certificate_record(der, when) for der in read_certificates(file)]
-        unreadable = unreadable or any(record["code"] for record in records)
+        if (found := _certificates(file, as_json=as_json)) is None:
+            status = ConfigurationError.exit_status
+            continue
+        records = [certificate_record(der, when) for der in found]
+        status = max(status, int(any(record["code"] for record in records)))
         if as_json:
             for place, record in enumerate(records):
                 click.echo(json.dumps({"file": str(file), "place": place, **record}))
         else:
             sheet.certificates(str(file), records)
-    sys.exit(int(unreadable))
+    sys.exit(status)
 
 
 @cert.command()
@@ -130,35 +113,42 @@ def verify(
 
     A file is one chain: the end entity first, the others in any order, the root there or not. What openssl calls
     `-CAfile`, `-untrusted`, `-purpose`, `-attime` … is understood by those names as well; what it calls `-x509_strict`
-    and `-partial_chain` is always so here. Exit status 1 when a chain is refused.
+    and `-partial_chain` is always so here. Exit status 1 when a chain is refused, 3 when a FILE holds none, after the
+    others.
     """
     from holdfast.cli.shown import Sheet, verdict_record
     from holdfast.verify import Verifier
 
-    anchors = [(file, der) for file in ca_files for der in read_certificates(file)]
-    store = _store(anchors)
+    store = read_anchors(ca_files)
     verifier, trusted = Verifier(store, _policy(**asked)), store.anchors
     untrusted = [der for file in asked["untrusted"] for der in read_certificates(file)]
-    when, refused = at or now(), False
+    when, status = at or now(), 0
     sheet = Sheet()
     for file in files:
-        chain = [*read_certificates(file), *untrusted]
+        if (found := _certificates(file, as_json=as_json)) is None:
+            status = ConfigurationError.exit_status
+            continue
+        chain = [*found, *untrusted]
         record = verdict_record(verifier.explain(chain, when), chain, trusted)
-        refused = refused or not record["accepted"]
+        status = max(status, int(not record["accepted"]))
         if as_json:
             click.echo(json.dumps({"file": str(file), "at": when.isoformat(), **record}))
         else:
             sheet.verdict(str(file), record)
-    sys.exit(int(refused))
+    sys.exit(status)
 
 
-def _store(anchors: Sequence[tuple[Path, bytes]]) -> TrustStore:
-    from holdfast._holdfast import TrustStore
-
+def _certificates(file: Path, *, as_json: bool) -> list[bytes] | None:
+    """The certificates in one of several files; where there are none it is said, and the others have their turn."""
     try:
-        return TrustStore([der for _, der in anchors])
-    except VerificationError as error:
-        raise bad_anchor(anchors[error.position or 0][0], error) from error
+        return read_certificates(file)
+    except HoldfastError as error:
+        if as_json:
+            said = {"error": error.code, "message": error.message, "hint": error.hint}
+            click.echo(json.dumps({"file": str(file), **said}))
+        else:
+            click.echo(printable(f"holdfast: {error}"), err=True)
+        return None
 
 
 def _policy(

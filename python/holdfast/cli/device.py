@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from holdfast.settings import Settings
 
 DEVICE = click.argument("device_id", type=text, metavar="DEVICE")
+EXPIRES_SECONDS_MAX = 2**32 - 1
+"""MQTT 5.0 §3.3.2.3.3: four bytes."""
 COLUMNS = ("device", "pinned_at", "session", "messages")
 
 
@@ -63,7 +65,9 @@ def device() -> None:
 @click.option("--content-type", help="What the message is: application/json.")
 @click.option("--correlation-id", help="What it is an answer to, or what the answer is to say.")
 @click.option("--message-id", help="Its name; one is made up where none is given.")
-@click.option("--expires", type=click.IntRange(min=1), metavar="SECONDS", help="How long it is worth delivering.")
+@click.option(
+    "--expires", type=click.IntRange(1, EXPIRES_SECONDS_MAX), metavar="SECONDS", help="How long it is worth delivering."
+)
 @settings_options
 @json_option
 def send(

@@ -10,6 +10,7 @@ import click
 
 from holdfast.cli.options import read_settings, settings_options
 from holdfast.cli.output import is_fancy, json_option
+from holdfast.cli.text import printable
 from holdfast.errors import ConfigurationError, HoldfastError
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ def _show(findings: Sequence[Finding]) -> None:
     for finding in findings:
         colour = COLOURS[finding.state.value]
         check, before = ("" if finding.check == before else finding.check), finding.check
-        found = Text(finding.found, style="" if finding.state.value == "good" else colour)
+        found = Text(printable(finding.found), style="" if finding.state.value == "good" else colour)
         if finding.mend:
-            found.append(f"\n{signs['mend']} {finding.mend}", style="default")
+            found.append(f"\n{signs['mend']} {printable(finding.mend)}", style="default")
         table.add_row(Text(signs[finding.state.value], style=colour), check, found)
     console.print(table)
     counts = {state: sum(finding.state.value == state for finding in findings) for state in COLOURS}

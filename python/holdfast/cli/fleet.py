@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from holdfast._holdfast import fleet_kinds
-from holdfast.cli.options import now
+from holdfast.cli.options import Decimal, now
 from holdfast.cli.output import emit_record, emit_table, json_option
 from holdfast.errors import ConfigurationError, UnreachableError
 from holdfast.fleet.plan import Crowd, Plan, Publish
@@ -141,7 +141,12 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--processes", type=click.IntRange(1, 256), default=1, help="Processes; more where descriptors need it."
         ),
-        click.option("--patience", type=float, default=20.0, help="Seconds that a connection may take to its answer."),
+        click.option(
+            "--patience",
+            type=Decimal(0, min_open=True),
+            default=20.0,
+            help="Seconds that a connection may take to its answer.",
+        ),
         click.option("--keep-alive", type=click.IntRange(0, 65_535), default=60, help="Seconds, as the CONNECT says."),
         click.option("--clean-session", is_flag=True, help="Ask for a clean session; stock SDKs do not."),
         click.option(
@@ -154,7 +159,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--tls", type=click.Choice(["1.2", "1.3"]), default="1.3", show_default=True, help="TLS version."),
         click.option("--devices", "chosen", metavar="[FIRST:]COUNT", help="Which devices; otherwise all."),
         click.option("--concurrency", type=click.IntRange(1), default=64, help="Connections under way at once."),
-        click.option("--rate", type=click.FloatRange(0), default=0.0, help="Connections begun a second; 0: no limit."),
+        click.option("--rate", type=Decimal(0), default=0.0, help="Connections begun a second; 0: no limit."),
     ):
         command = option(command)
     return command
@@ -164,7 +169,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @TARGET
 @DIRECTORY
 @click.option("--contacts", type=click.IntRange(1), default=1, help="How often each device connects.")
-@click.option("--stay", type=click.FloatRange(0), default=0.0, help="Seconds that each one stays.")
+@click.option("--stay", type=Decimal(0), default=0.0, help="Seconds that each one stays.")
 @_run_options
 def connect(target: str, directory: Path, contacts: int, stay: float, **given: Any) -> None:  # noqa: ANN401 (click's options)
     """Connect every device, let it say good-bye, and go on with the next.
@@ -179,7 +184,7 @@ def connect(target: str, directory: Path, contacts: int, stay: float, **given: A
 @fleet.command()
 @TARGET
 @DIRECTORY
-@click.option("--seconds", type=click.FloatRange(0), help="How long, once all are in; otherwise until Ctrl-C.")
+@click.option("--seconds", type=Decimal(0), help="How long, once all are in; otherwise until Ctrl-C.")
 @_run_options
 def hold(target: str, directory: Path, seconds: float | None, **given: Any) -> None:  # noqa: ANN401 (click's options)
     """Connect all devices and keep them connected, silent but for their pings."""
@@ -190,8 +195,8 @@ def hold(target: str, directory: Path, seconds: float | None, **given: Any) -> N
 @fleet.command()
 @TARGET
 @DIRECTORY
-@click.option("--seconds", type=click.FloatRange(0), default=10.0, show_default=True, help="How long, once all are in.")
-@click.option("--messages-per-second", type=click.FloatRange(0), default=0.0, help="Of all together; 0: no limit.")
+@click.option("--seconds", type=Decimal(0), default=10.0, show_default=True, help="How long, once all are in.")
+@click.option("--messages-per-second", type=Decimal(0), default=0.0, help="Of all together; 0: no limit.")
 @click.option("--in-flight", type=click.IntRange(1, 65_535), default=16, help="Unacknowledged messages of a device.")
 @click.option("--qos", type=click.IntRange(0, 1), default=1, show_default=True)
 @click.option("--payload-bytes", type=click.IntRange(0, 262_144), default=128, show_default=True)
@@ -217,7 +222,7 @@ def publish(
 @DIRECTORY
 @click.argument("kind", nargs=-1, required=True)
 @click.option("--each", type=click.IntRange(1), default=10, show_default=True, help="Devices that misbehave so.")
-@click.option("--honest", type=click.FloatRange(0), default=0.0, help="Honest devices a second beside them.")
+@click.option("--honest", type=Decimal(0), default=0.0, help="Honest devices a second beside them.")
 @_run_options
 def misbehave(target: str, directory: Path, kind: Sequence[str], each: int, honest: float, **given: Any) -> None:  # noqa: ANN401
     """Let devices misbehave in every KIND named (`all` is all of them), and say what the hub does about it.

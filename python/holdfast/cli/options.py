@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import re
 import sys
@@ -29,12 +30,45 @@ SETTINGS_FILE = Path("holdfast.toml")
 HASH = re.compile(r"[0-9A-Fa-f:]{32,}")
 """SHA-256, as `openssl x509 -fingerprint -sha256` shows it, or without the colons; or what was meant to be one."""
 
+
+class Moment(click.ParamType[datetime]):
+    """Seconds since 1970, as openssl wants them, or ISO 8601; UTC where no zone is named."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        """Read `value`."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            if value.lstrip("-").isdigit():
+                return datetime.fromtimestamp(int(value), UTC)
+            read = datetime.fromisoformat(value)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is neither seconds since 1970 nor a time like 2026-01-31T12:00:00Z", param, ctx)
+        return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+at_option = click.option("--at", "-attime", type=Moment(), help="Judge at this time. [default: now]")
 REASON = click.option("--reason", type=text, default="", help="Why, for the record.")
 UNSEEN = click.option(
     "--unseen",
     is_flag=True,
     help="Take a hash that the hub has never met for the key's (SPKI), not a certificate's; better name the file.",
 )
+
+
+class Decimal(click.FloatRange):
+    """A number that is one: `nan` lies in every range, and nothing comes of `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401
+        """Read `value`."""
+        read: float = super().convert(value, param, ctx)
+        if not math.isfinite(read):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return read
+
+
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -56,9 +90,12 @@ def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def read_settings(config: Path | None, **overrides: object) -> Settings:
     """The settings of the file named, or of `holdfast.toml` in this directory, with `overrides` on top."""
-    if config is None and SETTINGS_FILE.exists():
-        config = SETTINGS_FILE
-    return load(config, overrides)
+    return load(find_settings(config), overrides)
+
+
+def find_settings(config: Path | None) -> Path | None:
+    """The file of settings: the one that is named, or `holdfast.toml` in this directory if it is there now."""
+    return SETTINGS_FILE if config is None and SETTINGS_FILE.exists() else config
 
 
 def now() -> datetime:

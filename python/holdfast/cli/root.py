@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from holdfast.errors import HoldfastError
+from holdfast.cli.text import printable
+from holdfast.errors import ConfigurationError, HoldfastError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,10 @@ NOUNS = {
     "top": ("holdfast.cli.top", "Watch a running hub."),
     "stream": ("holdfast.cli.stream", "Read what devices have sent."),
 }
+
+INTERRUPTED_STATUS: Final = 128 + signal.SIGINT
+"""What a shell says of whom Ctrl-C has ended."""
+_INTERRUPTED: Final = HoldfastError("interrupted", "interrupted")
 
 
 class _Nouns(click.Group):
@@ -65,8 +71,25 @@ def _reporting() -> Iterator[None]:
         finally:
             sys.stdout.flush()
     except HoldfastError as error:
-        report(error)
-        sys.exit(error.exit_status)
+        _leave(error, error.exit_status)
+    except KeyboardInterrupt:
+        _leave(_INTERRUPTED, INTERRUPTED_STATUS)
+    except click.Abort as abort:  # click's, where a question was not answered with yes
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            _leave(_INTERRUPTED, INTERRUPTED_STATUS)
+        if isinstance(abort.__context__, EOFError):
+            hint = "use --yes; a passphrase comes from --passphrase-file or --passphrase-env"
+            nobody = ConfigurationError("nobody_to_ask", "nobody is there to answer the question", hint=hint)
+            _leave(nobody, nobody.exit_status)
+        _leave(HoldfastError("not_confirmed", "that was no yes; nothing was done"), HoldfastError.exit_status)
+    except click.ClickException as error:  # what was typed is in it
+        error.message = printable(error.message)  # type: ignore[misc]  # click asks for it later
+        raise
+
+
+def _leave(error: HoldfastError, status: int) -> NoReturn:
+    report(error)
+    sys.exit(status)
 
 
 def report(error: HoldfastError) -> None:
@@ -83,7 +106,7 @@ def _told(error: HoldfastError) -> str:
         fields = {"error": error.code, "message": error.message, "hint": error.hint}
         position = getattr(error, "position", None)
         return json.dumps(fields if position is None else {**fields, "position": position})
-    return f"holdfast: {error}"
+    return printable(f"holdfast: {error}")
 
 
 @click.group(cls=_Nouns, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -92,5 +115,5 @@ def holdfast() -> None:
     """Let devices in on the strength of one registered CA certificate.
 
     Results go to stdout, everything else to stderr. Exit status: 0 yes, 1 the answer is no, 2 usage, 3 bad input,
-    4 unreachable, 5 not authorised, 6 conflict; 141 the reader of stdout has gone.
+    4 unreachable, 5 not authorised, 6 conflict; 130 Ctrl-C, 141 the reader of stdout has gone.
     """

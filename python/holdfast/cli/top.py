@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.options import now, read_settings, settings_options
+from holdfast.cli.options import Decimal, now, read_settings, settings_options
 from holdfast.cli.output import json_option
 from holdfast.errors import HoldfastError
 
@@ -33,7 +33,7 @@ THOUSAND = 1_000
 
 
 @click.command()
-@click.option("--interval", type=click.FloatRange(0.2, 60), default=1.0, show_default=True, help="Seconds.")
+@click.option("--interval", type=Decimal(0.2, 60), default=1.0, show_default=True, help="Seconds.")
 @click.option("--once", is_flag=True, help="One answer, of one interval.")
 @settings_options
 @json_option

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from holdfast._holdfast import Certificate
 from holdfast.errors import LimitExceededError, RegistrationError, VerificationError
+from holdfast.files import BYTE_ORDER_MARK
 from holdfast.possession import IssuanceProof, SignatureProof
 
 UPLOAD_BYTES_MAX = 64 * 1024
@@ -164,7 +165,7 @@ def _ders(upload: bytes) -> list[bytes]:
             raise RegistrationError("not_a_certificate", "the file is neither PEM nor DER")
         return [upload]
     blocks = []
-    position = 0
+    position = len(BYTE_ORDER_MARK) if upload.startswith(BYTE_ORDER_MARK) else 0
     while position < len(upload):
         block = BLOCK.match(upload, position)
         if block is None:
