@@ -48,8 +48,15 @@ def test_a_stream_may_be_cut_anywhere(source: bytes, piece_bytes: int) -> None:
         assert chains(source, piece_bytes, certificates=3) == CHAINS
 
 
-def test_lines_have_their_ids_or_their_numbers() -> None:
-    assert [one for piece in read_chains(io.BytesIO(LINES)) for one in piece.ids] == [1, "two", 4, 5]
+def test_lines_have_their_numbers_and_ids_if_they_have_some() -> None:
+    pieces = list(read_chains(io.BytesIO(LINES)))
+    assert [one for piece in pieces for one in piece.lines] == [1, 3, 4, 5]
+    assert [one for piece in pieces for one in piece.ids] == [None, "two", None, None]
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 3, 1 << 20])
+def test_a_mark_at_the_beginning_is_none_of_it(piece_bytes: int) -> None:
+    assert chains(b"\xef\xbb\xbf" + LINES, piece_bytes) == chains(b"\xef\xbb\xbf" + PEM, piece_bytes) == CHAINS
 
 
 @pytest.mark.parametrize(
@@ -95,18 +102,19 @@ def test_a_line_that_holds_no_chain_is_told_and_its_neighbours_are_read(line: by
     assert len(told) == 1
     assert told[0].startswith("line 6 holds no chain: ")
     assert chains(source, piece_bytes) == [*CHAINS, b"", *CHAINS]
+    assert [one for piece in found for one in piece.lines] == [1, 3, 4, 5, 6, 7, 9, 10, 11]
     ids = [one for piece in found for one in piece.ids]
-    assert ids == [1, "two", 4, 5, "seven" if b"seven" in line else 6, 7, "two", 10, 11]
+    assert ids == [None, "two", None, None, "seven" if b"seven" in line else None, None, "two", None, None]
 
 
 @pytest.mark.parametrize("its_id", ["1e999", "1.5", "NaN", "[7]", "{}", "null", "true"])
 def test_an_id_is_text_or_a_whole_number(its_id: str) -> None:
-    """Beside each the nearest that is one; the line goes by its number then."""
+    """Beside each the nearest that is one."""
     chain = json.dumps([base64.b64encode(one).decode() for one in DEVICES[0].der]).encode()
     ids = its_id.encode(), b'"1e999"', b"-7", b"1" + b"0" * 30
     source = b"\n".join(b'{"id": %s, "chain": %s}' % (one, chain) for one in ids)
     (piece,) = read_chains(io.BytesIO(source + b"\n"))
-    assert piece.ids == [1, "1e999", -7, 10**30]
+    assert piece.ids == [None, "1e999", -7, 10**30]
     assert piece.unreadable == {0: "line 1 holds no chain: its id is neither text nor a whole number"}
 
 

@@ -55,7 +55,7 @@ def test_outcomes_go_to_files_by_extension(anchors: Path, tmp_path: Path) -> Non
     by_code = Counter(str(row[1]) for row in wanted if not row[0])
     file = tmp_path / "chains.jsonl"
     file.write_text(
-        "".join(json.dumps({"id": f"{at}", "chain": encoded(chain)}) + "\n" for at, chain in enumerate(chains))
+        "".join(json.dumps({"id": f"é {at}", "chain": encoded(chain)}) + "\n" for at, chain in enumerate(chains))
     )
     for name in ("out.jsonl", "out.arrow", "out.parquet"):
         shown = bulk("--anchors", anchors, "--at", NOW.isoformat(), "--output", tmp_path / name, file)
@@ -72,7 +72,8 @@ def test_outcomes_go_to_files_by_extension(anchors: Path, tmp_path: Path) -> Non
     assert arrow.to_pylist() == parquet.read_table(tmp_path / "out.parquet").to_pylist()
     assert [line["ok"] for line in lines] == arrow["ok"].to_pylist() == [row[0] for row in wanted]
     assert [line.get("code") for line in lines] == arrow["code"].to_pylist()
-    assert [line["id"] for line in lines] == [json.loads(one) for one in arrow["id"].to_pylist()]
+    assert [line["id"] for line in lines] == arrow["id"].to_pylist() == [f"é {at}" for at in range(len(chains))]
+    assert [line["line"] for line in lines] == arrow["line"].to_pylist() == list(range(1, len(chains) + 1))
     assert [line.get("fingerprint") for line in lines] == [
         one and one.hex() for one in arrow["fingerprint"].to_pylist()
     ]
@@ -108,6 +109,17 @@ def test_an_anchor_that_cannot_be_trusted_is_bad_input(anchors: Path) -> None:
     shown = bulk("--anchors", anchors, "-", given=DER)
     assert shown.returncode == 3
     assert b"(bad_anchor)" in shown.stderr
+
+
+def test_anchors_are_read_as_by_verify_and_the_file_is_named(anchors: Path, tmp_path: Path) -> None:
+    (tmp_path / "root.der").write_bytes(OTHER_ROOT.der)
+    assert (
+        bulk("--anchors", tmp_path / "root.der", "--anchors", anchors, "-", given=b"\xef\xbb\xbf" + PEM).returncode == 0
+    )
+    (tmp_path / "words").write_text("no certificate")
+    shown = bulk("--anchors", tmp_path / "words", "-", given=DER)
+    assert shown.returncode == 3
+    assert b"words (no_certificate)" in shown.stderr
 
 
 def test_what_fails_in_the_middle_leaves_no_half_file(anchors: Path, tmp_path: Path) -> None:

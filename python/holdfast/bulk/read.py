@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from holdfast._holdfast import chain_offsets
 from holdfast.errors import ConfigurationError, LimitExceededError
+from holdfast.files import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ BAD_CHAIN_LINE: Final = "bad_chain_line"
 """The code of a line that holds no chain."""
 
 _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----([^-]*)-----END ([A-Z0-9 ]+)-----")
-_DER_SEQUENCE: Final = 0x30
+_DER_SEQUENCE: Final = b"\x30"
 
 
 class Source(Protocol):
@@ -35,7 +36,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Chains as `verify_packed` takes them; `ids` is what JSON Lines called them, one each, or empty.
+    """Chains as `verify_packed` takes them; of JSON Lines `lines` has their numbers, and `ids` what they were called.
 
     `unreadable` says of a line that holds no chain why, by its place among these. In `buffer` its chain has no
     certificate, and so is refused whoever judges it.
@@ -43,7 +44,8 @@ class Piece:
 
     buffer: bytes
     offsets: array.array[int]
-    ids: list[object]
+    lines: list[int] = field(default_factory=list)
+    ids: list[str | int | None] = field(default_factory=list)
     unreadable: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -70,8 +72,11 @@ def read_chains(source: Source, *, certificates: int | None = None, piece_bytes:
         first = next(pieces, b"")
     if not first:
         raise ConfigurationError("no_chains", "there is nothing to read")
+    while len(first) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(first) and (more := next(pieces, b"")):
+        first += more
+    first = first.removeprefix(BYTE_ORDER_MARK) or next(pieces, b"")
     rest = _chain(first, pieces)
-    if first[0] == _DER_SEQUENCE:
+    if first[:1] == _DER_SEQUENCE:
         yield from _cut(rest, certificates)
     elif first.lstrip()[:1] in b'{["':
         yield from _lines(rest)
@@ -98,7 +103,7 @@ def _cut(pieces: Iterable[bytes], certificates: int | None) -> Iterator[Piece]:
     def cut(buffer: bytes, *, last: bool) -> Iterator[Piece]:
         offsets = array.array("q", chain_offsets(buffer, certificates=certificates, last=last))
         if len(offsets) > 1:
-            yield Piece(buffer, offsets, [])
+            yield Piece(buffer, offsets)
         nonlocal unfinished
         unfinished = buffer[offsets[-1] :] if offsets else buffer
 
@@ -156,23 +161,26 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[Piece]:
 
 def _packed(lines: list[bytes], before: int) -> Iterator[Piece]:
     chains: list[bytes] = []
-    ids: list[object] = []
+    numbers: list[int] = []
+    ids: list[str | int | None] = []
     unreadable: dict[int, str] = {}
     for number, line in enumerate(lines, before + 1):
         if not line.strip():
             continue
-        its_id: object = number
+        its_id = None
         try:
             value = json.loads(line)
             if isinstance(value, dict):
-                its_id = _id(value.get("id", number))
+                its_id = _id(value["id"]) if "id" in value else None
             chain = _line(value.get("chain") if isinstance(value, dict) else value)
         except (ValueError, RecursionError, ConfigurationError) as error:
             chain, unreadable[len(chains)] = b"", f"line {number} holds no chain: {error}"
         chains.append(chain)
+        numbers.append(number)
         ids.append(its_id)
     if chains:
-        yield Piece(b"".join(chains), array.array("q", accumulate(map(len, chains), initial=0)), ids, unreadable)
+        offsets = array.array("q", accumulate(map(len, chains), initial=0))
+        yield Piece(b"".join(chains), offsets, numbers, ids, unreadable)
 
 
 def _line(value: object) -> bytes:
@@ -190,7 +198,7 @@ def _line(value: object) -> bytes:
     return ders
 
 
-def _id(value: object) -> object:
+def _id(value: object) -> str | int:
     """What a line calls its chain; of what else JSON knows, `1e999` is none any more when it is written."""
     if not isinstance(value, str | int) or isinstance(value, bool):
         message = "its id is neither text nor a whole number"

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import click
 
-from holdfast._holdfast import Columns, TrustStore, Verifier, codes
+from holdfast._holdfast import Columns, Verifier, codes
 from holdfast.bulk.read import BAD_CHAIN_LINE, Piece, read_chains
-from holdfast.cli.bundles import bad_anchor
+from holdfast.cli.bundles import read_anchors
+from holdfast.cli.options import at_option
 from holdfast.cli.output import Output, emit_record, json_option
-from holdfast.errors import ConfigurationError, ConflictError, VerificationError
-from holdfast.files import appear, read_file
+from holdfast.cli.text import text
+from holdfast.errors import ConfigurationError, ConflictError
+from holdfast.files import appear
 from holdfast.verify import Policy
 
 if TYPE_CHECKING:
@@ -34,18 +36,21 @@ SHOWN_MAX = 20
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE…|-", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
-    "--anchors", required=True, type=click.Path(path_type=Path), help="The trust anchors: PEM, as many as you like."
+    "--anchors",
+    "anchor_files",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Trust these CAs: PEM, DER or PKCS #7, as many as you like; repeatable.",
 )
-@click.option(
-    "--at", type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]), help="Judge at this time, 2026-06-01T12:00:00+00:00."
-)
+@at_option
 @click.option("--certificates", type=click.IntRange(min=1), help="In PEM and DER each chain has N. Else names tell.")
 @click.option("--output", type=click.Path(path_type=Path), help="One row a chain: .jsonl, .arrow or .parquet.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="0 takes every core.")
 @json_option
 def bulk(
     files: tuple[Path, ...],
-    anchors: Path,
+    anchor_files: tuple[Path, ...],
     at: datetime | None,
     certificates: int | None,
     output: Path | None,
@@ -60,11 +65,7 @@ def bulk(
     A line that holds no chain is told like a chain that was refused, as `bad_chain_line`. Exit status 1 if a chain was
     refused, 3 if there was such a line.
     """
-    try:
-        store = TrustStore.from_pem(read_file(anchors, bytes_max=ANCHORS_BYTES_MAX))
-    except VerificationError as error:
-        raise bad_anchor(anchors, error) from error
-    verifier = Verifier(store, Policy(), threads=threads)
+    verifier = Verifier(read_anchors(anchor_files, bytes_max=ANCHORS_BYTES_MAX), Policy(), threads=threads)
     at = at or datetime.now(UTC)
     with contextlib.ExitStack() as stack:
         sinks: list[_Sink] = [tally := _Tally()]
@@ -100,8 +101,10 @@ def _rows(file: str, piece: Piece, columns: Columns) -> Iterator[dict[str, Any]]
     fingerprints, anchors = columns.fingerprints, columns.anchor_fingerprints
     for index, ok in enumerate(columns.ok):
         row: dict[str, Any] = {"file": file}
-        if piece.ids:
-            row["id"] = piece.ids[index]
+        if piece.lines:
+            row["line"] = piece.lines[index]
+            if (its_id := piece.ids[index]) is not None:
+                row["id"] = its_id
         if ok:
             row["ok"] = True
             if text_at[index] < text_at[index + 1]:
@@ -157,7 +160,9 @@ class _Tally:
         from holdfast.cli.output import emit_table
 
         if self.first:
-            emit_table(self.first, ("file", "chain", "id", "code", "position", "message"), as_json=False, empty="")
+            emit_table(
+                self.first, ("file", "chain", "line", "id", "code", "position", "message"), as_json=False, empty=""
+            )
         emit_record({**counts, **dict(self.by_code.most_common())}, as_json=False)
 
 
@@ -173,7 +178,7 @@ class _Lines:
 
 
 class _ArrowFile:
-    """An Arrow or Parquet file: the outcome's columns, with the file's name and, from JSON Lines, the id as JSON."""
+    """An Arrow or Parquet file: the outcome's columns, behind the file's name and, of JSON Lines, line and id, the latter as text."""
 
     def __init__(self, stream: BinaryIO, kind: str) -> None:
         import pyarrow as pa
@@ -181,7 +186,8 @@ class _ArrowFile:
         from holdfast.bulk.arrow import SCHEMA
 
         self._pa = pa
-        self._schema = pa.schema([pa.field("file", pa.string()), pa.field("id", pa.string()), *SCHEMA])
+        own = [pa.field("file", pa.string()), pa.field("line", pa.int64()), pa.field("id", pa.string())]
+        self._schema = pa.schema([*own, *SCHEMA])
         if kind == ".parquet":
             from pyarrow import parquet
 
@@ -193,14 +199,21 @@ class _ArrowFile:
         from holdfast.bulk.arrow import outcomes
 
         pa, count = self._pa, len(columns)
-        ids = pa.array(map(json.dumps, piece.ids), pa.string()) if piece.ids else pa.nulls(count, pa.string())
+        lines = pa.array(piece.lines, pa.int64()) if piece.lines else pa.nulls(count, pa.int64())
+        ids = pa.array(_ids(piece.ids), pa.string()) if piece.lines else pa.nulls(count, pa.string())
         files = pa.repeat(pa.scalar(file), count)
         self._writer.write_batch(
-            pa.record_batch([files, ids, *outcomes(columns, piece.unreadable).columns], schema=self._schema)
+            pa.record_batch([files, lines, ids, *outcomes(columns, piece.unreadable).columns], schema=self._schema)
         )
 
     def close(self) -> None:
         self._writer.close()
+
+
+def _ids(ids: list[str | int | None]) -> Iterator[str | None]:
+    """As text; of half a pair of surrogates, which JSON can say, an escape."""
+    for one in ids:
+        yield None if one is None else text(str(one))
 
 
 @contextlib.contextmanager
