@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from holdfast.hub import status
+
 from ..support.pki import DAY, NOW, Ca, key_pem
 from .command import Command
 
@@ -147,6 +149,23 @@ def test_a_proven_ca_is_deleted_only_on_a_clear_word(tmp_path: Path) -> None:
     assert interrupted("delete", "company-x", "--json")["error"] == "interrupted"
     assert answer("show", "company-x")["state"] == "proven"
     assert ca("delete", "company-x", stdin=b"y\n").returncode == 0
+
+
+def test_a_proof_for_a_tenant_that_the_hub_does_not_serve_is_said_to_reach_nobody(tmp_path: Path) -> None:
+    answer("add", "root.pem", "--name", "company-x")
+    document = json.loads(ca("challenge", "company-x").stdout)
+    (tmp_path / "proof.pem").write_bytes(ROOT.verification(document["code"]))
+    with status.locked(tmp_path / "state"):
+        status.write(tmp_path / "state", tenant="other", epoch=1, workers={})
+        elsewhere = "by nobody: the hub that runs here serves the tenant 'other'"
+        assert answer("prove", "company-x", "--certificate", "proof.pem")["applied"] == elsewhere
+        answer("disable", "company-x")
+        assert answer("enable", "company-x")["applied"] == elsewhere
+        answer("disable", "company-x")
+        status.write(tmp_path / "state", tenant="default", epoch=9, workers={})
+        assert answer("enable", "company-x")["applied"] == "within a second, by the hub that runs here"
+    answer("disable", "company-x")
+    assert answer("enable", "company-x")["applied"] == "no hub runs here"
 
 
 def interrupted(*words: str) -> Any:

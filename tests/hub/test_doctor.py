@@ -12,7 +12,8 @@ import pytest
 from cryptography import x509
 
 from holdfast.errors import ConfigurationError, HoldfastError, UnreachableError
-from holdfast.hub import checkup, watcher
+from holdfast.hub import checkup, status, watcher
+from holdfast.registry import open_registry
 from holdfast.registry.database import KIND
 from holdfast.settings import Settings, load
 
@@ -109,6 +110,30 @@ def test_the_hubs_own_certificate(hub: RunningHub, names: list[str], ends: int, 
     assert all(one[1].startswith(said) for one in odd)
 
 
+def test_a_chain_that_is_none(hub: RunningHub) -> None:
+    """Its own behind its issuer's, and one that did not issue it: devices that know the root cannot follow."""
+    own = hub.certificate.read_bytes()
+    other = ROOT.intermediate("Factory-Y")
+    assert found(hub, "certificate") == []
+    hub.certificate.write_bytes(own + other.pem + ROOT.pem)
+    ((state, said, _),) = found(hub, "certificate")
+    assert (state, said.startswith("certificate 0, ")) == ("warning", True)
+    assert "was not issued by the next, CN=Factory-Y" in said
+
+
+def test_a_certificate_that_is_none_and_a_limit_that_is_none_are_told_apart(hub: RunningHub) -> None:
+    own, places = hub.certificate.read_bytes(), {b"": "it is empty", b"\x30\x00": "it is DER", b"words": "no PEM block"}
+    for contents, said in places.items():
+        hub.certificate.write_bytes(contents)
+        ((state, told, code),) = found(hub, "certificate")
+        assert (state, code, said in told) == ("bad", "bad_tls_certificate", True)
+    hub.certificate.write_bytes(own)
+    file = hub.directory / "holdfast.toml"
+    file.write_text(file.read_text() + "nothing_max = 1\n")
+    ((state, told, code),) = found(hub, "limits")
+    assert (state, code, "nothing_max" in told) == ("bad", "unknown_limit", True)
+
+
 def test_files_that_others_can_read(hub: RunningHub) -> None:
     state = settings(hub).state_dir
     state.chmod(0o755)
@@ -176,6 +201,18 @@ def test_cas_that_end_or_are_none(tmp_path: Path) -> None:
         toml = hub.directory / "holdfast.toml"
         toml.write_text('tenant = "defualt"\n' + toml.read_text())
         assert found(hub, "trust")[-1] == ("bad", "there is no tenant 'defualt'", "unknown_tenant")
+
+
+def test_a_hub_of_one_tenant_among_cas_of_others(hub: RunningHub) -> None:
+    own = settings(hub)
+    with open_registry(own.registry_file, hub=HUB, tenant="other", at=now(), create=False) as registry:
+        registry.cas.add("root", ROOT.pem, actor="test", at=now())
+    ((state, said, _),) = found(hub, "trust")
+    assert (state, said) == ("warning", "a hub serves one tenant, this one 'default'; here are CAs of other as well")
+    with status.locked(own.state_dir):
+        status.write(own.state_dir, tenant="other", epoch=1, workers={})
+        odd = [one for one in checkup.examine(own) if one.check == "trust" and one.state is checkup.State.WARNING]
+        assert [one.found for one in odd] == ["the hub that runs here serves the tenant 'other', not 'default'"]
 
 
 def test_a_port_that_is_taken_and_limits_that_are_too_low(hub: RunningHub, tmp_path: Path) -> None:

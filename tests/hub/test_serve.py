@@ -431,6 +431,14 @@ def test_a_missing_settings_file_is_named(hub: RunningHub) -> None:
     assert "nowhere.toml" in found["line"]
 
 
+def test_a_tenant_that_is_not_there_is_served_only_where_there_is_no_other(hub: RunningHub) -> None:
+    hub.start()  # the first start: nobody is there yet
+    assert hub.stop() == 0
+    hub.trust(company=ROOT)
+    status, found = complaint(hub, "--tenant", "defualt")
+    assert (status, found["code"]) == (3, "unknown_tenant")
+
+
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
     for hub in running(tmp_path, mqtt_port=1):
         (tmp_path / "holdfast.toml").rename(tmp_path / "other.toml")

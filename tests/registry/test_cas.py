@@ -320,6 +320,19 @@ def test_where_several_tenants_share_a_hub_issuance_alone_is_not_enough(tmp_path
     registry.cas.prove("company-x", signature(root, challenge), actor=WHO, at=NOW)
 
 
+def test_a_tenant_without_cas_shares_nothing_and_hides_nobody(tmp_path: Path, registry: Registry) -> None:
+    """What `ca add --tenant defualt`, taken back by `ca delete`, leaves for good."""
+    root = Ca.root()
+    with open_registry(tmp_path / "registry.db", hub="hub.test", tenant="defualt", at=NOW, create=False) as second:
+        add(second, Ca.root("Company-Q"))
+        assert code_of(lambda: registry.database.check_tenant("third")) == "unknown_tenant"
+        second.cas.delete("company-x", actor=WHO, at=NOW)
+        registry.database.check_tenant("third")
+        registry.database.check_tenant("defualt")
+    challenge = challenged(registry, root)
+    registry.cas.prove("company-x", read_proof(root.verification(challenge.code)), actor=WHO, at=NOW)
+
+
 def test_o11_two_tenants_prove_the_same_root_and_neither_touches_the_other(tmp_path: Path, registry: Registry) -> None:
     root = Ca.root()
     with open_registry(tmp_path / "registry.db", hub="hub.test", tenant="second", at=NOW, create=False) as second:

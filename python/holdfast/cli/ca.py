@@ -12,6 +12,7 @@ from holdfast.cli.options import (
     REASON,
     YES,
     actor,
+    noticed,
     now,
     open_registry,
     read_input,
@@ -105,7 +106,7 @@ def prove(name: str, certificate: Path | None, signature: Path | None, *, as_jso
             name, proof, actor=actor(), at=now(), issuance_alone=settings.lenient_issuance_proof
         )
         record = _record(registry, proven)
-    emit_record(record, as_json=as_json)
+    emit_record(record | {"applied": noticed(settings)}, as_json=as_json)
 
 
 @ca.command(name="list")
@@ -181,9 +182,10 @@ def disable(
 @json_option
 def enable(name: str, etag: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Trust NAME again; its proof still holds. Its key opens, unless another CA of that key is disabled."""
-    with open_registry(read_settings(**given)) as registry:
+    settings = read_settings(**given)
+    with open_registry(settings) as registry:
         record = _record(registry, registry.cas.enable(name, actor=actor(), at=now(), etag=etag))
-    emit_record(record, as_json=as_json)
+    emit_record(record | {"applied": noticed(settings)}, as_json=as_json)
 
 
 @ca.command()

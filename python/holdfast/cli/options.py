@@ -69,23 +69,28 @@ class Decimal(click.FloatRange):
         return read
 
 
+_STATE_DIR = click.option("--state-dir", type=click.Path(path_type=Path), help="Where the hub keeps its state.")
+_TENANT = click.option("--tenant", help="Whose CAs these are.")
+_HUB = click.option("--hub", help="The hub's name.")
+_CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path), help="TOML file with settings; holdfast.toml here, if it is there."
+)
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 def settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--config`, `--hub`, `--tenant`, `--state-dir`; `read_settings` makes settings of them."""
-    for option in (
-        click.option("--state-dir", type=click.Path(path_type=Path), help="Where the hub keeps its state."),
-        click.option("--tenant", help="Whose CAs these are."),
-        click.option("--hub", help="The hub's name."),
-        click.option(
-            "--config",
-            type=click.Path(path_type=Path),
-            help="TOML file with settings; holdfast.toml here, if it is there.",
-        ),
-    ):
-        command = option(command)
-    return command
+    return _CONFIG(_HUB(_TENANT(_STATE_DIR(command))))
+
+
+def hub_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for what is done with all tenants: without `--tenant`."""
+    return _CONFIG(_HUB(_STATE_DIR(command)))
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for what lies in the state directory, whosever it is: without `--hub` and `--tenant`."""
+    return _CONFIG(_STATE_DIR(command))
 
 
 def read_settings(config: Path | None, **overrides: object) -> Settings:
@@ -96,6 +101,14 @@ def read_settings(config: Path | None, **overrides: object) -> Settings:
 def find_settings(config: Path | None) -> Path | None:
     """The file of settings: the one that is named, or `holdfast.toml` in this directory if it is there now."""
     return SETTINGS_FILE if config is None and SETTINGS_FILE.exists() else config
+
+
+def file_base(value: str) -> Path:
+    """What file names begin with: of a directory's name they would be hidden in it, or stand beside it."""
+    if value.endswith(("/", os.sep)) or Path(value).is_dir():
+        message = f"'{value}' is a directory; what files are to be called is wanted"
+        raise click.BadParameter(message, param_hint="'--out'")
+    return Path(value)
 
 
 def now() -> datetime:
@@ -190,6 +203,15 @@ def read_certificate(file: str) -> Certificate:
     from holdfast.registry.upload import read_named_certificate
 
     return read_named_certificate(read_file(Path(file)))
+
+
+def noticed(settings: Settings) -> str:
+    """By whom a change is noticed that shuts nobody out, for which nobody waits."""
+    if sys.platform == "win32":
+        return "no hub runs here"
+    from holdfast.hub.status import noticed as by
+
+    return by(settings.state_dir, tenant=settings.tenant)
 
 
 def wait_applied(settings: Settings, epoch: int) -> str:

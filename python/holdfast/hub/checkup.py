@@ -12,10 +12,12 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from holdfast import database
 from holdfast._holdfast import Gate
@@ -30,7 +32,7 @@ from holdfast.registry.moves import State as CaState
 from holdfast.settings import cores_count, is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from holdfast.registry import Registry
     from holdfast.registry.cas import Ca
@@ -94,10 +96,9 @@ def _good(found: str) -> Found:
 
 def _certificate(settings: Settings) -> Iterator[Found]:
     identity = read_identity(settings.certificate, settings.private_key)
-    Gate.check(
-        certificate_chain=identity.certificate_chain, private_key=identity.private_key, limits=dict(settings.limits)
-    )
+    Gate.check(certificate_chain=identity.certificate_chain, private_key=identity.private_key, limits={})
     yield _dates(identity)
+    yield from _chain(identity)
     names = _names(identity)
     if any(_covers(name, settings.hub) for name in names):
         yield _good(f"names {settings.hub}")
@@ -117,6 +118,42 @@ def _dates(identity: Identity) -> Found:
     if ends - now < CERTIFICATE_SOON:
         return State.WARNING, f"ends at {_day(ends)}, in {(ends - now).days} days", "Renew it, then kill -HUP the hub"
     return _good(f"good until {_day(ends)}")
+
+
+def _chain(identity: Identity) -> Iterator[Found]:
+    """Each by the next, so that a device that knows the root alone can follow (RFC 8446 §4.4.2)."""
+    mend = "Put the hub's own certificate first in `certificate`, then each one's issuer"
+    chain = [x509.load_der_x509_certificate(der) for der in identity.certificate_chain]
+    names = [certificate.subject.rfc4514_string() or "(no subject)" for certificate in chain]
+    if _is_ca(chain[0]) and len(chain) > 1:
+        yield State.WARNING, f"the first certificate, {names[0]}, is a CA's", mend
+    for place, (certificate, issuer) in enumerate(pairwise(chain)):
+        try:
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            found = f"certificate {place}, {names[place]}, was not issued by the next, {names[place + 1]}"
+            yield State.WARNING, found, mend
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+
+
+def _limits(settings: Settings) -> Iterator[Found]:
+    try:
+        identity = read_identity(settings.certificate, settings.private_key)
+        own: dict[str, Any] = {
+            "certificate_chain": identity.certificate_chain,
+            "private_key": identity.private_key,
+        }
+        Gate.check(**own, limits={})
+    except HoldfastError:
+        return  # `certificate` says what is wrong with it, and without one limits cannot be asked about
+    Gate.check(**own, limits=dict(settings.limits))
+    yield _good(f"{len(settings.limits)} of them are set")
 
 
 def _names(identity: Identity) -> list[str]:
@@ -199,6 +236,8 @@ def _trust(settings: Settings) -> Iterator[Found]:
     with open_registry(path, hub=settings.hub, tenant=settings.tenant, at=_now(), create=False) as registry:
         yield _clock(registry)
         registry.database.check_tenant(settings.tenant)
+        others = [one for one in registry.database.tenants_with_cas() if one != settings.tenant]
+        yield from _tenants(settings, others)
         proven = [ca for ca in registry.cas.list() if ca.state is CaState.PROVEN]
         for ca in proven:
             yield from _ca(ca)
@@ -209,6 +248,17 @@ def _trust(settings: Settings) -> Iterator[Found]:
             yield _good(f"CAs that are proven: {len(proven)}; devices that are known: {devices}")
         else:
             yield State.WARNING, f"no CA is proven; devices that are known: {devices}", "holdfast ca add, then ca prove"
+
+
+def _tenants(settings: Settings, others: Sequence[str]) -> Iterator[Found]:
+    """One process serves one tenant, and one process holds a state directory."""
+    served = status.served(settings.state_dir)
+    if served not in {None, settings.tenant}:
+        found = f"the hub that runs here serves the tenant '{served}', not '{settings.tenant}'"
+        yield State.WARNING, found, "Name that one (`tenant`, --tenant), or the state directory of the other's hub"
+    elif others:
+        found = f"a hub serves one tenant, this one '{settings.tenant}'; here are CAs of {', '.join(others)} as well"
+        yield State.WARNING, found, "Give each tenant a hub with a state directory of its own, or delete its CAs here"
 
 
 def _clock(registry: Registry) -> Found:
@@ -291,6 +341,7 @@ def _pages(settings: Settings) -> Iterator[Found]:
 
 CHECKS: Mapping[str, Callable[[Settings], Iterator[Found]]] = {
     "certificate": _certificate,
+    "limits": _limits,
     "state": _state_dir,
     "registry": _registry,
     "inbox": _inbox,

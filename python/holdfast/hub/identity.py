@@ -36,10 +36,12 @@ def read_identity(certificate: Path, private_key: Path) -> Identity:
             `tls_key_mismatch`, `secret_file_exposed` (others than its owner may read the key).
         LimitExceededError: `file_too_large`.
     """
+    contents = read_file(certificate)
     try:
-        chain = x509.load_pem_x509_certificates(read_file(certificate))
+        chain = x509.load_pem_x509_certificates(contents)
     except ValueError as error:
-        message = f"{certificate} holds no PEM certificates: {error}"
+        # cryptography's own words are of all formats that it knows, and lead to its FAQ.
+        message = f"{certificate} holds no certificates in PEM: {_what_else(contents)}"
         raise ConfigurationError("bad_tls_certificate", message) from error
     try:
         key = serialization.load_pem_private_key(read_secret_file(private_key), None)
@@ -57,3 +59,11 @@ def read_identity(certificate: Path, private_key: Path) -> Identity:
         private_key=key.private_bytes(der, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
         not_after=chain[0].not_valid_after_utc,
     )
+
+
+def _what_else(contents: bytes) -> str:
+    if b"-----BEGIN" in contents:
+        return "a block is damaged, or is no certificate's"
+    if contents.startswith(b"\x30"):
+        return "it is DER"
+    return "it has no PEM block" if contents.strip() else "it is empty"

@@ -24,6 +24,7 @@ LOCK = "lock"
 FILE = "hub.json"
 POLL_SECONDS = 0.02
 ASKING_TRIES = 10
+NOBODY_RUNS = "no hub runs here"
 ACKNOWLEDGE_SECONDS_MAX = 8.0
 """Noticed within 0.2 s, applied or killed within 1 s, and a lease is 5 s: after that somebody must look."""
 
@@ -79,6 +80,13 @@ def read(state_dir: Path) -> Mapping[str, object]:
     return said
 
 
+def noticed(state_dir: Path, *, tenant: str) -> str:
+    """By whom a change is noticed that shuts nobody out, for which nobody waits."""
+    if not runs(state_dir):
+        return NOBODY_RUNS
+    return _served_elsewhere(state_dir, tenant) or "within a second, by the hub that runs here"
+
+
 def wait_applied(state_dir: Path, *, tenant: str, epoch: int) -> str:
     """Wait until the hub has applied `epoch` of `tenant`; answers by whom it was: one that starts will know by itself.
 
@@ -87,10 +95,9 @@ def wait_applied(state_dir: Path, *, tenant: str, epoch: int) -> str:
     """
     deadline = time.monotonic() + ACKNOWLEDGE_SECONDS_MAX
     while runs(state_dir):
-        said = read(state_dir)
-        if (served := said.get("tenant", tenant)) != tenant:
-            return f"by nobody: the hub that runs here serves the tenant '{served}'"
-        applied = said.get("epoch", -1)
+        if elsewhere := _served_elsewhere(state_dir, tenant):
+            return elsewhere
+        applied = read(state_dir).get("epoch", -1)
         if isinstance(applied, int) and applied >= epoch:
             return "by every worker"
         if time.monotonic() > deadline:
@@ -101,7 +108,19 @@ def wait_applied(state_dir: Path, *, tenant: str, epoch: int) -> str:
                 hint="It is recorded, and a worker without news admits nobody; sessions may be live: restart the hub",
             )
         time.sleep(POLL_SECONDS)
-    return "no hub runs here"
+    return NOBODY_RUNS
+
+
+def served(state_dir: Path) -> str | None:
+    """The tenant that the hub that runs here serves, once it has said so."""
+    tenant = read(state_dir).get("tenant") if runs(state_dir) else None
+    return tenant if isinstance(tenant, str) else None
+
+
+def _served_elsewhere(state_dir: Path, tenant: str) -> str | None:
+    if (served := read(state_dir).get("tenant", tenant)) != tenant:
+        return f"by nobody: the hub that runs here serves the tenant '{served}'"
+    return None
 
 
 def _take(descriptor: int) -> bool:

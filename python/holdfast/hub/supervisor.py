@@ -81,6 +81,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
 
     Raises:
         ConfigurationError: of settings, files, addresses, the registry.
+        RegistrationError: `unknown_tenant`: others have CAs here, and this one is not there.
         ConflictError: `address_in_use`, `already_running`, `registry_busy`.
     """
     os.umask(0o077)  # whatever this process and its workers write is their owner's alone
@@ -104,6 +105,7 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
         registry = stack.enter_context(
             open_registry(settings.registry_file, hub=settings.hub, tenant=settings.tenant, at=_now(), create=True)
         )
+        registry.database.check_tenant(settings.tenant)
         inbox = stack.enter_context(
             open_inbox(settings.inbox_file, hub=settings.hub, tenant=settings.tenant, create=True)
         )

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from holdfast import database
 from holdfast.database import Codes, Kind
 from holdfast.errors import ConflictError, RegistrationError
-from holdfast.registry.schema import acts, deployment, tenants
+from holdfast.registry.schema import acts, cas, deployment, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,13 +65,17 @@ class Database(database.Database):
             transaction.finish()
 
     def check_tenant(self, tenant: str) -> None:
-        """Refuse a tenant that is not there, where there are others; where there is none, none has anything to show.
+        """Refuse a tenant that is not there, where others have CAs; where there are none, none has anything to show.
 
         Raises:
             RegistrationError: `unknown_tenant`.
         """
-        if known := _tenants(self):
+        if tenant not in _tenants(self) and (known := self.tenants_with_cas()):
             _check_tenant(tenant, known)
+
+    def tenants_with_cas(self) -> Sequence[str]:
+        """Those that somebody could be let in by; a name that was mistyped once stays a tenant, and has none."""
+        return [row["tenant"] for row in self.rows(select(cas.c.tenant).distinct().order_by(cas.c.tenant))]
 
     def clock_floor(self) -> int:
         """The highest time that the registry has seen."""
