@@ -28,6 +28,7 @@ NOUNS = {
     "demo": ("holdfast.cli.demo", "Tell the whole story with real processes and sockets."),
     "doctor": ("holdfast.cli.doctor", "Look for everything that can be wrong with a hub."),
     "fleet": ("holdfast.cli.fleet", "Play a million devices: measure a hub, and try it."),
+    "record": ("holdfast.cli.record", "Read who has changed what, when and why."),
     "restore": ("holdfast.cli.backup", "Bring a backup back; what was revoked stays revoked."),
     "serve": ("holdfast.cli.serve", "Run the hub."),
     "top": ("holdfast.cli.top", "Watch a running hub."),

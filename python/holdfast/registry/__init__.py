@@ -10,6 +10,7 @@ from holdfast.registry.cas import Cas
 from holdfast.registry.closures import Closures
 from holdfast.registry.database import Database
 from holdfast.registry.devices import Devices
+from holdfast.registry.record import Record
 from holdfast.registry.successions import Successions
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Registry:
     closures: Closures
     devices: Devices
     successions: Successions
+    record: Record
 
 
 @contextmanager
@@ -41,6 +43,7 @@ def open_registry(path: Path, *, hub: str, tenant: str, at: datetime, create: bo
             closures=closures,
             devices=Devices(database, closures, tenant=tenant),
             successions=Successions(database, closures, tenant=tenant),
+            record=Record(database, tenant=tenant),
         )
     finally:
         database.close()
