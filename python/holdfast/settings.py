@@ -109,6 +109,8 @@ class Settings:
             raise _bad("metrics_host", self.metrics_host, "a loopback address, or lenient_metrics_host = true")
         if not 0 <= self.metrics_port <= 65535:
             raise _bad("metrics_port", self.metrics_port, "0 to 65535")
+        if self.metrics_port == self.mqtt_port and _overlap(self.metrics_host, self.mqtt_host):
+            raise _bad("metrics_port", self.metrics_port, f"another port than mqtt_port has on {self.mqtt_host}")
 
     @property
     def registry_file(self) -> Path:
@@ -184,6 +186,12 @@ def _value(name: str, value: object, path: Path) -> object:
         message = f"{path}: every entry of '{name}' must be a whole number, and not below 0"
         raise ConfigurationError("bad_setting", message)
     return value
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether somebody who listens on either is in the other's way: `0.0.0.0` and `::` are all of their kind."""
+    a, b = ipaddress.ip_address(one), ipaddress.ip_address(other)
+    return a == b or (a.version == b.version and (a.is_unspecified or b.is_unspecified))
 
 
 def _bad(name: str, value: object, wanted: str) -> ConfigurationError:

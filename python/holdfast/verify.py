@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast._holdfast import Columns, Outcome, TrustStore, VerifiedPath, Verifier, mends
-from holdfast.errors import VerificationError
+from holdfast.errors import ConfigurationError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,21 @@ class Policy:
     """Certificates whose status no list tells, or only lists that cannot be used."""
     lenient_stale_crls: bool = False
     """Lists past their next update: what was revoked since is let in."""
+
+    def __post_init__(self) -> None:
+        """Refuse here what is easily mistaken; the other fields are read when a `Verifier` is made.
+
+        Raises:
+            ConfigurationError: `invalid_policy`.
+        """
+        for name, kind in (("purpose", Purpose), ("revocation_depth", RevocationDepth)):
+            if not isinstance(value := getattr(self, name), kind):
+                wanted = ", ".join(map(str, kind))
+                message = f"Policy.{name}: {value!r} is none of {wanted}"
+                raise ConfigurationError("invalid_policy", message)
+        if self.lenient_not_before_skew_seconds < 0:
+            message = f"Policy.lenient_not_before_skew_seconds: {self.lenient_not_before_skew_seconds} is below 0"
+            raise ConfigurationError("invalid_policy", message)
 
 
 @functools.cache

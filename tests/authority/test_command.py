@@ -162,6 +162,16 @@ def test_the_factory_makes_keys_where_no_request_is_given(tree: Callable[..., An
     assert judged("company.pem", "line/widget-4.pem") == "widget-4"
 
 
+@pytest.mark.parametrize("place", [".", "widgets", "widgets/", "elsewhere/"])
+def test_files_are_not_named_by_a_directory(tree: Callable[..., Answer], tmp_path: Path, place: str) -> None:
+    (tmp_path / "widgets").mkdir(exist_ok=True)
+    before = sorted(tmp_path.rglob("*"))
+    for words in ("root --name X", "request --name X"):
+        tree(f"{words} --out {place}", status=2)
+    tree("issue --ca factory.pem --device .. --out widgets", status=3, code="device_id_not_a_file_name")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_ids_beside_requests_say_which_are_expected(tree: Callable[..., Answer]) -> None:
     """E09: a request for another device's id, slipped in among honest ones, is not signed."""
     tree("request --device widget-1 --device widget-2 --out .")

@@ -308,6 +308,15 @@ def test_a_directory_that_cannot_be_locked_takes_a_backup(hub: RunningHub, monke
     assert (hub.directory / "backup" / "registry.db").exists()
 
 
+def test_a_backup_of_another_hub_leaves_no_state_behind(hub: RunningHub) -> None:
+    hub.command("backup", "backup")
+    assert refusal(hub, "restore", "nowhere", "--state-dir", "st2") == (3, "not_a_backup")
+    assert refusal(hub, "restore", "backup", "--state-dir", "st2", "--hub", "foo") == (3, "other_deployment")
+    assert not (hub.directory / "st2").exists()
+    for command in ("backup", "restore"):  # all tenants go with it
+        assert hub.command(command, "other", "--tenant", "nosuch", check=False).returncode == 2
+
+
 def test_a_backup_needs_a_registry(tmp_path: Path) -> None:
     hub = RunningHub.prepare(tmp_path)
     assert refusal(hub, "backup", "backup") == (3, "no_registry")

@@ -33,6 +33,16 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_a_fleet_that_cannot_be_leaves_nothing(tmp_path: Path) -> None:
+    assert refusal("make", "new/f", "--prefix", "a b#") == "bad_fleet"
+    assert list(tmp_path.iterdir()) == []
+    assert answer("make", "new/f", "--devices", "1")["devices"] == 1
+
+
+def test_what_is_no_fleet_is_named() -> None:
+    assert "nope" in fleet("show", "nope").stderr
+
+
 def test_a_fleet_is_made_and_any_other_program_can_use_it(tmp_path: Path) -> None:
     made = answer("make", "f", "--devices", "12", "--ca", "Root", "--ca", "Factory 1", "--prefix", "pump")
     assert (made["devices"], made["first_device"], made["last_device"]) == (12, "pump-00", "pump-11")
@@ -49,6 +59,11 @@ def test_a_fleet_is_made_and_any_other_program_can_use_it(tmp_path: Path) -> Non
     assert issuer.public_key() == above[0].public_key()
     intermediates = x509.load_pem_x509_certificates((tmp_path / "f" / "intermediates.pem").read_bytes())
     assert intermediates == above
+
+
+def test_files_are_not_named_by_a_directory() -> None:
+    answer("make", "f", "--devices", "1")
+    assert fleet("export", "f", "0", "--out", ".").returncode == 2
 
 
 def test_keys_are_their_owners_alone(tmp_path: Path) -> None:

@@ -75,6 +75,26 @@ def test_metrics_are_for_this_machine_unless_the_operator_says_otherwise() -> No
     assert Settings(metrics_host="192.0.2.1", lenient_metrics_host=True).metrics_host == "192.0.2.1"
 
 
+@pytest.mark.parametrize(
+    ("mqtt", "metrics", "fits"),
+    [
+        ("0.0.0.0", "127.0.0.1", False),  # noqa: S104 (nobody listens)
+        ("127.0.0.1", "127.0.0.1", False),
+        ("127.0.0.2", "127.0.0.1", True),
+        ("::", "::1", False),
+        ("::1", "127.0.0.1", True),
+    ],
+)
+def test_metrics_have_a_port_of_their_own(mqtt: str, metrics: str, *, fits: bool) -> None:
+    assert Settings(mqtt_host=mqtt, metrics_host=metrics, mqtt_port=9464, metrics_port=9465)
+    if fits:
+        assert Settings(mqtt_host=mqtt, metrics_host=metrics, mqtt_port=9464, metrics_port=9464)
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(mqtt_host=mqtt, metrics_host=metrics, mqtt_port=9464, metrics_port=9464)
+    assert (caught.value.code, "mqtt_port" in caught.value.message) == ("bad_setting", True)
+
+
 def test_a_lease_lasts_until_it_is_renewed() -> None:
     assert Settings(limits={"lease_ms": 2_500}).limits == {"lease_ms": 2_500}
     for lease_ms in (0, 1, 2_499):

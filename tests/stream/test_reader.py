@@ -125,10 +125,12 @@ def test_the_command_shows_lines_that_move_no_cursor(tmp_path: Path) -> None:
 
     def tail(*more: str) -> str:
         command = [sys.executable, "-m", "holdfast", "stream", "tail", *more]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout or done.stderr
 
     assert tail() == (
         "2026-11-24 12:00:00.250+00:00  widget-1                  a\\x1b[2J\\xff\\n  content-type=x key=\\u202eevil\n"
     )
     assert json.loads(tail("--json", "--device", "widget-1"))["payload_base64"] == "YRtbMkr/Cg=="
-    assert tail("--device", "widget-2") == ""
+    assert tail("--device", "widget-2") == "no message is kept of widget-2\n"
+    assert tail("--device", "widget-2", "--json") == ""

@@ -46,6 +46,18 @@ class Restored:
     """Telemetry logs that the state directory did not have."""
 
 
+def check(settings: Settings, directory: Path) -> None:
+    """Refuse what can be seen to be no backup of this hub before a state directory is made for it.
+
+    Raises:
+        ConfigurationError: `not_a_backup`, `backup_newer`, `other_deployment`.
+    """
+    backup = files.read(directory)
+    if backup.hub != settings.hub:
+        message = f"{directory} is a backup of the hub '{backup.hub}', not of '{settings.hub}'"
+        raise ConfigurationError("other_deployment", message)
+
+
 def restore(settings: Settings, directory: Path, *, actor: str, at: datetime) -> Restored:
     """Merge the backup in `directory` into the state of the hub; the caller holds the state directory.
 

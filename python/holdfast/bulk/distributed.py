@@ -40,6 +40,9 @@ class VerifyChains:
         column: str = "chain",
         at: datetime | None = None,
     ) -> None:
+        if isinstance(anchors, bytes | bytearray | memoryview | str):
+            message = "anchors: a sequence of DER is wanted; PEM is read by TrustStore.from_pem(pem).anchors"
+            raise TypeError(message)
         self._arguments = tuple(map(bytes, anchors)), policy or Policy(), column, at
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from holdfast.cli.options import now, read_bounded
+from holdfast.cli.options import file_base, now, read_bounded
 from holdfast.cli.output import emit_record, json_option, progress
 from holdfast.errors import IssuanceError
 from holdfast.files import BYTE_ORDER_MARK, NewFiles, Readers, read_file, read_secret_file
@@ -138,7 +138,7 @@ def authority() -> None:
 
 @authority.command()
 @subject_options
-@click.option("--out", "base", required=True, type=PATH, metavar="BASE", help="Write BASE.key and BASE.pem.")
+@click.option("--out", "base", required=True, type=file_base, metavar="BASE", help="Write BASE.key and BASE.pem.")
 @key_algorithm_option
 @click.option("--days", type=DAYS, default=7300, show_default=True)
 @click.option("--path-len", type=PATH_LEN, help="How many CAs may follow below one another. [default: no limit]")
@@ -174,7 +174,7 @@ def root(
 @subject_options
 @click.option("--device", "devices", multiple=True, metavar="ID", help="A request for this device instead; repeatable.")
 @click.option("--devices-from", type=PATH, metavar="FILE", help="… for each device in FILE, one id a line, - is stdin.")
-@click.option("--out", required=True, type=PATH, metavar="BASE|DIR", help="BASE.key and BASE.csr, or DIR/ID.key, .csr.")
+@click.option("--out", required=True, metavar="BASE|DIR", help="BASE.key and BASE.csr, or DIR/ID.key, .csr.")
 @key_algorithm_option
 @passphrase_options
 @json_option
@@ -184,7 +184,7 @@ def request(
     subject: str | None,
     devices: Sequence[str],
     devices_from: Path | None,
-    out: Path,
+    out: str,
     key_algorithm: str,
     passphrase: Passphrase,
     as_json: bool,
@@ -198,9 +198,9 @@ def request(
         if passphrase != Passphrase(file=None, variable=None, ask=False):
             message = "a passphrase goes with a CA's key: nobody types it at a device"
             raise click.UsageError(message)
-        record = _request_devices(_device_ids(devices, devices_from), out, key_algorithm, as_json=as_json)
+        record = _request_devices(_device_ids(devices, devices_from), Path(out), key_algorithm, as_json=as_json)
     else:
-        record = _request_ca(_subject(name, subject), out, key_algorithm, passphrase)
+        record = _request_ca(_subject(name, subject), file_base(out), key_algorithm, passphrase)
     emit_record(record, as_json=as_json)
 
 
@@ -524,7 +524,7 @@ def _validity(days: int | None) -> timedelta | None:
 
 
 def _file_name(device_id: str, ending: str) -> str:
-    if UNFIT_FOR_FILE_NAMES.intersection(device_id):
+    if UNFIT_FOR_FILE_NAMES.intersection(device_id) or device_id in {".", ".."}:
         message = f"device id {device_id!r} cannot be part of a file's name on this system"
         raise IssuanceError("device_id_not_a_file_name", message)
     return device_id + ending
@@ -532,7 +532,7 @@ def _file_name(device_id: str, ending: str) -> str:
 
 def _beside(base: Path, ending: str) -> Path:
     # Not `with_suffix`, which would make company.key of company.x.
-    return base.with_name(base.name + ending) if base.name else base / ending
+    return base.with_name(base.name + ending)
 
 
 def _record(certificate: Certificate, ignored: Sequence[str] = ()) -> dict[str, Any]:

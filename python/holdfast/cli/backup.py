@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from holdfast.cli.options import actor, now, read_settings, settings_options
+from holdfast.cli.options import actor, hub_options, now, read_settings
 from holdfast.cli.output import emit_record, json_option
 from holdfast.errors import ConfigurationError
 
@@ -17,7 +17,7 @@ DIRECTORY = click.argument("directory", type=click.Path(path_type=Path), metavar
 
 @click.command()
 @DIRECTORY
-@settings_options
+@hub_options
 @json_option
 def backup(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401 (click's options)
     """Copy registry, inbox and telemetry into the new DIRECTORY, while the hub runs or not, and check the copy.
@@ -36,7 +36,7 @@ def backup(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: AN
 
 @click.command()
 @DIRECTORY
-@settings_options
+@hub_options
 @json_option
 def restore(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Bring the backup in DIRECTORY back; the hub must not run.
@@ -47,9 +47,11 @@ def restore(directory: Path, *, as_json: bool, **given: Any) -> None:  # noqa: A
     settings = read_settings(**given)
     if sys.platform == "win32":
         raise ConfigurationError("unsupported_platform", "the hub runs on Linux and macOS")
+    from holdfast.backup.restore import check
     from holdfast.backup.restore import restore as run
     from holdfast.hub.status import locked
 
+    check(settings, directory)
     with locked(settings.state_dir):
         done = run(settings, directory, actor=actor(), at=now())
     record = {

@@ -178,7 +178,7 @@ class _Lines:
 
 
 class _ArrowFile:
-    """An Arrow or Parquet file: the outcome's columns, behind the file's name and, of JSON Lines, line and id, the latter as text."""
+    """An Arrow or Parquet file: which file, and of JSON Lines the line and its id as text; then the outcome."""
 
     def __init__(self, stream: BinaryIO, kind: str) -> None:
         import pyarrow as pa

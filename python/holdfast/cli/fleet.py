@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from holdfast._holdfast import fleet_kinds
-from holdfast.cli.options import Decimal, now
+from holdfast.cli.options import Decimal, file_base, now
 from holdfast.cli.output import emit_record, emit_table, json_option
 from holdfast.errors import ConfigurationError, UnreachableError
 from holdfast.fleet.plan import Crowd, Plan, Publish
@@ -107,7 +107,7 @@ def show(directory: Path, *, as_json: bool) -> None:
 @fleet.command()
 @DIRECTORY
 @click.argument("number", type=click.IntRange(min=0))
-@click.option("--out", type=click.Path(path_type=Path), help="Where to write, without .pem and .key; the device's id.")
+@click.option("--out", type=file_base, metavar="BASE", help="Write BASE.pem and BASE.key. [default: the device's id]")
 @json_option
 def export(directory: Path, number: int, out: Path | None, *, as_json: bool) -> None:
     """Write the certificates and the key of device NUMBER as PEM, for any other client."""

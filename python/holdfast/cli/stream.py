@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from holdfast.cli.options import read_settings, settings_options
+from holdfast.cli.options import place_options, read_settings
 from holdfast.cli.output import json_option
 from holdfast.cli.text import printable
 from holdfast.stream.reader import Event, Reader
@@ -26,18 +26,24 @@ def stream() -> None:
 @click.option("--device", help="Only what this device sent.")
 @click.option("--last", type=click.IntRange(min=0), help="Only the last N messages of each worker's log.")
 @click.option("--follow", is_flag=True, help="Wait for more.")
-@settings_options
+@place_options
 @json_option
 def tail(device: str | None, last: int | None, *, follow: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401
     """Print messages in the order in which they came; a JSON object a line with `--json`."""
     reader = Reader(read_settings(**given).telemetry_dir, device_id=device)
     if last is not None:
         reader.skip_to_last(last)
+    shown = False
     try:
         while True:
             for event in reader.read():
+                shown = True
                 click.echo(json.dumps(event.record()) if as_json else _line(event))
             if not follow:
+                if not shown and not as_json:
+                    click.echo(
+                        f"no message is kept of {printable(device)}" if device else "no message is kept", err=True
+                    )
                 return
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import re
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -43,7 +45,11 @@ class Fleet:
         Raises:
             ConfigurationError: `fleet_file_failed`, `bad_fleet_file`.
         """
-        return cls(directory=directory, devices=FleetDevices(str(directory / DEVICES)))
+        try:
+            return cls(directory=directory, devices=FleetDevices(str(directory / DEVICES)))
+        except ConfigurationError as error:
+            message = f"{directory / DEVICES}: {error.message}"
+            raise ConfigurationError(error.code, message, hint=error.hint) from error
 
     @property
     def devices_file(self) -> Path:
@@ -92,6 +98,7 @@ def make(
     """
     octets = None if seed is None else hashlib.sha256(seed.encode()).digest()
     chain = FleetChain(names, not_before=begins, not_after=begins + timedelta(days=days), seed=octets)
+    missing = [one for one in (directory, *directory.parents) if not one.exists()]
     try:
         directory.mkdir(parents=True)
         (directory / KEYS).mkdir(mode=0o700)
@@ -99,23 +106,34 @@ def make(
         raise ConflictError("file_exists", f"{directory} is there already") from error
     except OSError as error:
         raise ConfigurationError("fleet_file_failed", f"cannot make {directory}: {error.strerror}") from error
+    try:
+        _fill(directory, chain, names=names, prefix=prefix, count=count, threads=threads)
+        card = {
+            "format": "holdfast-fleet",
+            "authorities": list(names),
+            "devices": count,
+            "prefix": prefix,
+            "seed": seed,
+            "not_before": begins.isoformat(),
+            "not_after": (begins + timedelta(days=days)).isoformat(),
+        }
+        write_new(directory / CARD, json.dumps(card, indent=2) + "\n", 0o644)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)  # it was made above
+        for one in missing[1:]:
+            with suppress(OSError):
+                one.rmdir()
+        raise
+    return Fleet.open(directory)
+
+
+def _fill(directory: Path, chain: FleetChain, *, names: Sequence[str], prefix: str, count: int, threads: int) -> None:
     root, *intermediates = (pem("CERTIFICATE", der) for der in chain.certificates)
     write_new(directory / ROOT, root, 0o644)
     write_new(directory / INTERMEDIATES, "".join(reversed(intermediates)), 0o644)
     for position, (name, key) in enumerate(zip(names, chain.private_keys, strict=True)):
         write_new(directory / KEYS / _key_file(position, name), pem("PRIVATE KEY", key), 0o600)
     chain.make_devices(str(directory / DEVICES), prefix=prefix, count=count, threads=threads)
-    card = {
-        "format": "holdfast-fleet",
-        "authorities": list(names),
-        "devices": count,
-        "prefix": prefix,
-        "seed": seed,
-        "not_before": begins.isoformat(),
-        "not_after": (begins + timedelta(days=days)).isoformat(),
-    }
-    write_new(directory / CARD, json.dumps(card, indent=2) + "\n", 0o644)
-    return Fleet.open(directory)
 
 
 def pem(label: str, der: bytes) -> str:
