@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from holdfast._holdfast import Device, Request
 from holdfast.hub import messages
 from holdfast.hub.door import CROWD_COUNT, CROWD_SECONDS, Door
@@ -41,10 +43,13 @@ class Admitting:
         self.half_open = half_open
         self.asked = [Request.Log(), *more]
         self.told: list[str] = []
+        self.work: list[messages.InboxWork] = []
 
     def door(self) -> Door:
-        def tell(what: str, _: object) -> None:
+        def tell(what: str, said: object) -> None:
             self.told.append(what)
+            if isinstance(said, messages.InboxWork):
+                self.work.append(said)
 
         write, post, admitted = (partial(tell, what) for what in ("lines", "work", "admissions"))
         return Door(cast("Gate", self), write=write, post=post, claim=print, admitted=admitted)  # type: ignore[arg-type]
@@ -69,11 +74,15 @@ async def test_who_comes_alone_is_told_of_at_once_and_a_crowd_a_moment_later() -
     assert (few.told, many.told) == (["admissions", "lines"], ["admissions", "lines"])
 
 
-async def test_what_the_inbox_keeps_is_told_after_the_admission_however_many_there_are() -> None:
-    many = Admitting(CROWD_COUNT, Request.Keep(handle=1, device_id="widget-1", session=None))
-    many.door().turn()
+@pytest.mark.parametrize("half_open", [0, CROWD_COUNT])
+async def test_what_the_inbox_keeps_is_told_with_the_admission_however_many_there_are(half_open: int) -> None:
+    """In one message: else another worker's words of a later connection of the device could come in between."""
+    gate = Admitting(half_open, Request.Keep(handle=1, device_id="widget-1", session=None))
+    gate.door().turn()
     await asyncio.sleep(0)
-    assert many.told == ["admissions", "work"]
+    assert [what for what in gate.told if what != "lines"] == ["work"]
+    assert gate.work[0].admissions == b"somebody"
+    assert [device_id for _, device_id, _ in gate.work[0].sessions] == ["widget-1"]
 
 
 class Panic(BaseException):
@@ -97,7 +106,7 @@ async def test_x03_an_action_that_fails_keeps_nothing_from_being_done_that_was_a
     failing = Failing(0, Request.Keep(handle=1, device_id="widget-1", session=None))
     failing.door().turn()
     await asyncio.sleep(0)
-    assert failing.told == ["admissions", "work"]
+    assert (failing.told, failing.work[0].admissions) == (["work"], b"somebody")
     assert [type(context["exception"]) for context in failed] == [Panic]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.inbox.sessions import Session
-from holdfast.inbox.wills import Will
+from holdfast.inbox.wills import Will, Word
 
 if TYPE_CHECKING:
     import pytest
@@ -35,19 +35,25 @@ def keep(inbox: Inbox, *rows: tuple[str, Session | None], worker: int = 0) -> No
 
 def lose(inbox: Inbox, worker: int | None, at: int) -> dict[str, Session]:
     with inbox.database.writing() as transaction:
-        ending = inbox.sessions.disconnect(transaction, worker=worker, at=at)
-        inbox.wills.disconnect(transaction, worker=worker, at=at)
+        ending = inbox.sessions.disconnect(transaction, worker=worker, at=at, after="", count_max=100)
+        assert inbox.wills.disconnect(transaction, worker=worker, at=at, count_max=100)
     return dict(ending)
 
 
-def keep_wills(inbox: Inbox, *rows: tuple[str, Will | None], worker: int = 0) -> None:
+def keep_wills(inbox: Inbox, *rows: tuple[str, Will | None], worker: int = 0) -> list[tuple[str, Will]]:
+    left = []
     with inbox.database.writing() as transaction:
-        inbox.wills.keep(transaction, rows, worker=worker)
+        for name, will in rows:
+            word = Word(will=will, claims=will is not None and will.due_at is None)
+            left += inbox.wills.keep(transaction, [(name, word)], worker=worker)
+    return left
 
 
 def adopt(inbox: Inbox, worker: int = 0) -> list[tuple[str, Will]]:
     with inbox.database.writing() as transaction:
-        return inbox.wills.adopt(transaction, worker=worker)
+        adopted = inbox.wills.adopt(transaction, worker=worker, count_max=100)
+    assert not adopted.more
+    return sorted(adopted.wills, key=lambda one: one[0])
 
 
 def test_the_last_word_on_a_session_counts(inbox: Inbox, neighbour: Inbox) -> None:
@@ -68,8 +74,8 @@ def test_a_session_ends_so_long_after_its_connection_and_not_before(inbox: Inbox
     assert [device for device, _ in next(inbox.sessions.all(at=100))] == ["b", "c"]
     assert inbox.sessions.find("a", at=100) is None
     with inbox.database.writing() as transaction:
-        assert inbox.sessions.purge(transaction, at=99) == 0
-        assert inbox.sessions.purge(transaction, at=100) == 1
+        assert inbox.sessions.purge(transaction, at=99, count_max=10) == 0
+        assert inbox.sessions.purge(transaction, at=100, count_max=10) == 1
 
 
 def test_x04_when_a_worker_is_lost_the_time_of_its_sessions_begins_to_run(inbox: Inbox) -> None:
@@ -146,3 +152,49 @@ def test_m06_a_new_will_takes_the_place_of_the_older_one(inbox: Inbox) -> None:
     assert adopt(inbox) == []
     lose(inbox, 1, at=10)
     assert adopt(inbox) == [("a", replace(WILL, payload=b"newer", due_at=15))]
+
+
+def test_m06_a_will_that_was_due_and_had_nobody_goes_to_who_speaks_of_its_device_first(inbox: Inbox) -> None:
+    """Its connection was lost with its worker; whether the device is back by now says nothing about that."""
+    now, late = replace(WILL, delay_seconds=0), replace(WILL, delay_seconds=5)
+    keep_wills(inbox, ("a", now), ("b", late), ("c", now), worker=0)
+    lose(inbox, 0, at=10)
+    newer = replace(WILL, payload=b"newer")
+    assert keep_wills(inbox, ("a", newer), ("b", newer), ("c", None), worker=1) == [("a", replace(now, due_at=10))]
+    assert keep_wills(inbox, ("a", newer), worker=2) == [], "once"
+    assert adopt(inbox) == [("c", replace(now, due_at=10))]
+
+
+def test_m06_a_word_that_stands_for_several_keeps_what_the_first_of_them_did(inbox: Inbox) -> None:
+    keep_wills(inbox, *((name, WILL) for name in "abcd"), worker=0)
+    ended = replace(WILL, payload=b"newer", due_at=50)
+    with inbox.database.writing() as transaction:
+        rows = [
+            ("a", Word(will=ended, claims=True)),
+            ("b", Word(will=ended, claims=False)),
+            ("c", Word(will=None, claims=True)),
+            ("d", Word(will=None, claims=False)),
+        ]
+        inbox.wills.keep(transaction, rows, worker=1)
+    lose(inbox, None, at=10)
+    other = replace(WILL, due_at=15)
+    assert adopt(inbox) == [("a", ended), ("b", other), ("d", other)]
+
+
+def test_what_ends_is_dealt_with_in_portions(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(inbox, *((name, FINITE) for name in "abc"))
+    keep_wills(inbox, *((name, WILL) for name in "abcde"))
+    with inbox.database.writing() as transaction:
+        first = inbox.sessions.disconnect(transaction, worker=0, at=1, after="", count_max=2)
+        rest = inbox.sessions.disconnect(transaction, worker=0, at=1, after="b", count_max=2)
+        assert [[name for name, _ in portion] for portion in (first, rest)] == [["a", "b"], ["c"]]
+        all_ = [inbox.wills.disconnect(transaction, worker=0, at=1, count_max=2) for _ in range(3)]
+        assert all_ == [False, False, True]
+        portions = [inbox.wills.adopt(transaction, worker=1, count_max=2) for _ in range(3)]
+        assert [(len(one.wills), one.more) for one in portions] == [(2, True), (2, True), (1, False)]
+        assert inbox.wills.disconnect(transaction, worker=1, at=1, count_max=100)
+        # However few, they are not many octets.
+        monkeypatch.setattr("holdfast.inbox.wills.ADOPTED_BYTES_MAX", 2 * len(WILL.payload))
+        portions = [inbox.wills.adopt(transaction, worker=1, count_max=100) for _ in range(3)]
+        assert [(len(one.wills), one.more) for one in portions] == [(2, True), (2, True), (1, False)]
+        assert [inbox.sessions.purge(transaction, at=100, count_max=2) for _ in range(2)] == [2, 1]

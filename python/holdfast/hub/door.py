@@ -173,7 +173,11 @@ class Door:
     def tell(self) -> None:
         """Tell the other workers whom the gate has let in, and write what it has to say: each of them has a line."""
         try:
-            self._send_admissions()
+            if self._work is None:
+                if admitted := self._gate.take_admissions():
+                    self._admitted(admitted)
+            else:
+                self.flush()
         finally:
             # Until they are taken nobody is asked to take them again.
             self._write(self._gate.take_lines())
@@ -183,7 +187,7 @@ class Door:
         work, self._work = self._work, None
         if work is not None:
             # Others end an older connection of a device before they hear what is kept for it from here on.
-            self._send_admissions()
+            work.admissions = self._gate.take_admissions()
             self._post(work)
 
     # ── what the gate asks for ─────────────────────────────────────────────────────────────────────────────────────
@@ -290,10 +294,6 @@ class Door:
             loop.call_soon(self.tell)
         else:
             loop.call_later(CROWD_SECONDS, self.tell)
-
-    def _send_admissions(self) -> None:
-        if admitted := self._gate.take_admissions():
-            self._admitted(admitted)
 
 
 def _keys(device: Device) -> tuple[bytes, bytes]:

@@ -192,7 +192,11 @@ class Fetch(msgspec.Struct, kw_only=True, array_like=True):
 
 
 class InboxWork(Message):
-    """What the connections of one turn of the loop want of the inbox, in this order."""
+    """What the connections of one turn of the loop want of the inbox, in this order.
+
+    Of two workers that speak of one device, the one that has let it in later is heard later: whom a worker has let in
+    comes with what is to be kept for it, or earlier.
+    """
 
     sessions: list[tuple[int, str, Session | None]]
     """The connection that waits (0: none does), the device, what is to be kept of its session."""
@@ -200,6 +204,8 @@ class InboxWork(Message):
     completed: list[int]
     """Messages that are done with."""
     fetches: list[Fetch]
+    admissions: bytes = b""
+    """As of `Admitted`."""
 
 
 class Admitted(Message):
@@ -282,6 +288,11 @@ class Channel(asyncio.Protocol, Generic[M]):
         data = _encode(message)
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(LENGTH.pack(len(data)) + data)
+
+    @property
+    def unsent(self) -> int:
+        """Octets that the other end has yet to take."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """Send what is queued, then hang up."""

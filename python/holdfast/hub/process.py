@@ -57,6 +57,11 @@ class WorkerProcess:
         """Whether it has."""
         return self._process.returncode is not None
 
+    @property
+    def unsent(self) -> int:
+        """Octets of what it was told that it has yet to read."""
+        return self._channel.unsent
+
     def send(self, message: messages.Message) -> None:
         """Tell it something; nothing happens when it is gone."""
         self._channel.send(message)

@@ -53,14 +53,22 @@ POLL_SECONDS = 0.2
 SILENT_LOOKS_MAX = round(SILENT_SECONDS_MAX / POLL_SECONDS)
 """A hung worker is told by looks at the registry, and not by the clock: a supervisor that was stopped, or busy, has not
 listened either."""
+START_SECONDS_MAX = 30.0
+START_LOOKS_MAX = round(START_SECONDS_MAX / POLL_SECONDS)
+"""Until a worker is heard for the first time an interpreter is to be started, on a machine that may be busy."""
+INTRODUCTION_BYTES_MAX = 4 * 1024 * 1024
+"""Of what a worker is to know before it serves, so much may be on its way."""
+INTRODUCTION_POLL_SECONDS = 0.01
+UNREAD_BYTES_MAX = 64 * 1024 * 1024
+"""What a worker that does not read may cost; whoever is introduced has room for all that is told meanwhile."""
 CLOCK_FLOOR_SECONDS = 60.0
 """How often what has ended is forgotten, and the passing of time is made durable: what a clock that was turned back
 while the hub was down can hide."""
 LEASE_SECONDS = 5.0
 """How long a hub goes on that cannot read what its operators decide (trust.md §5.2)."""
 LEASE_RENEWED_SECONDS = 1.0
-APPLY_SECONDS_MAX = 1.0
-"""How long a worker may take to apply trust before it is killed (trust.md §5.2)."""
+APPLY_LOOKS_MAX = round(1.0 / POLL_SECONDS)
+"""How long a worker may take to apply trust before it is killed: a second (trust.md §5.2), by looks as well."""
 RELOADED = {"certificate", "private_key", "limits", "drain_seconds", "resumption"}
 """Settings that a running hub takes over; the others need another start."""
 LOCK_SECONDS_MAX = 0.25
@@ -156,7 +164,12 @@ class Supervisor:
         self._act = registry.devices.latest_act()
         self._workers: dict[int, WorkerProcess] = {}
         self._post = Post(
-            inbox, log, tell=self._tell, workers=self._workers.keys, clock=lambda: int(_now().timestamp())
+            inbox,
+            log,
+            tell=self._tell,
+            workers=self._workers.keys,
+            end=self._end_worker,
+            clock=lambda: int(_now().timestamp()),
         )
         self._applied: dict[int, int] = {}
         """The epoch that each worker has applied last."""
@@ -165,14 +178,20 @@ class Supervisor:
         """Workers that were told all that there is."""
         self._admitting: set[int] = set()
         """Workers that were told to serve, and so may let somebody in."""
+        self._heard: set[int] = set()
+        """Workers that have said something."""
         self._silent = Counter[int]()
-        """Looks at the registry since each worker was heard."""
+        """Looks at the registry since each worker was heard, or started."""
+        self._behind: dict[int, tuple[int, int]] = {}
+        """An epoch that a worker was to apply and had not at the last look, and at how many."""
         self._claims: list[tuple[WorkerProcess, messages.Claim, int]] = []
         """Worker (its successor knows nothing of it), claim, the epoch that it was judged under."""
         self._chains: list[list[bytes]] = []
         self._commit_pending = False
         self._rekeys = Rekeys(self._tell)
         self._placed: list[tuple[int, bytes]] = []
+        self._pins_untold = False
+        """Whether there are pins of our own making that could not be read."""
         self._tickets = TicketKeys(at=time.monotonic())
         self._kernel_off = False
         self._read_at = self._leased_at = time.monotonic()
@@ -208,6 +227,7 @@ class Supervisor:
             task.cancel()
         if server:
             server.close()
+        self._post.finish()
         self._log.info("stopped")
         return self._status
 
@@ -240,11 +260,17 @@ class Supervisor:
                 "worker_failed", worker=number, code="worker_not_started", reason=error.strerror or str(error)
             )
             return None
+        self._heard.discard(number)
+        self._silent[number] = 0
         self._workers[number] = worker
         if self._stopping.is_set():
             worker.kill()  # it is too late to be told to drain, and has nobody
         else:
-            await self._introduce(number, worker)
+            try:
+                await self._introduce(number, worker)
+            except HoldfastError as error:  # the next may find out more
+                self._log.error("worker_failed", worker=number, code=error.code, reason=error.message)
+                worker.kill()
         status = await worker.wait()
         del self._workers[number]
         self._post.disconnect(number)
@@ -252,6 +278,7 @@ class Supervisor:
         self._ready.discard(number)
         self._introduced.discard(number)
         self._admitting.discard(number)
+        self._behind.pop(number, None)
         self._rekeys.gone(number)
         self._publish()
         return status
@@ -288,6 +315,8 @@ class Supervisor:
         for message in chain(pins, self._post.introduction()):
             worker.send(message)
             await asyncio.sleep(0)
+            while worker.unsent > INTRODUCTION_BYTES_MAX and not worker.ended:  # noqa: ASYNC110 (one that hangs is ended)
+                await asyncio.sleep(INTRODUCTION_POLL_SECONDS)
             if self._stopping.is_set() or worker.ended:
                 return
         if self._kernel_off:
@@ -301,6 +330,7 @@ class Supervisor:
 
     def _receive(self, number: int, message: messages.FromWorker) -> None:
         self._silent[number] = 0
+        self._heard.add(number)
         match message:
             case messages.Ready():
                 settings = self._settings
@@ -315,11 +345,9 @@ class Supervisor:
                 for claim in message.claims:
                     self._hear_claim(number, claim, message.epoch)
             case messages.InboxWork():
-                # Of whom it speaks the others learn first that they are here.
-                self._spread_placed()
-                self._post.work(number, message)
+                self._hear_inbox_work(number, message)
             case messages.Admitted():
-                self._place(number, message)
+                self._place(number, message.admissions)
             case messages.Live():
                 self._rekeys.answered(number, message)
             case messages.TrustApplied():
@@ -346,13 +374,17 @@ class Supervisor:
         for worker in self._workers.values():
             worker.send(message)
 
+    def _end_worker(self, number: int) -> None:
+        if worker := self._workers.get(number):
+            worker.kill()
+
     # ── whom the workers let in ────────────────────────────────────────────────────────────────────────────────────
 
-    def _place(self, number: int, message: messages.Admitted) -> None:
+    def _place(self, number: int, admissions: bytes) -> None:
         """Put admissions of this turn of the loop into one order, and tell it to everybody."""
         if not self._placed:
             asyncio.get_running_loop().call_soon(self._spread_placed)
-        self._placed.append((number, message.admissions))
+        self._placed.append((number, admissions))
 
     def _spread_placed(self) -> None:
         placed, self._placed = self._placed, []
@@ -375,6 +407,13 @@ class Supervisor:
             # Whatever the workers say in this turn of the loop is committed together.
             self._commit_pending = True
             asyncio.get_running_loop().call_soon(self._commit_claims)
+
+    def _hear_inbox_work(self, number: int, work: messages.InboxWork) -> None:
+        # Of whom it speaks the others learn first that they are here.
+        if work.admissions:
+            self._place(number, work.admissions)
+        self._spread_placed()
+        self._post.work(number, work)
 
     def _hear_claim(self, number: int, claim: messages.Claim, epoch: int) -> None:
         worker = self._workers[number]
@@ -405,7 +444,11 @@ class Supervisor:
             answers.setdefault(worker, []).append((claim.handle, code))
         for worker, own in answers.items():
             worker.send(messages.Claimed(answers=own))
-        self._spread_pins()
+        try:
+            self._spread_pins()
+        except HoldfastError as error:
+            self._pins_untold = True
+            self._log.error("registry_unreadable", code=error.code, reason=error.message)
 
     def _commit(self, claims: list[Claim]) -> list[str | None]:
         """All claims in one transaction. When it fails nobody is let in, and each may try again.
@@ -432,14 +475,16 @@ class Supervisor:
         """
         seen, self._leased_at = 0, time.monotonic() - LEASE_RENEWED_SECONDS
         while True:
+            self._end_silent()
             try:
                 version = self._registry.database.data_version()
-                if version != seen:
+                if version != seen or self._pins_untold:
                     # In this order: whoever has applied an epoch knows the pins that were moved with it, and no later
                     # commit can come between.
                     trust = self._registry.cas.trust()
                     self._spread_pins()
                     self._spread_trust(trust)
+                    self._pins_untold = False
                 seen, self._read_at = version, time.monotonic()
                 if self._read_at - self._leased_at >= LEASE_RENEWED_SECONDS:
                     self._leased_at = self._read_at
@@ -470,25 +515,35 @@ class Supervisor:
         counts = {"anchors": len(trust.anchors), **closed, "successions": len(trust.successions)}
         self._log.info("trust_changed", epoch=trust.epoch, **counts)
         self._tell_all(_trust_message(trust))
-        asyncio.get_running_loop().call_later(APPLY_SECONDS_MAX, self._end_silent, trust.epoch)
 
-    def _end_silent(self, epoch: int) -> None:
-        """A worker that has not applied `epoch` by now might still let somebody in whom nobody trusts."""
-        for number, applied in self._applied.items():
-            # One that starts has everything to read first, and nobody to let in yet.
-            if applied < epoch and number in self._admitting and (worker := self._workers.get(number)):
-                self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
-                worker.kill()
+    def _end_silent(self) -> None:
+        """A worker that has not applied trust by now might still let somebody in whom nobody trusts."""
+        # One that starts has everything to read first, and nobody to let in yet.
+        for number in self._admitting:
+            applied = self._applied[number]
+            epoch, looks = self._behind.pop(number, (self._trust.epoch, 0))
+            if applied >= epoch:  # there may be another by now, which it was told of later
+                epoch, looks = self._trust.epoch, 0
+            if applied < epoch:
+                self._behind[number] = epoch, looks + 1
+                if looks + 1 == APPLY_LOOKS_MAX:
+                    self._log.error("worker_silent", worker=number, epoch=epoch, applied=applied)
+                    self._workers[number].kill()
 
     def _end_hung(self) -> None:
-        """A worker that serves, and has said nothing at all for so long, does nothing for its devices either."""
+        """A worker that has said nothing at all for so long, or reads nothing, does nothing for its devices either."""
         if self._stopping.is_set():
             return  # there is a bound on that, and whoever stores its last messages says nothing meanwhile
-        for number in self._ready:
+        for number, worker in self._workers.items():
+            heard = number in self._heard
             self._silent[number] += 1
-            if self._silent[number] == SILENT_LOOKS_MAX:
-                self._log.error("worker_silent", worker=number, seconds=SILENT_SECONDS_MAX)
-                self._workers[number].kill()
+            if self._silent[number] == (SILENT_LOOKS_MAX if heard else START_LOOKS_MAX):
+                seconds = SILENT_SECONDS_MAX if heard else START_SECONDS_MAX
+                self._log.error("worker_silent", worker=number, seconds=seconds)
+                worker.kill()
+            elif worker.unsent > UNREAD_BYTES_MAX and not worker.ended:
+                self._log.error("worker_silent", worker=number, unread_bytes=worker.unsent)
+                worker.kill()
 
     def _publish(self) -> None:
         """Say which epoch every worker has applied; one that starts does before it serves."""

@@ -220,11 +220,10 @@ class Messages:
             done = delete(messages).where(messages.c.tenant == self._tenant, messages.c.id == bindparam("of"))
             transaction.change(done, [{"of": one} for one in ids])
 
-    def purge(self, transaction: Transaction, *, at: int) -> int:
-        """Forget messages whose time is up; answers how many."""
-        return transaction.change(
-            delete(messages).where(messages.c.tenant == self._tenant, messages.c.expires_at <= at)
-        )
+    def purge(self, transaction: Transaction, *, at: int, count_max: int) -> int:
+        """Forget messages whose time is up, so many at the most; answers how many."""
+        expired = select(messages.c.id).where(messages.c.tenant == self._tenant, messages.c.expires_at <= at)
+        return transaction.change(delete(messages).where(messages.c.id.in_(expired.limit(count_max))))
 
     def sent_since(self, id_: int) -> Iterator[tuple[int, list[str]]]:
         """Devices that were sent messages after the one with this id, in portions with the id to ask from next time."""

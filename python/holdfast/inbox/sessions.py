@@ -62,20 +62,34 @@ class Sessions:
             changed = {name: insert.excluded[name] for name in ("inbox_qos", "expiry_seconds", "ends_at", "worker")}
             transaction.change(insert.on_conflict_do_update(index_elements=["tenant", "device_id"], set_=changed), kept)
 
-    def disconnect(self, transaction: Transaction, *, worker: int | None, at: int) -> list[tuple[str, Session]]:
+    def disconnect(
+        self, transaction: Transaction, *, worker: int | None, at: int, after: str, count_max: int
+    ) -> list[tuple[str, Session]]:
         """The connections of `worker` (`None`: of all) are gone: the time of their sessions runs from now on.
 
-        Answers those sessions, which other workers believe to go on.
+        Those of devices behind `after`, so many at the most. Answers them in order: other workers believe them to go
+        on.
         """
         connected = (sessions.c.tenant == self._tenant) & sessions.c.worker.is_not(None)
         if worker is not None:
             connected &= sessions.c.worker == worker
-        ending = update(sessions).where(connected).values(ends_at=at + sessions.c.expiry_seconds, worker=None)
-        return [(row["device_id"], _session(row)) for row in transaction.rows(ending.returning(*sessions.c))]
+        rows = transaction.rows(
+            select(sessions)
+            .where(connected, sessions.c.device_id > after)
+            .order_by(sessions.c.device_id)
+            .limit(count_max)
+        )
+        if rows:
+            mine = (sessions.c.tenant == self._tenant) & (sessions.c.device_id == bindparam("of"))
+            ending = update(sessions).where(mine).values(ends_at=at + sessions.c.expiry_seconds, worker=None)
+            transaction.change(ending, [{"of": row["device_id"]} for row in rows])
+        return [(row["device_id"], _session({**row, "ends_at": at + row["expiry_seconds"]})) for row in rows]
 
-    def purge(self, transaction: Transaction, *, at: int) -> int:
-        """Forget sessions that have ended; answers how many."""
-        return transaction.change(delete(sessions).where(sessions.c.tenant == self._tenant, sessions.c.ends_at <= at))
+    def purge(self, transaction: Transaction, *, at: int, count_max: int) -> int:
+        """Forget sessions that have ended, so many at the most; answers how many."""
+        ended = (sessions.c.tenant == self._tenant) & (sessions.c.ends_at <= at)
+        some = sessions.c.device_id.in_(select(sessions.c.device_id).where(ended).limit(count_max))
+        return transaction.change(delete(sessions).where(sessions.c.tenant == self._tenant, some))
 
     def find(self, device_id: str, *, at: int) -> Session | None:
         """The session of `device_id`, unless it has ended."""
