@@ -6,14 +6,18 @@ import asyncio
 import json
 import logging
 import os
+import select
+import socket
+import stat
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 def configure() -> structlog.typing.FilteringBoundLogger:
@@ -55,28 +59,94 @@ LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.
 
 
 class Lines:
-    """What lines are written to; those that cannot be are lost.
+    """What lines are written to; those that cannot be are lost, and counted.
 
-    Supervisor and workers say what they do before they do it: a full disk, or the death of whoever reads the log, would
-    else cost devices their connections.
+    Supervisor and workers say what they do before they do it: a full disk, or a reader of the log that has died, or
+    reads no more, would else cost devices their connections.
 
-    One write for all that is given, and nothing kept: lines of several processes on one file or pipe never mix.
+    One write for all that is given, or for as much of it as a pipe takes as one, and nothing kept: lines of several
+    processes on one file or pipe never mix.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._put: Callable[[bytes], int] | None = None
         self._cut = False
+        self._lost = 0
 
     def write(self, lines: str) -> None:
         """Write `lines`, or as much of them as goes; a line that was cut ends before the next begins."""
-        data = b"\n" * self._cut + lines.encode(errors="backslashreplace")
-        with suppress(OSError):
-            while data:
-                data = data[os.write(self._descriptor, data) :]
-                self._cut = bool(data)
+        data = lines.encode(errors="backslashreplace")
+        if self._lost and not self._write(_lost_line(self._lost)):
+            self._lost = 0
+        for piece in _pieces(data):
+            left = piece if self._lost else self._write(piece)
+            self._lost += left.count(b"\n")
 
     def flush(self) -> None:
         """Nothing is kept."""
+
+    def _write(self, piece: bytes) -> bytes:
+        """Answers what is left of it."""
+        data = b"\n" * self._cut + piece
+        with suppress(OSError):
+            if self._put is None:
+                self._put = _putting(self._descriptor)
+            while data:
+                data = data[self._put(data) :]
+                self._cut = bool(data)
+        return data
+
+
+def _putting(descriptor: int) -> Callable[[bytes], int]:
+    """How to write to what is open there without waiting for whoever reads it; it raises `BlockingIOError` instead.
+
+    The descriptor's own mode is not ours to change: other processes write by it, too. Only who writes to a terminal of
+    another user may still wait.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return lambda data: os.write(descriptor, data)
+    if stat.S_ISSOCK(mode):  # the journal of systemd
+        return lambda data: _send(descriptor, data)
+    with suppress(OSError):  # no /proc, or a pipe or terminal of another user
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        return lambda data: os.write(own, data)
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+
+    def put(data: bytes) -> int:
+        if not room.poll(0):
+            raise BlockingIOError
+        # So much has room, unless another process is quicker.
+        return os.write(descriptor, data[: select.PIPE_BUF])
+
+    return put
+
+
+def _send(descriptor: int, data: bytes) -> int:
+    end = socket.socket(fileno=descriptor)
+    try:
+        return end.send(data, socket.MSG_DONTWAIT)
+    finally:
+        end.detach()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Whole lines, as many together as a pipe takes as one, or one that is longer."""
+    begin = 0
+    while len(data) - begin > select.PIPE_BUF:
+        end = data.rfind(b"\n", begin, begin + select.PIPE_BUF) + 1 or data.find(b"\n", begin) + 1 or len(data)
+        yield data[begin:end]
+        begin = end
+    if data[begin:]:
+        yield data[begin:]
+
+
+def _lost_line(lines: int) -> bytes:
+    at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    record = {"lines": lines, "event": "log_lines_lost", "level": "warning", "at": at}
+    return json.dumps(record).encode() + b"\n"
 
 
 _stderr = Lines(2)
