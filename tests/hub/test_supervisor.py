@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from holdfast.errors import ConfigurationError
 from holdfast.hub import messages
@@ -277,3 +278,19 @@ async def test_pins_that_could_not_be_read_after_a_commit_are_told_when_they_can
     while not any(isinstance(message, messages.Pins) for message in house.told):  # noqa: ASYNC110 (a test)
         await asyncio.sleep(0.01)
     watching.cancel()
+
+
+async def test_x05_it_is_said_once_that_a_worker_is_slow_for_each_time_that_it_is(house: House) -> None:
+    house.supervisor._receive(0, messages.Live(question=1, live=False))
+    with capture_logs() as said:
+        house.supervisor._log = structlog.get_logger()
+        for _ in range(4):
+            house.supervisor._end_hung()
+        assert said == []
+        for _ in range(2):
+            for _ in range(10):
+                house.supervisor._end_hung()
+            house.supervisor._receive(0, messages.Live(question=1, live=False))
+    slow = {"event": "worker_slow", "log_level": "warning", "worker": 0, "seconds": 1.0}
+    assert said == [slow, slow]
+    assert house.killed == 0

@@ -194,6 +194,8 @@ def test_r01_a_worker_that_does_not_answer_is_killed_before_the_command_returns(
 def test_x05_a_worker_that_hangs_is_replaced_and_the_others_serve(hub: RunningHub) -> None:
     stopped, other = hub.events("serving")
     os.kill(stopped["pid"], signal.SIGSTOP)
+    (slow,) = hub.wait_for_events("worker_slow")
+    assert (slow["worker"], slow["seconds"], hub.events("worker_silent")) == (stopped["worker"], 1, [])
     (silent,) = hub.wait_for_events("worker_silent")
     assert (silent["worker"], silent["seconds"]) == (stopped["worker"], 5)
     (*_, fresh) = hub.wait_for_events("serving", 3)

@@ -1,4 +1,4 @@
-"""What workers count, in Rust, where it happens: taken once a second, and summed over all the lives of each worker.
+"""What workers count, in Rust, where it happens: taken twice a second, and summed over all the lives of each worker.
 
 A worker that dies keeps what it was last heard of; what it counted in the second before its death is lost.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from holdfast._holdfast import Gate, TelemetryWriter
 
-SECONDS = 1.0
-"""How often a worker says what it has counted."""
+SECONDS = 0.5
+"""How often a worker says what it has counted, and so that it lives: whoever does not is to be noticed in a second."""
 # What the gate calls it, and what it is; a test compares it with what the gate counts.
 COUNTERS = {
     "connections_opened": "Connections that were accepted and taken on.",

@@ -53,7 +53,10 @@ POLL_SECONDS = 0.2
 SILENT_LOOKS_MAX = round(SILENT_SECONDS_MAX / POLL_SECONDS)
 """A hung worker is told by looks at the registry, and not by the clock: a supervisor that was stopped, or busy, has not
 listened either."""
-START_SECONDS_MAX = 30.0
+SLOW_SECONDS = 1.0
+SLOW_LOOKS = round(SLOW_SECONDS / POLL_SECONDS)
+"""From when on it is said that something keeps a worker from its work (X05)."""
+START_SECONDS_MAX = 60.0
 START_LOOKS_MAX = round(START_SECONDS_MAX / POLL_SECONDS)
 """Until a worker is heard for the first time an interpreter is to be started, on a machine that may be busy."""
 INTRODUCTION_BYTES_MAX = 4 * 1024 * 1024
@@ -541,6 +544,8 @@ class Supervisor:
                 seconds = SILENT_SECONDS_MAX if heard else START_SECONDS_MAX
                 self._log.error("worker_silent", worker=number, seconds=seconds)
                 worker.kill()
+            elif heard and self._silent[number] == SLOW_LOOKS:
+                self._log.warning("worker_slow", worker=number, seconds=SLOW_SECONDS)
             elif worker.unsent > UNREAD_BYTES_MAX and not worker.ended:
                 self._log.error("worker_silent", worker=number, unread_bytes=worker.unsent)
                 worker.kill()

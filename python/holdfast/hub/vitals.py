@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 READ_SECONDS_MAX = 2.0
 """How long the registry may have gone unread: it is looked at five times a second."""
 SILENT_SECONDS_MAX = 5.0
-"""How long a worker may be silent that is to be heard once a second."""
+"""How long a worker may be silent that is to be heard twice a second."""
 CLAIM_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0]
 
 
