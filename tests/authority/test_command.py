@@ -356,7 +356,9 @@ def staged(directory: Path, *, files_count: int) -> list[Path]:
     pytest.fail("nothing was written")
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGINT, 128 + signal.SIGINT)]
+)
 def test_a_command_that_is_stopped_leaves_nothing(
     tree: Callable[..., Answer], sent: signal.Signals, status: int
 ) -> None:
