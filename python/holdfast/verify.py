@@ -86,7 +86,7 @@ class Policy:
     """Bytes of DER in one chain."""
     recheck_every_signature: bool = False
     """Whether every signature that the batch kernel accepts is verified again by aws-lc-rs, at several times the cost;
-    otherwise one in 64, and at least one of each batch."""
+    otherwise one in 64, small batches together."""
     lenient_v1_leaf: bool = False
     """End entities of version 1, as `openssl x509 -req` without extensions makes them."""
     lenient_ca_leaf: bool = False

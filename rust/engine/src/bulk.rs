@@ -33,7 +33,7 @@ pub(crate) struct Bulk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a sample or all")]
 pub enum Recheck {
-    /// One in 64, at least one a batch.
+    /// One in 64; small batches share theirs.
     Sample,
     /// Every one.
     Every,

@@ -2,12 +2,14 @@
 //!
 //! A wrong accept of the kernel would be silent. So of what it accepts a part is verified again by a plain verifier, chosen after the
 //! batch and unpredictably, so that nobody can place a forgery beside the sample: one in each run of at most 64 accepts, over all lanes by
-//! turns. A batch with 64 accepts or more is cut into runs of its own; smaller ones share theirs, so that of any 64 accepts one after
-//! another, in however many batches, at least one was verified again. What it rejects is verified again while the budget lasts, and what it leaves open always. At the first disagreement the
-//! switch is off for good, and the plain verifier decides the whole batch.
+//! turns. A batch with 64 accepts or more is cut into runs of its own; smaller ones share theirs. Whatever the sizes, no more than 63
+//! accepts are handed out after the last one that was verified again, so that is all that a machine which begins to compute wrongly gives
+//! away. What it rejects is verified again while the budget lasts, and what it leaves open always. At the first disagreement the switch is
+//! off for good, and the plain verifier decides the whole batch.
 //! This finds a machine that computes wrongly. It is a health check, not security: single forgeries pass between samples.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::kernel::{Finding, Verdict};
 use crate::lanes::LANES_MAX;
@@ -51,15 +53,21 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Guard {
     on: AtomicBool,
-    /// Accepts in small batches since the last sample.
-    unsampled: AtomicUsize,
-    /// Samples taken in small batches.
-    turn: AtomicU64,
+    run: Mutex<Run>,
     decided: AtomicU64,
     sampled: AtomicU64,
     rejects_rechecked: AtomicU64,
     undecided: AtomicU64,
     plain: AtomicU64,
+}
+
+/// The run that small batches share.
+#[derive(Debug)]
+struct Run {
+    /// Accepts handed out since the last sample.
+    unsampled: usize,
+    /// Samples taken in small batches.
+    turn: u64,
 }
 
 impl Default for Guard {
@@ -74,8 +82,7 @@ impl Guard {
         Self {
             on: AtomicBool::new(true),
             // The first batch is sampled, whatever its size.
-            unsampled: AtomicUsize::new(SAMPLE_EVERY - 1),
-            turn: AtomicU64::new(0),
+            run: Mutex::new(Run { unsampled: SAMPLE_EVERY - 1, turn: 0 }),
             decided: AtomicU64::new(0),
             sampled: AtomicU64::new(0),
             rejects_rechecked: AtomicU64::new(0),
@@ -147,28 +154,19 @@ impl Guard {
         if accepts.is_empty() {
             return Vec::new();
         }
-        if accepts.len() < SAMPLE_EVERY {
-            let sampled = self.ends_run(accepts.len(), random());
-            let turn = || self.turn.fetch_add(1, Relaxed);
-            return sampled.then(|| one_of(&accepts, turn(), random)).flatten().into_iter().collect();
-        }
-        self.unsampled.store(0, Relaxed);
-        // Runs all about as long, none longer than `SAMPLE_EVERY`.
-        let run = accepts.len().div_ceil(accepts.len().div_ceil(SAMPLE_EVERY));
-        let first_lane = random();
-        let lanes = (0..).map(|turn| first_lane.wrapping_add(turn));
-        accepts.chunks(run).zip(lanes).filter_map(|(accepts, lane)| one_of(accepts, lane, random)).collect()
-    }
-
-    /// Whether the run that small batches share ends with a sample in this one, of `count` accepts: each accept of the run is as likely to
-    /// be it, and the run has at most `SAMPLE_EVERY`.
-    fn ends_run(&self, count: usize, random: u64) -> bool {
-        let ends = |unsampled: usize| {
-            let left = SAMPLE_EVERY.saturating_sub(unsampled);
-            left <= count || below(left, random) < count
+        // No code panics while it holds this lock.
+        let mut shared = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = if accepts.len() < SAMPLE_EVERY {
+            shared.sample(&accepts, random).into_iter().collect()
+        } else {
+            of_large_batch(&accepts, random)
         };
-        let next = |unsampled| Some(if ends(unsampled) { 0 } else { unsampled + count });
-        self.unsampled.fetch_update(Relaxed, Relaxed, next).is_ok_and(ends)
+        // What follows the last sample in this batch counts for the next ones.
+        shared.unsampled = match places.last() {
+            Some(last) => accepts.len() - last - 1,
+            None => shared.unsampled + accepts.len(),
+        };
+        places.into_iter().map(|place| accepts[place].0).collect()
     }
 
     fn all_plain(&self, count: usize, plain: &mut impl FnMut(usize) -> bool) -> Vec<bool> {
@@ -177,15 +175,39 @@ impl Guard {
     }
 }
 
+impl Run {
+    /// Which of the accepts of a small batch ends the run, if it ends here: each accept of a run is as likely to, and the batch with which
+    /// `SAMPLE_EVERY` would be unsampled always has one.
+    fn sample(&mut self, accepts: &[Accept], random: &mut impl FnMut() -> u64) -> Option<usize> {
+        let left = SAMPLE_EVERY - self.unsampled;
+        if left > accepts.len() && below(left, random()) >= accepts.len() {
+            return None;
+        }
+        let lane = self.turn;
+        self.turn = self.turn.wrapping_add(1);
+        Some(one_of(accepts, lane, random))
+    }
+}
+
+/// One accept of each run of a batch of `SAMPLE_EVERY` or more, as places in order: the runs are all about as long, and none is longer.
+fn of_large_batch(accepts: &[Accept], random: &mut impl FnMut() -> u64) -> Vec<usize> {
+    let run = accepts.len().div_ceil(accepts.len().div_ceil(SAMPLE_EVERY));
+    let first_lane = random();
+    let lanes = (0..).map(|turn| first_lane.wrapping_add(turn));
+    let starts = (0..).step_by(run);
+    accepts.chunks(run).zip(starts).zip(lanes).map(|((run, start), lane)| start + one_of(run, lane, random)).collect()
+}
+
 /// An accept: its position among the jobs, and its lane.
 type Accept = (usize, u8);
 
-/// One of the accepts in the first lane from `wanted` on, cyclically, that has any.
-fn one_of(accepts: &[Accept], wanted: u64, random: &mut impl FnMut() -> u64) -> Option<usize> {
+/// The place of one of the accepts in the first lane from `wanted` on, cyclically, that has any. There is at least one accept.
+fn one_of(accepts: &[Accept], wanted: u64, random: &mut impl FnMut() -> u64) -> usize {
     let distance = |lane: u8| u64::from(lane).wrapping_sub(wanted) % LANES_MAX as u64;
     let nearest = accepts.iter().map(|(_, lane)| distance(*lane)).min();
-    let in_lane = accepts.iter().filter(|(_, lane)| Some(distance(*lane)) == nearest);
-    in_lane.clone().nth(below(in_lane.count().max(1), random())).map(|(job, _)| *job)
+    let in_lane = accepts.iter().enumerate().filter(|(_, (_, lane))| Some(distance(*lane)) == nearest);
+    let in_lane: Vec<usize> = in_lane.map(|(place, _)| place).collect();
+    in_lane[below(in_lane.len(), random())]
 }
 
 /// All rejected jobs, or `max` of them from a random one on.
