@@ -150,7 +150,8 @@ impl<'a> Links<'a> {
         };
         let make = || {
             let fact = Fact::of(job);
-            let check = || if facts.knows(fact) { Link::Known } else { Link::Checked(backend::verify(job)) };
+            let check =
+                || if facts.knows(fact, job.public_key) { Link::Known } else { Link::Checked(backend::verify(job)) };
             Ok::<_, Infallible>((*job, fact, *all.entry(fact).or_insert_with(check)))
         };
         let (_, fact, link) = recent.value_if(job.message, is_same, make).unwrap_or_else(|never| match never {});
@@ -171,7 +172,7 @@ fn check<'a>(
         Signed::Certificate(0) if !memory.known_leaves => backend::verify(job),
         Signed::Certificate(0) => {
             let fact = Fact::of(job);
-            let holds = memory.facts.knows(fact) || backend::verify(job);
+            let holds = memory.facts.knows(fact, job.public_key) || backend::verify(job);
             if holds {
                 chain.leaf = Some((fact, job.public_key));
             }

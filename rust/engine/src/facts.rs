@@ -86,11 +86,11 @@ impl Facts {
         *self.lock() = State::default();
     }
 
-    pub(crate) fn knows(&self, fact: Fact) -> bool {
+    /// Whether `issuer`'s signature is remembered; one that is stays so for longer, as far as its key's quota goes.
+    pub(crate) fn knows(&self, fact: Fact, issuer: &[u8]) -> bool {
         let mut state = self.lock();
-        if state.old.remove(&fact) {
-            self.make_room(&mut state);
-            return state.young.insert(fact);
+        if state.old.remove(&fact) && !self.keep(&mut state, fact, issuer) {
+            return state.old.insert(fact);
         }
         state.young.contains(&fact)
     }
@@ -114,14 +114,20 @@ impl Facts {
         if state.young.contains(&fact) || state.old.contains(&fact) {
             return;
         }
-        self.make_room(&mut state);
+        self.keep(&mut state, fact, issuer);
+    }
+
+    /// Puts a fact among the young ones, if its key has not its quota of them.
+    fn keep(&self, state: &mut State, fact: Fact, issuer: &[u8]) -> bool {
+        self.make_room(state);
         let issuer = state.hasher.hash_one(issuer);
         let held = state.quotas.entry(issuer).or_default();
         // A single key signs a fleet's devices: half of the room is enough for it, and leaves the other half to the others.
-        if *held < self.generation_count_max() / 2 {
-            *held = held.saturating_add(1);
-            state.young.insert(fact);
+        if *held >= self.generation_count_max() / 2 {
+            return false;
         }
+        *held = held.saturating_add(1);
+        state.young.insert(fact)
     }
 
     fn make_room(&self, state: &mut State) {

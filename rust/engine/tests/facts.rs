@@ -154,3 +154,28 @@ fn one_key_cannot_crowd_the_others_out_and_memory_has_an_end() {
     }
     assert!(facts.len() <= 8, "{}", facts.len());
 }
+
+#[test]
+fn what_a_key_has_kept_of_the_last_generation_counts_for_its_quota() {
+    let (root, facts) = (Ca::root(), Arc::new(Facts::new(32)));
+    let (loud, quiet) = (root.intermediate("loud"), root.intermediate("quiet"));
+    let verifier = verifier(&[&root], &facts);
+    let chains = |ca: &Ca, count: usize| -> Vec<_> { (0..count).map(|number| ca.chain(&number.to_string())).collect() };
+    let come = |chains: &[Vec<Vec<u8>>]| {
+        for chain in chains {
+            verifier.remember_leaf(&judge(&verifier, chain, TODAY).unwrap());
+        }
+    };
+    let (regulars, others) = (chains(&loud, 8), chains(&quiet, 6));
+    come(&regulars);
+    come(&others);
+    assert_eq!(facts.len(), 16, "a generation: two links, the loud key's quota, and others");
+    come(&chains(&loud, 1));
+    assert_eq!(facts.len(), 17, "the next one has begun");
+    come(&regulars);
+    come(&chains(&loud, 4));
+    assert_eq!(facts.len(), 17, "its quota is what came back");
+    come(&regulars);
+    come(&others);
+    assert_eq!(facts.len(), 17, "all of them are known");
+}
