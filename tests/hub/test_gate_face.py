@@ -168,6 +168,27 @@ telemetry.close()
     assert said.stdout.split() == ["True", "0", "False", "1", "True"]
 
 
+@pytest.mark.parametrize("judge", ["verify(chain)", "verify_many([chain])", "explain(chain)"])
+def test_whoever_judges_first_tells_that_the_kernel_went_off(judge: str, tmp_path: Path) -> None:
+    """Once, to the logger `holdfast`, in a process of its own."""
+    program = f"""
+from holdfast import TrustStore, Policy, Verifier
+from holdfast._holdfast import Gate, TelemetryWriter
+telemetry = TelemetryWriter({str(tmp_path / "worker-0.db")!r})
+gate = Gate(certificate_chain=[{CA.der!r}], private_key={KEY!r}, limits={{}}, telemetry=telemetry)
+verifier, chain = Verifier(TrustStore([{CA.der!r}]), Policy()), {CA.device("widget").der!r}
+verifier.{judge}
+gate.switch_kernel_off()
+verifier.{judge}
+verifier.{judge}
+telemetry.close()
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stderr.splitlines() == [
+        "the signature kernel computed wrongly on this machine and is off; aws-lc-rs decides all"
+    ]
+
+
 class Told:
     """In place of a worker's process."""
 

@@ -96,7 +96,7 @@ impl Verifier {
             let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
             self.verifier.verify(&chain, at)
         };
-        match py.detach(judge) {
+        match judged(py, judge)? {
             Ok(path) => Ok(VerifiedPath { path }),
             Err(refusal) => Err(errors::refused(py, &refusal)),
         }
@@ -110,10 +110,10 @@ impl Verifier {
         at: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Explanation> {
         let at = seconds(at)?;
-        let explanation = py.detach(|| {
+        let explanation = judged(py, || {
             let chain: Vec<&[u8]> = chain.iter().map(AsRef::as_ref).collect();
             self.verifier.explain(&chain, at)
-        });
+        })?;
         Ok(Explanation { explanation })
     }
 
@@ -124,8 +124,7 @@ impl Verifier {
             let message = format!("{} chains in one call, {BATCH_CHAINS_COUNT_MAX} are allowed", chains.len());
             return Err(errors::limit_exceeded(py, "batch_too_large", &message));
         }
-        let outcomes = py.detach(|| self.verifier.verify_many(&chains.slices(), at, self.threads));
-        tell_if_the_kernel_went_off(py)?;
+        let outcomes = judged(py, || self.verifier.verify_many(&chains.slices(), at, self.threads))?;
         Ok(outcomes.into_iter().map(|outcome| Outcome { outcome }).collect())
     }
 
@@ -145,7 +144,7 @@ impl Verifier {
             let message = format!("{count} chains in one call, {BATCH_CHAINS_COUNT_MAX} are allowed");
             return Err(errors::limit_exceeded(py, "batch_too_large", &message));
         }
-        let outcomes = py.detach(|| {
+        let outcomes = judged(py, || {
             // One piece more than is allowed, so that the judge sees that there are too many.
             let pieces_max = self.verifier.policy().limits.certificates_count_max.saturating_add(1);
             let chain = |ends: &[usize]| -> Vec<&[u8]> {
@@ -157,14 +156,15 @@ impl Verifier {
             };
             let chains: Vec<Vec<&[u8]>> = offsets.windows(2).map(chain).collect();
             self.verifier.verify_many(&chains, at, self.threads)
-        });
-        tell_if_the_kernel_went_off(py)?;
+        })?;
         Ok(Columns::of(py, outcomes))
     }
 }
 
-/// The kernel computed wrongly: that is a broken machine, and its owner has to know (`trust.md` §6.2).
-fn tell_if_the_kernel_went_off(py: Python<'_>) -> PyResult<()> {
+/// Judges outside of the interpreter. Where the kernel was found to compute wrongly the owner of the machine has to know, whichever call it
+/// was (`trust.md` §6.2).
+fn judged<T: Send>(py: Python<'_>, judge: impl Send + FnOnce() -> T) -> PyResult<T> {
+    let found = py.detach(judge);
     if engine::take_kernel_alarm() {
         let logger = py.import("logging")?.call_method1("getLogger", ("holdfast",))?;
         logger.call_method1(
@@ -172,7 +172,7 @@ fn tell_if_the_kernel_went_off(py: Python<'_>) -> PyResult<()> {
             ("the signature kernel computed wrongly on this machine and is off; aws-lc-rs decides all",),
         )?;
     }
-    Ok(())
+    Ok(found)
 }
 
 /// What the batch kernel of this process did so far.
