@@ -149,6 +149,17 @@ def test_t01_t02_t05_only_a_ca_signs_and_a_ca_is_no_device() -> None:
     assert lenient.verify([ca_leaf.der], NOW).common_name == "w"
 
 
+def test_a_leaf_alone_is_completed_by_anchors_and_by_nothing_that_was_accepted_before() -> None:
+    """Technician-Z is an anchor of one store; of the other it was met in accepted paths."""
+    for _ in range(3):
+        assert VERIFIER.verify(WIDGET.der, NOW).common_name == "widget-1"
+    assert refusal(WIDGET.der[:1]) == ("unknown_issuer", 0)
+    technicians = Verifier(TrustStore([ROOT.der, TECHNICIAN.der]), Policy())
+    path = technicians.verify(WIDGET.der[:1], NOW)
+    assert path.anchor_fingerprint == fingerprint(TECHNICIAN.certificate)
+    assert technicians.verify(WIDGET.der, NOW).common_name == "widget-1"
+
+
 def test_t03_path_lengths_bind_whoever_stands_below() -> None:
     root = Ca.root("R", path_len=1)
     verifier = Verifier(TrustStore([root.der]), Policy())

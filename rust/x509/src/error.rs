@@ -552,7 +552,7 @@ causes! {
         => "Issue it again without the extension, or with it not marked critical";
     Self::UnknownIssuer { issuer } => "unknown_issuer", "RFC 5280 §6.1.1 (d)"
         "no presented certificate and no anchor has the name '{issuer}'"
-        => "Present the missing intermediate, or trust the root above it";
+        => "Present the missing intermediate, or trust it or the root above it, in a hub by proving it (holdfast ca add)";
     Self::UnsupportedPublicKey => "unsupported_public_key", "RFC 5480, RFC 8410, RFC 9881"
         "the kind of public key is not supported"
         => "Use a key on P-256, P-384, P-521 or Ed25519, an RSA key of 2048 to 4096 bits, or ML-DSA";
