@@ -136,7 +136,8 @@ class Columns:
         """int64, one more than chains, into `common_names`."""
     @property
     def common_names(self) -> bytes:
-        """UTF-8, one after another; empty where there is not exactly one."""
+        """UTF-8, one after another, as `Certificate.sole_common_name`; not yet checked to be a device id. Empty where that
+        raises."""
     @property
     def message_offsets(self) -> bytes: ...
     @property
@@ -206,7 +207,8 @@ class VerifiedPath:
     """A path that was found to be valid, end entity to anchor, at the time that was asked about (RFC 5280 §6.1.6)."""
     @property
     def common_name(self) -> str | None:
-        """The end entity's; `None` where there is not exactly one."""
+        """The end entity's, as `Certificate.sole_common_name`; not yet checked to be a device id. `None` where that
+        raises."""
     @property
     def fingerprints(self) -> tuple[str, ...]:
         """End entity first; the anchor is not among them."""
@@ -258,7 +260,8 @@ class Certificate:
     def subject_der(self) -> bytes: ...
     @property
     def sole_common_name(self) -> str:
-        """The only common name of the subject; raises where there is none, or more than one."""
+        """The only common name of the subject, exactly as written; not yet checked to be a device id. Raises where there is
+        none, more than one, one that shares its RDN, or one that is neither a PrintableString nor a UTF8String."""
     @property
     def device_id(self) -> str:
         """The identity that this certificate gives a device (trust.md §3.1); raises where it gives none."""

@@ -70,7 +70,7 @@ impl VerifiedPath {
         })
     }
 
-    /// The end entity's common name, if it has exactly one that is a `PrintableString` or `UTF8String`.
+    /// The end entity's common name, as [`sole_common_name`]; not yet checked to be a device id.
     pub fn common_name(&self) -> Option<&str> {
         self.common_name.as_deref()
     }

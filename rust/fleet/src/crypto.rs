@@ -1,4 +1,4 @@
-//! The only file that names aws-lc-rs: P-256 keys from a seed, signatures, one digest, random octets.
+//! The only file of this crate that names aws-lc-rs: P-256 keys from a seed, signatures, one digest, random octets.
 //!
 //! A key here protects nothing: it belongs to a device that does not exist. Whoever knows the seed knows every key.
 
