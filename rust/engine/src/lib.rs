@@ -76,11 +76,6 @@ impl Verifier {
         &self.policy
     }
 
-    /// The anchors it judges under.
-    pub fn anchors(&self) -> &Anchors {
-        &self.anchors
-    }
-
     /// Judges one chain: DER certificates, end entity first, the others in any order, at `at`.
     ///
     /// # Errors

@@ -177,11 +177,6 @@ impl Roster {
         Some(self.device(device_id)?.pin)
     }
 
-    /// How many devices are pinned.
-    pub fn devices_count(&self) -> usize {
-        self.devices.len()
-    }
-
     fn device(&self, device_id: &str) -> Option<&Device> {
         let folded = device_id.to_ascii_lowercase();
         let device = self.devices.get(folded.as_str())?;
@@ -218,7 +213,7 @@ mod tests {
         assert_eq!(roster.place("Widget-1", Pin { issuer: [3; 32], leaf: [3; 32] }), Placement::PinnedElsewhere);
         assert_eq!(roster.amend("Widget-1", Pin { leaf: [3; 32], ..PIN }), Some(PIN));
         assert_eq!(roster.place("Widget-1", PIN), Placement::Rekeyed);
-        assert_eq!(roster.devices_count(), 1);
+        assert_eq!(roster.pin("Widget-1"), Some(Pin { leaf: [3; 32], ..PIN }));
     }
 
     #[test]

@@ -49,13 +49,6 @@ impl<'a> Name<'a> {
         self.der.len() <= 2
     }
 
-    /// The text of each common name that is a `PrintableString` or `UTF8String`, in order; others are left out.
-    pub fn common_names(&self) -> Vec<&'a str> {
-        let mut names = Vec::new();
-        self.for_common_names(|attribute| names.extend(text(&attribute.value)));
-        names
-    }
-
     /// Calls `each` for every common name, whatever its type.
     pub(crate) fn for_common_names(&self, mut each: impl FnMut(Attribute<'a>)) {
         // The structure was checked when the name was parsed: the visit cannot fail again.
