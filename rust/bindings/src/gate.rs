@@ -389,7 +389,7 @@ impl LimitField<'_> {
     fn set(&mut self, value: u64) {
         match self {
             Self::Count(count) | Self::CountAtMost(count, _) | Self::CountOrNone(count) => {
-                **count = usize::try_from(value).unwrap_or(usize::MAX)
+                **count = usize::try_from(value).unwrap_or(usize::MAX);
             }
             Self::Number(number) | Self::NumberAtMost(number, _) => **number = value,
         }

@@ -25,7 +25,7 @@ use crate::sessions::{End, Why};
 use crate::slots::{Handle, Slots};
 use crate::tickets::ToldAdmission;
 use crate::turns::Standing;
-use crate::wills::{DelayedWill, PublishedWills, ticket};
+use crate::wills::{DelayedWills, PublishedWills, ticket};
 
 /// All connections of one worker of one tenant.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub struct Gate {
     /// Of the live sessions that have one.
     pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
     /// Wills of devices that are gone, and those that are being stored, by ticket.
-    pub(crate) delayed_wills: HashMap<Arc<str>, DelayedWill>,
+    pub(crate) delayed_wills: DelayedWills,
     pub(crate) published_wills: PublishedWills,
     /// Of the live sessions that have begun a packet.
     pub(crate) halves: Halves,
@@ -112,7 +112,7 @@ impl Gate {
             live: HashMap::new(),
             take_overs: HashMap::new(),
             wills: HashMap::new(),
-            delayed_wills: HashMap::new(),
+            delayed_wills: DelayedWills::default(),
             published_wills: PublishedWills::default(),
             halves: Halves::default(),
             fetching: HashMap::new(),

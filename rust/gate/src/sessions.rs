@@ -152,8 +152,10 @@ impl Gate {
             }
             (Some(connection), Some(_)) => {
                 if let Stage::Live { admitted, .. } = &connection.stage {
-                    // Nobody knows what is kept: were it taken to be, the device would be told so when it asks again.
-                    self.roster.keep(&admitted.device_id, None);
+                    // What was refused may be kept when the inbox can be written again, and would have no end: the device is told that
+                    // it has no session when it comes back, so whoever keeps sessions is told the same.
+                    let device_id = Arc::clone(&admitted.device_id);
+                    self.keep(0, &device_id, None, &mut requests);
                 }
                 self.end_live(handle, Why::InboxUnavailable, now, &mut requests);
             }

@@ -14,7 +14,7 @@
 //! 3.1.1 has no delay: there a will is published as soon as the connection is gone, a take-over included. A will is kept by whoever
 //! keeps sessions from the CONNECT on, and forgotten when its message is durable: should this process die, another publishes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use holdfast_engine::sha256;
@@ -74,6 +74,33 @@ impl PublishedWills {
     }
 }
 
+/// Those that wait, and in what order. Each tick asks who is due, and looks at nobody else.
+#[derive(Debug, Default)]
+pub(crate) struct DelayedWills {
+    by_device: HashMap<Arc<str>, DelayedWill>,
+    by_time: BTreeSet<(UnixSeconds, Arc<str>)>,
+}
+
+impl DelayedWills {
+    fn insert(&mut self, device_id: Arc<str>, delayed: DelayedWill) {
+        self.remove(&device_id);
+        self.by_time.insert((due(&delayed.will), Arc::clone(&device_id)));
+        self.by_device.insert(device_id, delayed);
+    }
+
+    fn remove(&mut self, device_id: &str) -> Option<(Arc<str>, DelayedWill)> {
+        let (device_id, delayed) = self.by_device.remove_entry(device_id)?;
+        self.by_time.remove(&(due(&delayed.will), Arc::clone(&device_id)));
+        Some((device_id, delayed))
+    }
+
+    fn pop_due(&mut self, now: UnixSeconds) -> Option<(Arc<str>, DelayedWill)> {
+        let device_id =
+            self.by_time.first().filter(|(due, _)| *due <= now).map(|(_, device_id)| Arc::clone(device_id))?;
+        self.remove(&device_id)
+    }
+}
+
 /// A receipt with such a handle is a will's: no connection has a slot of number 0.
 const TICKET_SHIFT: u32 = 32;
 
@@ -117,7 +144,7 @@ impl Gate {
         now: Now,
         requests: &mut Vec<Request>,
     ) {
-        match self.delayed_wills.remove_entry(device_id) {
+        match self.delayed_wills.remove(device_id) {
             None => {}
             Some((device_id, left)) if clean_start => self.publish_will(&device_id, *left.will, now, requests),
             Some((device_id, _)) => forget(&device_id, requests),
@@ -134,7 +161,7 @@ impl Gate {
         now: Now,
         requests: &mut Vec<Request>,
     ) {
-        let Some(left) = self.delayed_wills.get_mut(device_id) else { return };
+        let Some(left) = self.delayed_wills.by_device.get_mut(device_id) else { return };
         if ours {
             left.fenced |= left.handle == handle;
         } else if left.fenced {
@@ -142,45 +169,39 @@ impl Gate {
         }
     }
 
-    /// The will of a device whose connection ended with the process that had it.
+    /// The will of a device whose connection ended with the process that had it. One without a delay was due at that moment, whether
+    /// its device is back by now or not.
     pub fn inherit_will(&mut self, device_id: &str, will: KeptWill, now: Now) -> Vec<Request> {
         let mut requests = Vec::new();
         let device_id: Arc<str> = device_id.into();
-        match self.live.get(&device_id) {
-            None if self.roster.pin(&device_id).is_some_and(|pin| pin.leaf == NO_KEY) => {
-                suppress(&device_id, &mut requests);
-            }
-            None => {
-                // Whoever had the connection had its place, and is gone.
-                let left = DelayedWill { will: Box::new(will), handle: 0, fenced: true };
-                self.delayed_wills.insert(device_id, left);
-                self.publish_due_wills(now, &mut requests);
-            }
+        if self.roster.pin(&device_id).is_some_and(|pin| pin.leaf == NO_KEY) {
+            suppress(&device_id, &mut requests);
+        } else if will.delay_seconds == 0 {
+            self.publish_will(&device_id, will, now, &mut requests);
+        } else if let Some(handle) = self.live.get(&device_id) {
             // The device is back already, with another will in the place of this one, or with none.
-            Some(handle) if self.wills.contains_key(handle) => {}
-            Some(_) => forget(&device_id, &mut requests),
+            if !self.wills.contains_key(handle) {
+                forget(&device_id, &mut requests);
+            }
+        } else if due(&will) <= now.unix {
+            self.publish_will(&device_id, will, now, &mut requests);
+        } else {
+            // Whoever had the connection had its place, and is gone.
+            self.delayed_wills.insert(device_id, DelayedWill { will: Box::new(will), handle: 0, fenced: true });
         }
         requests
     }
 
     /// Whoever left a will is the device no more.
     pub(crate) fn suppress_delayed_will(&mut self, device_id: &str, requests: &mut Vec<Request>) {
-        if let Some((device_id, _)) = self.delayed_wills.remove_entry(device_id) {
+        if let Some((device_id, _)) = self.delayed_wills.remove(device_id) {
             suppress(&device_id, requests);
         }
     }
 
     /// Publishes what has been waiting long enough.
     pub(crate) fn publish_due_wills(&mut self, now: Now, requests: &mut Vec<Request>) {
-        let due = |will: &KeptWill| will.due.is_none_or(|due| due <= now.unix);
-        let devices: Vec<Arc<str>> = self
-            .delayed_wills
-            .iter()
-            .filter(|(_, left)| due(&left.will))
-            .map(|(device_id, _)| Arc::clone(device_id))
-            .collect();
-        for device_id in devices {
-            let Some(left) = self.delayed_wills.remove(&device_id) else { continue };
+        while let Some((device_id, left)) = self.delayed_wills.pop_due(now.unix) {
             self.publish_will(&device_id, *left.will, now, requests);
         }
     }
@@ -201,7 +222,7 @@ impl Gate {
         if let Some(device_id) = &device_id {
             // Unless another will has taken its place.
             let replaced = self.live.get(device_id).is_some_and(|live| self.wills.contains_key(live));
-            if !replaced && !self.delayed_wills.contains_key(device_id) {
+            if !replaced && !self.delayed_wills.by_device.contains_key(device_id) {
                 forget(device_id, requests);
             }
         }
@@ -224,6 +245,11 @@ impl Gate {
         requests.push(Request::Store { handle, device_id: Arc::clone(device_id), telemetry });
         self.count("wills_published");
     }
+}
+
+/// When it is to be published.
+fn due(will: &KeptWill) -> UnixSeconds {
+    will.due.unwrap_or(UnixSeconds(i64::MIN))
 }
 
 /// The will that a handle stands for, if it is not a connection's.

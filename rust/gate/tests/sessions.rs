@@ -268,7 +268,9 @@ fn a_subscription_that_cannot_be_kept_is_not_granted() {
         client.read.clear();
         client.say(&subscribe(level));
         world.run(&mut client);
+        world.log.clear();
         kept(&mut world, &mut client, Some("inbox_failed"));
+        assert_eq!(keeps(&world), [(0, None)], "nor kept later, for it would have no end");
         assert!(client.ended_cleanly());
         assert_eq!(client.read, said);
         assert_eq!(world.closed(), ["inbox_unavailable"]);
@@ -995,6 +997,60 @@ fn m06_a_will_of_a_process_that_died_is_published_by_the_next_if_trust_still_hol
     let requests = next.gate.inherit_will(ID, KeptWill { due: Some(TODAY), ..will }, next.now);
     next.log.extend(requests);
     assert_eq!(wills(&next).len(), 1);
+}
+
+#[test]
+fn m06_a_will_without_delay_of_a_process_that_died_is_published_although_its_device_is_back() {
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    enter(&mut world, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], Some(30), EVENTS));
+    let will = world.log.iter().find_map(|request| match request {
+        Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
+        _ => None,
+    });
+    let will = *will.unwrap();
+    for (delay_seconds, with_another, published) in [(0, true, 1), (0, false, 1), (30, true, 0), (30, false, 0)] {
+        let mut next = World::new();
+        next.trust(1, &[world.root.der.clone()]);
+        let delay = with_another.then_some(30);
+        let connect = match delay {
+            Some(_) => connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], delay, EVENTS),
+            None => connect_v5(ID, DURABLE, &[0x11, 0, 0, 0, 60]),
+        };
+        enter(&mut next, &device, &connect);
+        next.log.clear();
+        let requests =
+            next.gate.inherit_will(ID, KeptWill { delay_seconds, due: Some(TODAY), ..will.clone() }, next.now);
+        next.log.extend(requests);
+        assert_eq!(wills(&next).len(), published, "{delay_seconds} {with_another}");
+        // The one that is there has taken its place already.
+        assert_eq!(kept_wills(&next), if published == 0 && !with_another { vec![None] } else { vec![] });
+    }
+}
+
+#[test]
+fn m06_each_inherited_will_has_its_time_and_that_of_whoever_is_back_has_none() {
+    let mut world = World::new();
+    let device = world.tech.device(ID);
+    enter(&mut world, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], Some(30), EVENTS));
+    let will = world.log.iter().find_map(|request| match request {
+        Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
+        _ => None,
+    });
+    let will = *will.unwrap();
+    let mut next = World::new();
+    next.trust(1, &[world.root.der.clone()]);
+    for (device_id, seconds) in [("w-30", 30), (ID, 20), ("w-10", 10), ("w-10", 15)] {
+        let will = KeptWill { due: Some(after(seconds)), ..will.clone() };
+        assert_eq!(next.gate.inherit_will(device_id, will, next.now), []);
+    }
+    enter(&mut next, &device, &connect_v5(ID, DURABLE, &[0x11, 0, 0, 0, 60]));
+    next.log.clear();
+    for (seconds, published) in [(14, 0), (1, 1), (14, 1), (1, 2), (60, 2)] {
+        pass(&mut next, seconds);
+        let stored = next.log.iter().filter(|request| matches!(request, Request::Store { .. }));
+        assert_eq!(stored.count(), published);
+    }
 }
 
 // ── bounds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
