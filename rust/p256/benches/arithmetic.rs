@@ -17,6 +17,8 @@ mod affine;
 #[cfg(target_arch = "x86_64")]
 #[path = "../src/ifma.rs"]
 mod ifma;
+#[path = "../src/instructions.rs"]
+mod instructions;
 #[path = "../src/inverse.rs"]
 mod inverse;
 #[path = "../src/jacobian.rs"]

@@ -7,7 +7,7 @@
 //! Notation: a *normal* value has its lower four limbs below 2^52 and stands for Σ `limb[i]`·2^(52·i). *Raw* columns may hold up
 //! to 2^63. Every value that leaves a method of `Lanes` is normal; bounds in multiples of p are those of `lanes`.
 //!
-//! **Product.** Ten columns; each takes at most five low and five high halves, so it stays below 10·2^52.
+//! **Product.** Ten columns, below 10·2^52; `instructions` has them.
 //!
 //! **Reduction.** R > 16p, so for a·b ≤ 16p·p the result (a·b + Q·p) / R is below p + p. One round for each low column: the
 //! multiple of the prime that clears its low 52 bits is added, what is above them is carried, the column is dropped.
@@ -27,11 +27,12 @@ use core::arch::x86_64::{
     __m256i, __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi64, _mm512_and_si512, _mm512_castsi256_si512,
     _mm512_cmpeq_epi64_mask, _mm512_cmpgt_epu64_mask, _mm512_inserti64x4, _mm512_madd52hi_epu64, _mm512_madd52lo_epu64,
     _mm512_mask_blend_epi64, _mm512_mask_sub_epi64, _mm512_permutex_epi64, _mm512_set1_epi64, _mm512_setzero_si512,
-    _mm512_shrdi_epi64, _mm512_shuffle_i64x2, _mm512_slli_epi64, _mm512_srli_epi64, _mm512_sub_epi64,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
+    _mm512_shrdi_epi64, _mm512_shuffle_i64x2, _mm512_slli_epi64, _mm512_sllv_epi64, _mm512_srli_epi64,
+    _mm512_srlv_epi64, _mm512_sub_epi64, _mm512_unpackhi_epi64, _mm512_unpacklo_epi64,
 };
 use core::marker::PhantomData;
 
+use crate::instructions::{Instructions, LIMB_BITS, LIMB_MASK, MultiplyAdd52};
 use crate::inverse;
 use crate::lanes::{LANES_MAX, LaneWords, Lanes, Mask, Packed};
 use crate::montgomery::{Field, Modulus};
@@ -41,9 +42,6 @@ type Vector = __m512i;
 type Half = __m256i;
 type Limbs = [Vector; 5];
 type Columns = [Vector; 10];
-
-const LIMB_BITS: u32 = 52;
-const LIMB_MASK: u64 = (1 << LIMB_BITS) - 1;
 
 /// Eight lanes. A value exists only where the instructions do.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +111,8 @@ instructions! {
     shift_left_16(a: Vector) -> Vector = _mm512_slli_epi64::<16>;
     shift_left_36(a: Vector) -> Vector = _mm512_slli_epi64::<36>;
     shift_left_44(a: Vector) -> Vector = _mm512_slli_epi64::<44>;
+    shift_lanes_left(a: Vector, by: Vector) -> Vector = _mm512_sllv_epi64;
+    shift_lanes_right(a: Vector, by: Vector) -> Vector = _mm512_srlv_epi64;
     // The low 64 bits of (high·2^64 + low) / 2^n.
     join_shift_right_52(low: Vector, high: Vector) -> Vector = _mm512_shrdi_epi64::<52>;
     join_shift_right_40(low: Vector, high: Vector) -> Vector = _mm512_shrdi_epi64::<40>;
@@ -158,11 +158,6 @@ impl Ifma {
 /// Limbs.
 impl Ifma {
     #[inline(always)]
-    fn constant(self, value: u64) -> Vector {
-        self.set(value.cast_signed())
-    }
-
-    #[inline(always)]
     fn constants(self, limbs: [u64; 5]) -> Limbs {
         let [a, b, c, d, e] = limbs;
         [self.constant(a), self.constant(b), self.constant(c), self.constant(d), self.constant(e)]
@@ -179,41 +174,6 @@ impl Ifma {
             self.and(self.join_shift_right_28(words[2], words[3]), mask),
             self.shift_right_16(words[3]),
         ]
-    }
-
-    /// The columns of a·b, normal both.
-    #[inline(always)]
-    fn product(self, a: &Limbs, b: &Limbs) -> Columns {
-        let mut columns = [self.zero(); 10];
-        for (i, a) in a.iter().enumerate() {
-            for (j, b) in b.iter().enumerate() {
-                columns[i + j] = self.add_low_product(columns[i + j], *a, *b);
-            }
-            for (j, b) in b.iter().enumerate() {
-                columns[i + j + 1] = self.add_high_product(columns[i + j + 1], *a, *b);
-            }
-        }
-        columns
-    }
-
-    /// The columns of a·a: unequal limbs once and doubled, then the squares. The bound is that of `product`.
-    #[inline(always)]
-    fn square_product(self, a: &Limbs) -> Columns {
-        let mut columns = [self.zero(); 10];
-        for i in 0..5 {
-            for j in i + 1..5 {
-                columns[i + j] = self.add_low_product(columns[i + j], a[i], a[j]);
-                columns[i + j + 1] = self.add_high_product(columns[i + j + 1], a[i], a[j]);
-            }
-        }
-        for column in &mut columns[1..9] {
-            *column = self.add(*column, *column);
-        }
-        for i in 0..5 {
-            columns[2 * i] = self.add_low_product(columns[2 * i], a[i], a[i]);
-            columns[2 * i + 1] = self.add_high_product(columns[2 * i + 1], a[i], a[i]);
-        }
-        columns
     }
 
     /// The raw upper five columns after reduction.
@@ -277,16 +237,6 @@ impl Ifma {
         [t[5], t[6], t[7], t[8], t[9]]
     }
 
-    /// Raw to normal.
-    #[inline(always)]
-    fn carry(self, mut limbs: Limbs) -> Limbs {
-        for i in 0..4 {
-            limbs[i + 1] = self.add(limbs[i + 1], self.shift_right_52(limbs[i]));
-            limbs[i] = self.and(limbs[i], self.constant(LIMB_MASK));
-        }
-        limbs
-    }
-
     /// Raw to normal and tight, from below 31p.
     #[inline(always)]
     fn tighten(self, mut limbs: Limbs) -> Element {
@@ -325,6 +275,74 @@ impl Ifma {
     }
 }
 
+impl Instructions for Ifma {
+    const LANES: usize = LANES_MAX;
+    type Vector = Vector;
+
+    #[inline(always)]
+    fn run<T>(self, work: impl FnOnce() -> T) -> T {
+        // SAFETY: the features that it is compiled for are those that `detect` found.
+        unsafe { with_instructions(work) }
+    }
+
+    #[inline(always)]
+    fn vector(self, numbers: [u64; LANES_MAX]) -> Vector {
+        Self::vector_of(numbers)
+    }
+
+    #[inline(always)]
+    fn numbers(self, vector: Vector) -> [u64; LANES_MAX] {
+        Self::lanes_of(vector)
+    }
+
+    #[inline(always)]
+    fn constant(self, number: u64) -> Vector {
+        self.set(number.cast_signed())
+    }
+
+    #[inline(always)]
+    fn add(self, a: Vector, b: Vector) -> Vector {
+        self.add(a, b)
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Vector, b: Vector) -> Vector {
+        self.sub(a, b)
+    }
+
+    #[inline(always)]
+    fn and(self, a: Vector, b: Vector) -> Vector {
+        self.and(a, b)
+    }
+
+    #[inline(always)]
+    fn shift_left(self, a: Vector, by: u32) -> Vector {
+        self.shift_lanes_left(a, self.constant(by.into()))
+    }
+
+    #[inline(always)]
+    fn shift_right(self, a: Vector, by: u32) -> Vector {
+        self.shift_lanes_right(a, self.constant(by.into()))
+    }
+
+    #[inline(always)]
+    fn select(self, by: Vector, clear: Vector, set: Vector) -> Vector {
+        self.choose(self.greater(by, self.constant(u64::MAX >> 1)), clear, set)
+    }
+}
+
+impl MultiplyAdd52 for Ifma {
+    #[inline(always)]
+    fn add_low_product(self, sum: Vector, a: Vector, b: Vector) -> Vector {
+        self.add_low_product(sum, a, b)
+    }
+
+    #[inline(always)]
+    fn add_high_product(self, sum: Vector, a: Vector, b: Vector) -> Vector {
+        self.add_high_product(sum, a, b)
+    }
+}
+
 impl Lanes for Ifma {
     const COUNT: usize = LANES_MAX;
     const RADIX_BITS: u32 = 5 * LIMB_BITS;
@@ -332,8 +350,7 @@ impl Lanes for Ifma {
 
     #[inline(always)]
     fn run<T>(self, work: impl FnOnce() -> T) -> T {
-        // SAFETY: the features that it is compiled for are those that `detect` found.
-        unsafe { with_instructions(work) }
+        Instructions::run(self, work)
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! ECDSA P-256 verification, many at a time.
+//! ECDSA P-256 verification, many at a time, and in `x25519` agreements likewise.
 //!
 //! ```text
 //! jobs ──kernel──► blocks of 128 ──batch──► s⁻¹ of all at once, scalars cut into digits (comb)
@@ -10,8 +10,9 @@
 //! decisions ◄──guard── findings: valid, invalid, undecided
 //! ```
 //!
-//! A verifier handles public data only, so nothing here runs in constant time. The algorithm is written once, over `lanes`; `portable`
-//! (with `montgomery`) and `ifma` do the arithmetic, `inverse` the divisions. `ifma` alone has `unsafe`, each use with its proof.
+//! A verifier handles public data only, so nothing of it runs in constant time; `x25519` has secrets, and does. The algorithm is written
+//! once, over `lanes`; `portable` (with `montgomery`) and `ifma` do the arithmetic, `inverse` the divisions; `instructions` is what both curves
+//! ask of a processor. `ifma` and `x25519::avx2` alone have `unsafe`, each use with its proof.
 //!
 //! Special cases are not computed here. Where the sums meet equal or opposite points the finding is `Undecided`, and a plain verifier,
 //! which the caller has, decides; `guard` also asks it whether the kernel is still to be believed.
@@ -30,6 +31,7 @@ mod guard;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "SIMD instructions")]
 mod ifma;
+mod instructions;
 mod inverse;
 mod jacobian;
 mod kernel;
@@ -42,6 +44,7 @@ mod strip;
 mod sum;
 mod window;
 mod words;
+pub mod x25519;
 
 pub use guard::{Counts, Guard, Health};
 pub use kernel::{Backend, Finding, Job, Kernel, KernelError, Key, KeyStrip, KeyTable, Scratch, Verdict};

@@ -85,3 +85,18 @@ pub(crate) fn to_be_bytes(words: Words) -> [u8; 32] {
     }
     bytes
 }
+
+/// Reads 32 bytes, least significant first.
+pub(crate) fn from_le_bytes(bytes: &[u8; 32]) -> Words {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    [0, 1, 2, 3].map(|index| u64::from_le_bytes(chunks[index]))
+}
+
+/// Writes 32 bytes, least significant first.
+pub(crate) fn to_le_bytes(words: Words) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (chunk, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
+    }
+    bytes
+}
