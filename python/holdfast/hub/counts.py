@@ -28,6 +28,8 @@ COUNTERS = {
     "accepts_gone": "Connections that were over before they were accepted.",
     "bytes_received": "Bytes that peers sent, TLS included.",
     "bytes_sent": "Bytes that peers were sent, TLS included.",
+    "key_agreement_batches": "Key agreements of several handshakes that were worked out together, counted once.",
+    "key_agreements_batched": "Handshakes whose key agreement was worked out together with others'.",
     "strangers_answered": "Connections that were answered for the first time: a handshake's first flight, or an alert.",
     "handshakes_left": "Connections that their peers gave up before they had proven a key.",
     "handshakes_completed": "TLS handshakes in which a peer proved the key of its certificate.",

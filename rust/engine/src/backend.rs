@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use aws_lc_rs::{digest, signature};
+use aws_lc_rs::{agreement, digest, rand, signature};
 use holdfast_x509::{PssHash, PublicKeyAlgorithm as Key, SignatureAlgorithm as Made, SignatureJob};
 
 /// Whether the signature holds. Everything unexpected is a no.
@@ -31,6 +31,17 @@ pub(crate) fn verify(job: &SignatureJob<'_>) -> bool {
         _ => return false,
     };
     signature::UnparsedPublicKey::new(algorithm, job.public_key).verify(job.message, job.signature).is_ok()
+}
+
+/// Makes `octets` random. False: there is no randomness to be had.
+pub(crate) fn fill_randomly(octets: &mut [u8]) -> bool {
+    rand::fill(octets).is_ok()
+}
+
+/// The public key of X25519 (RFC 7748 §6.1) that belongs to `private`. Everything unexpected is nothing.
+pub(crate) fn x25519_public(private: &[u8; 32]) -> Option<[u8; 32]> {
+    let key = agreement::PrivateKey::from_private_key(&agreement::X25519, private).ok()?;
+    key.compute_public_key().ok()?.as_ref().try_into().ok()
 }
 
 /// From a message to the 256 bits of its digest that count.

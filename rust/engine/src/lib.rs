@@ -1,6 +1,7 @@
 //! Many presented chains in, as many outcomes out: parse, search, judge, and the signatures of all of them together.
 #![forbid(unsafe_code)]
 
+mod agreement;
 mod backend;
 mod batch;
 mod bulk;
@@ -26,6 +27,7 @@ use batch::Memory;
 use bulk::Bulk;
 use lists::ListFacts;
 
+pub use agreement::{Agreed, agree, agreements_at_once};
 pub use backend::sha256;
 pub use bulk::{KernelReport, Recheck, kernel_report, switch_kernel_off, take_kernel_alarm};
 pub use explain::Explanation;

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
 mod admission;
+mod agreements;
 mod connection;
 mod crowd;
 mod deadlines;

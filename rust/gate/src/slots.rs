@@ -61,6 +61,13 @@ impl Slots {
         self.get_mut(handle)?.claims_turn()
     }
 
+    /// The share in the hello of a connection whose first bytes wait to be worked on, if nobody has done anything with it.
+    pub(crate) fn x25519_share(&mut self, handle: Handle) -> Option<[u8; 32]> {
+        let connection = self.get_mut(handle)?;
+        let Stage::Handshake { queued, .. } = &connection.stage else { return None };
+        connection.session.x25519_share(queued)
+    }
+
     /// Whether it waits for its verdict.
     pub(crate) fn is_waiting(&mut self, handle: Handle) -> bool {
         self.get_mut(handle).is_some_and(|connection| matches!(connection.stage, Stage::Waiting))

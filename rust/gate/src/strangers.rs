@@ -167,6 +167,7 @@ impl Gate {
         self.heed_kernel(now, &mut requests);
         for _ in 0..self.limits.handshakes_a_turn {
             let Some(handle) = self.crowd.turns.next(|handle| self.slots.claim(handle)) else { break };
+            self.agree(handle);
             let Some(connection) = self.slots.get_mut(handle) else { continue };
             let Stage::Handshake { queued, ended } = &mut connection.stage else { continue };
             let (bytes, ended) = (std::mem::take(queued), std::mem::take(ended));

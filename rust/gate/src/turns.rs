@@ -105,6 +105,12 @@ impl Turns {
         handle.or_else(|| self.queues.iter_mut().find_map(|queue| queue.pop(VecDeque::pop_front, &mut claim)))
     }
 
+    /// Those who wait and have not been answered, those from known addresses first, in order of arrival; with some who are gone.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = Handle> {
+        let [_, known, unknown] = &self.queues;
+        known.entries.iter().chain(&unknown.entries).copied()
+    }
+
     /// The last to come of those of whom nothing is known: it loses its turn.
     pub(crate) fn take_last_unknown(&mut self, mut claim: impl FnMut(Handle) -> Option<Claim>) -> Option<Handle> {
         self.queue(Standing::Unknown).pop(VecDeque::pop_back, &mut claim)

@@ -6,7 +6,7 @@ mod world;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use holdfast_engine::hex;
+use holdfast_engine::{agreements_at_once, hex};
 use holdfast_gate::{Claim, Limits, Request};
 use holdfast_roster::{NO_KEY, Pin};
 use holdfast_session::client::write_publish;
@@ -182,6 +182,38 @@ fn a_refused_peer_that_never_stops_sending_is_closed() {
     world.run(&mut client);
     let requests = world.gate.receive(client.handle, &vec![0; 65_536], world.now);
     assert_eq!(requests, [Request::Close { handle: client.handle }]);
+}
+
+#[test]
+fn whoever_waits_with_a_hello_has_its_key_agreement_worked_out_with_the_others() {
+    let mut world = World::new();
+    let devices = [0, 1, 2, 3, 4].map(|number| world.tech.device(&format!("w{number}")));
+    let mut clients = Vec::new();
+    for (number, device) in devices.iter().enumerate() {
+        // The fourth speaks TLS 1.2, and says its share later.
+        let version = if number == 3 { &version::TLS12 } else { &version::TLS13 };
+        let mut client = world.connect(&client_config(Some(device), version));
+        let hello = client.hello();
+        // The last one's hello is not whole yet.
+        let (first, rest) = hello.split_at(if number == 4 { 100 } else { hello.len() });
+        let requests = world.gate.receive(client.handle, first, world.now);
+        world.log.extend(requests);
+        clients.push((client, rest.to_vec()));
+    }
+    world.take_turns();
+    for (number, (client, rest)) in clients.iter_mut().enumerate() {
+        for rest in rest.chunks(1_000) {
+            let requests = world.gate.receive(client.handle, rest, world.now);
+            world.log.extend(requests);
+            world.take_turns();
+        }
+        world.carry(client);
+        // What TLS 1.2 ends with waits for the verdict.
+        assert_eq!((client.tls.is_handshaking(), client.error.clone()), (number == 3, None), "{number}");
+    }
+    let counted = |name| world.gate.counters().get(name).copied().unwrap_or_default();
+    let wanted = if agreements_at_once() > 0 { (1, 3) } else { (0, 0) };
+    assert_eq!((counted("key_agreement_batches"), counted("key_agreements_batched")), wanted);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_x509::UnixSeconds;
 
+use crate::agreement::Agreement;
 use crate::cipher::random;
 use crate::error::Fault;
 use crate::handshake::{Peer, PresentedChain, TlsConfig};
@@ -118,6 +119,17 @@ impl Session {
             fed: 0,
             heard: false,
         }
+    }
+
+    /// The share for X25519 of the peer's hello in `bytes`, the first of the connection and not received yet, if no agreement was
+    /// given for it (RFC 8446 §4.2.8).
+    pub fn x25519_share(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        self.tls.x25519_share(bytes)
+    }
+
+    /// What came of that share. Without it, or if the handshake turns out to ask for something else, the TLS library works out its own.
+    pub fn provide(&mut self, agreement: Agreement) {
+        self.tls.provide(agreement);
     }
 
     /// Takes bytes from the peer. Ask `next_event` afterwards, then `take_output`.

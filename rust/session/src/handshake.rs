@@ -13,15 +13,20 @@ use ::aws_lc_rs::digest::{self, Digest, SHA256, SHA256_OUTPUT_LEN};
 use ::aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use holdfast_x509::{Certificate, PublicKeyAlgorithm, UnixSeconds};
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::{
+    ActiveKeyExchange, CompletedKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup, WebPkiSupportedAlgorithms,
+};
+use rustls::ffdhe_groups::FfdheGroup;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SignatureVerificationAlgorithm, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ServerConfig, ServerConnection};
 use rustls::{
     CertificateError, CipherSuite, ConnectionTrafficSecrets, DigitallySignedStruct, DistinguishedName, Error,
-    ExtractedSecrets, HandshakeKind, KeyLog, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
+    ExtractedSecrets, HandshakeKind, KeyLog, NamedGroup, PeerMisbehaved, ProtocolVersion, SignatureScheme, version,
 };
 
+use crate::agreement::Agreement;
 use crate::cipher::{Aead, Key, Secret};
 use crate::error::{ConfigurationFault, Fault};
 use crate::hello::offers_tls13;
@@ -53,6 +58,11 @@ impl TlsConfig {
         let chain = certificate_chain.into_iter().map(CertificateDer::from).collect();
         let mut provider = aws_lc_rs::default_provider();
         provider.cipher_suites.sort_by_key(|suite| !is_preferred(suite.suite()));
+        for group in &mut provider.kx_groups {
+            if group.name() == NamedGroup::X25519 {
+                *group = &Provided;
+            }
+        }
         let provider = Arc::new(provider);
         let verifier = Arc::new(SetAside { algorithms: provider.signature_verification_algorithms });
         let build = |provider: Arc<CryptoProvider>| {
@@ -197,6 +207,8 @@ struct Slot {
     possession: Option<Possession>,
     /// Who may know the peer's key.
     known_keys: Option<Arc<dyn KnownKeys>>,
+    /// What was worked out for the share of its hello.
+    agreement: Option<Agreement>,
     /// Whether the ClientHello offers TLS 1.3, which is then taken; tickets are for nothing else.
     offers_tls13: bool,
     /// What the ticket of this connection will stand for, if it gets one.
@@ -271,6 +283,35 @@ impl KeyLog for TrafficSecrets {
 
     fn will_log(&self, label: &str) -> bool {
         matches!(label, "CLIENT_TRAFFIC_SECRET_0" | "SERVER_TRAFFIC_SECRET_0")
+    }
+}
+
+/// X25519 as the library has it, but for what was worked out before for the connection that is being stepped.
+#[derive(Debug)]
+struct Provided;
+
+impl SupportedKxGroup for Provided {
+    /// TLS 1.2's: the peer's share comes later.
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        kx_group::X25519.start()
+    }
+
+    /// TLS 1.3's. Nothing is used twice.
+    fn start_and_complete(&self, theirs: &[u8]) -> Result<CompletedKeyExchange, Error> {
+        let provided = with_slot(|slot| Ok(slot.agreement.take()))?;
+        if let Some((ours, secret)) = provided.as_ref().and_then(|agreement| agreement.with(theirs)) {
+            let (pub_key, secret) = (ours.to_vec(), SharedSecret::from(&secret[..]));
+            return Ok(CompletedKeyExchange { group: self.name(), pub_key, secret });
+        }
+        kx_group::X25519.start_and_complete(theirs)
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn name(&self) -> NamedGroup {
+        NamedGroup::X25519
     }
 }
 
@@ -498,9 +539,9 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, Fault> {
+    pub(crate) fn new(config: &TlsConfig, agreement: Option<Agreement>) -> Result<Self, Fault> {
         let connection = ServerConnection::new(Arc::clone(&config.config)).map_err(|error| fault(&error))?;
-        let slot = Slot { known_keys: config.known_keys.clone(), ..Slot::default() };
+        let slot = Slot { known_keys: config.known_keys.clone(), agreement, ..Slot::default() };
         Ok(Self { connection, slot, awaits_hello: config.tickets.is_some(), empties: 0 })
     }
 

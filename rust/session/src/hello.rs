@@ -1,8 +1,9 @@
-//! Two questions to a ClientHello before the TLS library reads it: can it be one, and does it offer TLS 1.3? (RFC 8446 §4.1.2, §4.2.1)
+//! Questions to a ClientHello before the TLS library reads it: can it be one, does it offer TLS 1.3, and a share of which key agreement?
+//! (RFC 8446 §4.1.2, §4.2.1, §4.2.8)
 //!
 //! The library asks one and the same ticketer for both versions and does not say for which; tickets are for TLS 1.3 alone
 //! (`trust.md` §1.3). It takes 1.3 whenever that is offered, so the hello decides. A hello that is not whole in the first record,
-//! or is no hello, answers no, which costs a full handshake.
+//! or is no hello, answers no, which costs a full handshake, or a key agreement that is worked out alone.
 
 use crate::record::{HANDSHAKE, HEADER_LENGTH, MAJOR_VERSION};
 
@@ -10,8 +11,12 @@ use crate::record::{HANDSHAKE, HEADER_LENGTH, MAJOR_VERSION};
 const CLIENT_HELLO: u8 = 1;
 /// §4.2
 const SUPPORTED_VERSIONS: u16 = 43;
+/// §4.2
+const KEY_SHARE: u16 = 51;
 /// §4.2.1
 const TLS13: u16 = 0x0304;
+/// §4.2.7
+const X25519: usize = 0x001d;
 
 /// Whether `octets`, the first of a connection and perhaps not all that come, can begin a ClientHello. What cannot is no TLS, and worth
 /// neither a handshake nor an answer.
@@ -24,11 +29,25 @@ pub fn may_be_hello(octets: &[u8]) -> bool {
 
 /// Whether `record`, the first of a connection, holds a whole ClientHello that offers TLS 1.3.
 pub(crate) fn offers_tls13(record: &[u8]) -> bool {
-    versions(record).is_some_and(|list| list.chunks_exact(2).any(|version| version == TLS13.to_be_bytes()))
+    let versions = extension(record, SUPPORTED_VERSIONS).and_then(|body| Reader(body).vector(1));
+    versions.is_some_and(|list| list.chunks_exact(2).any(|version| version == TLS13.to_be_bytes()))
 }
 
-/// The list in `supported_versions`.
-fn versions(record: &[u8]) -> Option<&[u8]> {
+/// The share for X25519 of the ClientHello that `record`, the first of a connection, holds whole.
+pub(crate) fn x25519_share(record: &[u8]) -> Option<[u8; 32]> {
+    let mut shares = Reader(Reader(extension(record, KEY_SHARE)?).vector(2)?);
+    while !shares.0.is_empty() {
+        let group = shares.number(2)?;
+        let share = shares.vector(2)?;
+        if group == X25519 {
+            return share.try_into().ok();
+        }
+    }
+    None
+}
+
+/// The body of the first extension of this kind.
+fn extension(record: &[u8], wanted: u16) -> Option<&[u8]> {
     let (header, fragment) = record.split_at_checked(HEADER_LENGTH)?;
     if header.first() != Some(&HANDSHAKE) {
         return None;
@@ -45,9 +64,9 @@ fn versions(record: &[u8]) -> Option<&[u8]> {
     let mut extensions = Reader(hello.vector(2)?);
     while !extensions.0.is_empty() {
         let kind = extensions.number(2)?;
-        let mut body = Reader(extensions.vector(2)?);
-        if kind == usize::from(SUPPORTED_VERSIONS) {
-            return body.vector(1);
+        let body = extensions.vector(2)?;
+        if kind == usize::from(wanted) {
+            return Some(body);
         }
     }
     None
@@ -119,6 +138,30 @@ mod tests {
     }
 
     #[test]
+    fn it_is_the_share_of_its_own_group_that_is_found() {
+        let length = |octets: &[u8]| u16::try_from(octets.len()).unwrap().to_be_bytes();
+        let entry = |group: u16, share: &[u8]| [&group.to_be_bytes()[..], &length(share), share].concat();
+        let list = |entries: &[Vec<u8>]| {
+            let entries = entries.concat();
+            [&length(&entries)[..], &entries].concat()
+        };
+        let (p256, x25519) = (entry(0x17, &[4; 65]), entry(0x1d, &[9; 32]));
+        for (body, share) in [
+            (list(std::slice::from_ref(&x25519)), Some([9; 32])),
+            (list(&[p256.clone(), x25519.clone(), entry(0x1d, &[8; 32])]), Some([9; 32])),
+            (list(std::slice::from_ref(&p256)), None),
+            (list(&[entry(0x1d, &[9; 31])]), None),
+            (list(&[entry(0x1d, &[9; 33])]), None),
+            (list(&[]), None),
+            (vec![], None),
+            (x25519, None),
+        ] {
+            assert_eq!(x25519_share(&hello(&[(10, &[0, 2, 0, 0x1d]), (51, &body)])), share, "{body:?}");
+            assert_eq!(x25519_share(&hello(&[(52, &body)])), None);
+        }
+    }
+
+    #[test]
     fn l10_what_begins_otherwise_is_no_hello() {
         let whole = hello(&[(43, &[2, 3, 4])]);
         for end in 0..whole.len() {
@@ -137,15 +180,17 @@ mod tests {
 
     #[test]
     fn l10_a_hello_that_is_cut_or_something_else_offers_nothing() {
-        let whole = hello(&[(43, &[2, 3, 4])]);
-        assert!(offers_tls13(&whole));
+        let share = [&[0, 36, 0, 0x1d, 0, 32][..], &[9; 32]].concat();
+        let whole = hello(&[(43, &[2, 3, 4]), (51, &share)]);
+        let finds = |record: &[u8]| (offers_tls13(record), x25519_share(record));
+        assert_eq!(finds(&whole), (true, Some([9; 32])));
         for end in 0..whole.len() {
-            assert!(!offers_tls13(&whole[..end]), "{end}");
+            assert_eq!(finds(&whole[..end]), (false, None), "{end}");
         }
-        assert!(!offers_tls13(&[&[23], &whole[1..]].concat()));
+        assert_eq!(finds(&[&[23], &whole[1..]].concat()), (false, None));
         let mut mutations = Mutations::new();
         for _ in 0..100_000 {
-            offers_tls13(&mutations.one_of(std::slice::from_ref(&whole)));
+            finds(&mutations.one_of(std::slice::from_ref(&whole)));
         }
     }
 }

@@ -15,6 +15,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions))]
 
+mod agreement;
 mod cipher;
 pub mod client;
 mod device;
@@ -32,6 +33,7 @@ mod telemetry;
 mod tickets;
 mod tls;
 
+pub use agreement::Agreement;
 pub use device::{Event, Session};
 pub use error::{ConfigurationFault, Fault};
 pub use handshake::{KnownKeys, PresentedChain, TlsConfig};

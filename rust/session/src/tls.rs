@@ -1,8 +1,10 @@
 //! One TLS connection: in the library's hands until its device is admitted, in ours afterwards. Input is cut into whole
 //! records before either sees it, so that nothing is half read when it changes hands (`trust.md` §1.7).
 
+use crate::agreement::Agreement;
 use crate::error::Fault;
 use crate::handshake::{Handshake, Peer, TlsConfig};
+use crate::hello::x25519_share;
 use crate::record::{Records, record_length};
 
 #[derive(Debug)]
@@ -15,7 +17,7 @@ pub(crate) struct Tls {
 #[derive(Debug)]
 enum Layer {
     /// Nothing was said: most of what dials never says anything, and what the library needs for a handshake is made for who does.
-    Silent(Box<TlsConfig>),
+    Silent(Box<(TlsConfig, Option<Agreement>)>),
     Library(Box<Handshake>),
     Own(Box<Records>),
     /// A take-over failed, or nothing more is to be said; the connection is over.
@@ -24,7 +26,20 @@ enum Layer {
 
 impl Tls {
     pub(crate) fn new(config: &TlsConfig) -> Self {
-        Self { layer: Layer::Silent(Box::new(config.clone())), partial: Vec::new() }
+        Self { layer: Layer::Silent(Box::new((config.clone(), None))), partial: Vec::new() }
+    }
+
+    /// The peer's share for X25519, if `bytes` begin with its whole hello and no agreement was given yet.
+    pub(crate) fn x25519_share(&self, bytes: &[u8]) -> Option<[u8; 32]> {
+        let waits = matches!(&self.layer, Layer::Silent(silent) if silent.1.is_none()) && self.partial.is_empty();
+        if waits { x25519_share(bytes) } else { None }
+    }
+
+    /// What came of that share.
+    pub(crate) fn provide(&mut self, agreement: Agreement) {
+        if let Layer::Silent(silent) = &mut self.layer {
+            silent.1 = Some(agreement);
+        }
     }
 
     /// The memory that the head of a record takes.
@@ -78,8 +93,9 @@ impl Tls {
     }
 
     fn feed_record(&mut self, record: &[u8], plaintext: &mut Vec<u8>, output: &mut Vec<u8>) -> Result<(), Fault> {
-        if let Layer::Silent(config) = &self.layer {
-            self.layer = Layer::Library(Box::new(Handshake::new(config)?));
+        if let Layer::Silent(silent) = &mut self.layer {
+            let (config, agreement) = &mut **silent;
+            self.layer = Layer::Library(Box::new(Handshake::new(config, agreement.take())?));
         }
         match &mut self.layer {
             Layer::Library(handshake) => handshake.feed(record, plaintext),
