@@ -159,12 +159,12 @@ def test_a_proof_for_a_tenant_that_the_hub_does_not_serve_is_said_to_reach_nobod
         status.write(tmp_path / "state", tenant="other", epoch=1, workers={})
         elsewhere = "by nobody: the hub that runs here serves the tenant 'other'"
         assert answer("prove", "company-x", "--certificate", "proof.pem")["applied"] == elsewhere
-        answer("disable", "company-x")
+        answer("disable", "company-x", "--yes")
         assert answer("enable", "company-x")["applied"] == elsewhere
-        answer("disable", "company-x")
+        answer("disable", "company-x", "--yes")
         status.write(tmp_path / "state", tenant="default", epoch=9, workers={})
         assert answer("enable", "company-x")["applied"] == "within a second, by the hub that runs here"
-    answer("disable", "company-x")
+    answer("disable", "company-x", "--yes")
     assert answer("enable", "company-x")["applied"] == "no hub runs here"
 
 

@@ -203,7 +203,8 @@ def test_one_kernel_that_computes_wrongly_is_the_end_of_all_workers_kernels() ->
     supervisor = object.__new__(Supervisor)
     workers = [Told(), Told()]
     vitals = SimpleNamespace(counts=SimpleNamespace(hear=lambda *_: None))
-    vars(supervisor).update(_workers=dict(enumerate(workers)), _vitals=vitals, _kernel_off=False, _silent={}, _heard=set())
+    vars(supervisor).update(_workers=dict(enumerate(workers)), _vitals=vitals)
+    vars(supervisor).update(_kernel_off=False, _silent={}, _heard=set())
 
     def counted(**counters: int) -> messages.Counted:
         return messages.Counted(counters=counters, refused={}, closed={}, batches=[], cpu_microseconds=0, gauges={})

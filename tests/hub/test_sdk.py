@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ..support.hub import now
 from ..support.pki import DAY, NOW, Ca, Device, posing_key
 from ..support.sdk import SdkDevice, sdk_device
 
@@ -106,7 +107,7 @@ def test_an_impostor_is_told_no_for_good(hub: RunningHub, case: str) -> None:
 def test_t13_a_ca_that_is_registered_but_not_proven_lets_nobody_in(hub: RunningHub) -> None:
     root = Ca.root()
     with hub.registry() as registry:
-        registry.cas.add("company", root.pem, actor="test", at=NOW)
+        registry.cas.add("company", root.pem, actor="test", at=now())
     hub.start()
     with sdk(hub, root.device("widget-1"), "widget-1") as client:
         assert client.call("connect") == "CredentialError"
