@@ -159,7 +159,7 @@ class Batcher:
                 batch, self._waiting = self._waiting, []
                 try:
                     outcomes = await asyncio.to_thread(self._verifier.verify_many, [chain for chain, _ in batch])
-                except asyncio.CancelledError:
+                except (asyncio.CancelledError, GeneratorExit):
                     # Somebody ends the loop's tasks: nobody will judge those either that wait for the next batch.
                     for _, answer in (*batch, *self._waiting):
                         answer.cancel()

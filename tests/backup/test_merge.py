@@ -309,6 +309,26 @@ def test_r01_what_was_disabled_since_stays_closed_also_where_the_backup_has_no_s
             assert registry.cas.trust().anchors == (company.der,)
 
 
+def test_r01_what_was_disabled_in_the_backup_closes_no_key_that_is_in_use(settings: Settings, tmp_path: Path) -> None:
+    """The old root and its renewal have one key. Whatever comes back with less trust than it has here is said."""
+    old, other = Ca.root("old"), Ca.root("other")
+    renewed = Ca.root("renewed", key=old.key)
+    with opened(settings) as registry:
+        for name, ca in {"old": old, "other": other}.items():
+            prove(registry, name, ca)
+            registry.cas.disable(name, actor="test", at=now())
+    make(settings, tmp_path / "backup", at=NOW)
+    with opened(settings) as registry:
+        registry.cas.enable("old", actor="test", at=now())
+        registry.cas.delete("old", actor="test", at=now())
+        registry.cas.enable("other", actor="test", at=now())
+        prove(registry, "renewed", renewed)
+    done = back(settings, tmp_path / "backup").merged
+    assert (done.disabled, done.unproven) == (["other"], ["old"])
+    with opened(settings) as registry:
+        assert registry.cas.trust().closed[Kind.KEY] == {Named.of(Certificate(other.der)).sha256}
+
+
 def test_the_clock_floor_never_goes_back_and_the_acts_stay_with_one_more(settings: Settings, tmp_path: Path) -> None:
     close(settings, 1)
     make(settings, tmp_path / "backup", at=NOW)

@@ -64,6 +64,8 @@ def test_a_mark_at_the_beginning_is_none_of_it(piece_bytes: int) -> None:
     [
         (b"", "no_chains"),
         (b" \n", "no_chains"),
+        (b"\xef\xbb\xbf", "no_chains"),
+        (b"\xef\xbb\xbf \n", "no_chains"),
         (b"hello world", "no_chains"),
         (PEM.replace(b"-----END CERT", b"-----EN CERT"), "bad_pem"),
         (PEM[:-100], "bad_pem"),

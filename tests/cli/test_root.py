@@ -51,6 +51,14 @@ def test_an_error_repeats_no_control_characters(words: tuple[str, ...]) -> None:
     assert "\\x1b[2J" in finished.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("words", [(), ("ca",), ("branch",)])
+def test_what_is_asked_nothing_shows_its_help(words: tuple[str, ...]) -> None:
+    finished = run(*words)
+    assert finished.exit_code == 2
+    assert len(finished.output.splitlines()) > 10
+    assert "\\n" not in finished.output
+
+
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize(
     "words",

@@ -68,13 +68,13 @@ def read_chains(source: Source, *, certificates: int | None = None, piece_bytes:
     """
     pieces = iter(lambda: source.read(piece_bytes), b"")
     first = next(pieces, b"")
+    while len(first) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(first) and (more := next(pieces, b"")):
+        first += more
+    first = first.removeprefix(BYTE_ORDER_MARK) or next(pieces, b"")
     while first and not first.strip():
         first = next(pieces, b"")
     if not first:
         raise ConfigurationError("no_chains", "there is nothing to read")
-    while len(first) < len(BYTE_ORDER_MARK) and BYTE_ORDER_MARK.startswith(first) and (more := next(pieces, b"")):
-        first += more
-    first = first.removeprefix(BYTE_ORDER_MARK) or next(pieces, b"")
     rest = _chain(first, pieces)
     if first[:1] == _DER_SEQUENCE:
         yield from _cut(rest, certificates)

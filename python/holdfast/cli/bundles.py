@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Final
 
 from holdfast.cli.options import read_bounded
+from holdfast.cli.text import printable
 from holdfast.errors import ConfigurationError, LimitExceededError, VerificationError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _read_elements(data: bytes, path: Path, labels: frozenset[str], code: str, w
         message = f"there is no {what} in {path}" + (f", but {', '.join(left_out)}" if left_out else "")
         raise ConfigurationError(code, message)
     if left_out:
-        sys.stderr.write(f"holdfast: {path}: left out: {', '.join(left_out)}\n")
+        sys.stderr.write(printable(f"holdfast: {path}: left out: {', '.join(left_out)}") + "\n")
     return found
 
 

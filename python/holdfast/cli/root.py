@@ -83,6 +83,8 @@ def _reporting() -> Iterator[None]:
             nobody = ConfigurationError("nobody_to_ask", "nobody is there to answer the question", hint=hint)
             _leave(nobody, nobody.exit_status)
         _leave(HoldfastError("not_confirmed", "that was no yes; nothing was done"), HoldfastError.exit_status)
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # all of it is ours
     except click.ClickException as error:  # what was typed is in it
         error.message = printable(error.message)  # type: ignore[misc]  # click asks for it later
         raise

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -195,7 +196,8 @@ class Post:
         """Why the inbox could not be written the last time."""
         self._failed = False
         self._next: asyncio.Handle | None = None
-        """The next turn."""
+        """The next turn, and when it may be."""
+        self._free_at = 0.0
 
     def begin(self) -> None:
         """The connections are gone that this hub has had before it was started."""
@@ -278,8 +280,11 @@ class Post:
         self._purging = True
         self._soon()
 
-    def finish(self) -> None:
+    def finish(self, lock_seconds: float | None = None) -> None:
         """Do all that there is to be done, as far as the inbox can be written: the hub ends."""
+        if lock_seconds is not None:
+            with suppress(HoldfastError):
+                self._inbox.database.wait_at_most(lock_seconds)
         while self._next is not None:
             self._next.cancel()
             self._turn()
@@ -293,7 +298,9 @@ class Post:
         orphans = self._orphans and self._heirs
         if self._next is None and (self._ended or self._disowned or self._words or orphans or self._purging):
             loop = asyncio.get_running_loop()
-            self._next = loop.call_later(seconds, self._turn) if seconds else loop.call_soon(self._turn)
+            # Whatever has come since, the last turn is followed by as much time for everything else.
+            seconds = max(seconds, self._free_at - loop.time())
+            self._next = loop.call_later(seconds, self._turn) if seconds > 0 else loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._next, self._failed = None, True
@@ -317,23 +324,30 @@ class Post:
             self._code, self._failed = None, False
             for one in then:
                 one()
-            self._soon(asyncio.get_running_loop().time() - began)
+            ended = asyncio.get_running_loop().time()
+            self._free_at = ended + (ended - began)
+            self._soon()
 
     def _do(self, transaction: Transaction, then: Callable[[Callable[[], None]], None]) -> None:
-        if self._ended:
-            number, ended = next(iter(self._ended.items()))
-            self._do_end(transaction, number, ended, then)
-            return
+        # First: what is said of a device after it was disowned is the new one's, also if its worker has ended since.
         if self._disowned:
             devices = list(islice(self._disowned, ROWS_A_TURN))
             self._inbox.wills.disown(transaction, devices)
             then(lambda: [self._disowned.pop(device_id) for device_id in devices].clear())
             if len(devices) < len(self._disowned):
                 return
+        if self._ended:
+            number, ended = next(iter(self._ended.items()))
+            self._do_end(transaction, number, ended, then)
+            return
         portion = self._words.portion(self._suspects[0] if self._suspects else None)
         self._keep(transaction, self._words, portion, then)
+        if self._suspects:  # nobody is to blame for what is not theirs
+            return
         # A device of which words wait may be back: its will is not for others to publish.
-        if self._orphans and self._heirs and len(portion.wills) == len(self._words.wills):
+        words = self._words
+        whole = (len(portion.wills), len(portion.sessions)) == (len(words.wills), len(words.sessions))
+        if self._orphans and self._heirs and whole:
             self._bequeath(transaction, then)
         if self._purging:
             self._purge(transaction, then)

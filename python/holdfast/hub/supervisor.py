@@ -80,6 +80,8 @@ than what a worker may take to apply trust; whoever was to be written down is as
 CHAINS_KEPT_MAX = 1_024
 """Paths that wait for a registry that cannot be written, as many as a worker always remembers. A CA that may make CAs
 can make any number; who comes by one beyond is `path_unknown` until its worker has forgotten it, and says it again."""
+FINISH_SECONDS = 5.0
+"""The same for what is left when all workers have ended: nobody has to wait for anything else."""
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""
@@ -230,7 +232,7 @@ class Supervisor:
             task.cancel()
         if server:
             server.close()
-        self._post.finish()
+        self._post.finish(FINISH_SECONDS)
         self._log.info("stopped")
         return self._status
 

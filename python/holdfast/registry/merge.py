@@ -310,15 +310,22 @@ def _replace_cas(
     transaction: Transaction, backup: Database, untrusted: Mapping[tuple[str, bytes], State]
 ) -> tuple[set[tuple[str, str]], Mapping[State, set[tuple[str, str]]], set[tuple[str, str]]]:
     """Answers (tenant, name) of the CAs that there are now, of those that this has made less of, and that are gone."""
-    before = {(row["tenant"], row["name"]) for row in transaction.rows(select(cas.c.tenant, cas.c.name))}
+    rows_before = transaction.rows(select(cas))
+    before = {(row["tenant"], row["name"]) for row in rows_before}
+    proven = {(row["tenant"], row["fingerprint"]) for row in rows_before if row["state"] == State.PROVEN.value}
     transaction.change(delete(cas))
     names, changed = set(), defaultdict[State, set[tuple[str, str]]](set)
     for rows in backup.portions(cas):
         for row in rows:
             state = State(row["state"])
             values = {name: value for name, value in row.items() if name != "id"}
-            if state is State.PROVEN and (less := untrusted.get((row["tenant"], row["fingerprint"]))):
+            own = (row["tenant"], row["fingerprint"])
+            less = untrusted.get(own)
+            # One that was disabled and is gone would close a key that is open; what is to stay closed has a closure.
+            if less is not None and (state is State.PROVEN or (state, less) == (State.DISABLED, State.SUBMITTED)):
                 state = less
+                changed[state].add((row["tenant"], row["name"]))
+            elif state is State.DISABLED and own in proven:
                 changed[state].add((row["tenant"], row["name"]))
             if state is State.CHALLENGED:
                 state = State.SUBMITTED

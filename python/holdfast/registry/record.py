@@ -49,8 +49,9 @@ class Record:
         if since is not None:
             statement = statement.where(acts.c.at >= since.timestamp())
         if subject is not None:
-            said = (column.contains(subject, autoescape=True) for column in (acts.c.subject, acts.c.details))
-            statement = statement.where(or_(*said))
+            as_json = json.dumps(subject)[1:-1]
+            said = ((acts.c.subject, subject), (acts.c.details, as_json))
+            statement = statement.where(or_(*(column.contains(text, autoescape=True) for column, text in said)))
         return [_act(row) for row in self._database.rows(statement)]
 
 

@@ -73,8 +73,13 @@ class Ways:
         """The certificates `above`, and all that are signed by one of their keys, or below that; nearest first."""
         found = dict.fromkeys(above)
         ahead = list(found)
+        walked = set[Signer]()
         for fingerprint in ahead:
-            for signed in self._signed[self._cas[fingerprint].signer]:
+            signer = self._cas[fingerprint].signer
+            if signer in walked:  # a key may have as many certificates as its owner likes
+                continue
+            walked.add(signer)
+            for signed in self._signed[signer]:
                 if signed not in found and (within is None or signed in within):
                     found[signed] = None
                     ahead.append(signed)

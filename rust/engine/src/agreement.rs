@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::{backend, bulk};
 
 /// Our public key, and the secret that it has in common with the peer's.
-pub type Agreed = ([u8; 32], Zeroizing<[u8; 32]>);
+pub type Agreed = ([u8; 32], Box<Zeroizing<[u8; 32]>>);
 
 /// How many secrets cost no more together than two in the library. 0: none are worked out here, since this machine has no lanes, or was seen
 /// to compute wrongly.
@@ -28,7 +28,7 @@ pub fn agree(theirs: &[[u8; 32]]) -> Vec<Agreed> {
     let Some(ours) = ours.filter(|_| filled) else { return Vec::new() };
     let pairs: Vec<_> = iter::zip(scalars.iter(), theirs).map(|(scalar, u)| Pair { scalar, u }).collect();
     let secrets = lanes.multiply(&pairs);
-    iter::zip(ours, secrets.iter()).map(|(ours, secret)| (ours, Zeroizing::new(*secret))).collect()
+    iter::zip(ours, secrets.iter()).map(|(ours, secret)| (ours, Box::new(Zeroizing::new(*secret)))).collect()
 }
 
 /// The lanes of this machine, if it has any and computes rightly in each of them.
@@ -63,14 +63,14 @@ mod tests {
             keys.iter().map(|key| key.compute_public_key().unwrap().as_ref().try_into().unwrap()).collect();
         let mut seen = Vec::new();
         for ((ours, secret), key) in iter::zip(agree(&theirs), keys) {
-            assert_eq!(plain(key, &ours), *secret);
+            assert_eq!(plain(key, &ours), **secret);
             assert!(!seen.contains(&ours));
             seen.push(ours);
         }
         assert_eq!(seen.len(), 9);
         // A peer's key of small order, beside one that is none.
         let agreed = agree(&[[0; 32], theirs[0]]);
-        assert_eq!(*agreed[0].1, [0; 32]);
-        assert_ne!(*agreed[1].1, [0; 32]);
+        assert_eq!(**agreed[0].1, [0; 32]);
+        assert_ne!(**agreed[1].1, [0; 32]);
     }
 }

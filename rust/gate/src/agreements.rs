@@ -29,13 +29,14 @@ impl Gate {
             return;
         }
         let agreed = agree(&shares);
+        if agreed.is_empty() {
+            return;
+        }
         self.count("key_agreement_batches");
         self.count_many("key_agreements_batched", agreed.len());
         for ((handle, theirs), (ours, secret)) in iter::zip(iter::zip(handles, shares), agreed) {
-            if let (Some(connection), Some(agreement)) =
-                (self.slots.get_mut(handle), Agreement::new(theirs, ours, secret))
-            {
-                connection.session.provide(agreement);
+            if let Some(connection) = self.slots.get_mut(handle) {
+                connection.session.provide(Agreement::new(theirs, ours, secret));
             }
         }
     }

@@ -2,24 +2,24 @@
 
 use zeroize::Zeroizing;
 
-/// What came of the peer's share and a key pair made for this handshake alone.
-#[derive(Clone)]
+/// What came of the peer's share and a key pair made for this handshake alone. No two handshakes may have the same, so it is not to be cloned.
 pub struct Agreement {
     theirs: [u8; 32],
     ours: [u8; 32],
-    secret: Zeroizing<[u8; 32]>,
+    /// In one place, however often the rest is moved.
+    secret: Box<Zeroizing<[u8; 32]>>,
 }
 
 impl Agreement {
-    /// `theirs` and `ours`: u-coordinates of both sides' public keys. `secret`: that of the point which both sides compute. `None` where it is
-    /// zero, since the peer's share has a small order: what is wrong with that the library says itself (RFC 8446 §7.4.2).
-    pub fn new(theirs: [u8; 32], ours: [u8; 32], secret: Zeroizing<[u8; 32]>) -> Option<Self> {
-        (*secret != [0; 32]).then_some(Self { theirs, ours, secret })
+    /// `theirs` and `ours`: u-coordinates of both sides' public keys. `secret`: that of the point which both sides compute.
+    pub fn new(theirs: [u8; 32], ours: [u8; 32], secret: Box<Zeroizing<[u8; 32]>>) -> Self {
+        Self { theirs, ours, secret }
     }
 
-    /// Our share and the secret, if it was made for this share of the peer's.
+    /// Our share and the secret, if it was made for this share of the peer's. A share of small order has no secret but zero: what is wrong with
+    /// it the library says itself (RFC 8446 §7.4.2).
     pub(crate) fn with(&self, theirs: &[u8]) -> Option<(&[u8; 32], &[u8; 32])> {
-        (self.theirs == theirs).then_some((&self.ours, &self.secret))
+        (self.theirs == theirs && **self.secret != [0; 32]).then_some((&self.ours, &self.secret))
     }
 }
 

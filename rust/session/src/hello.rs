@@ -5,7 +5,7 @@
 //! (`trust.md` §1.3). It takes 1.3 whenever that is offered, so the hello decides. A hello that is not whole in the first record,
 //! or is no hello, answers no, which costs a full handshake, or a key agreement that is worked out alone.
 
-use crate::record::{HANDSHAKE, HEADER_LENGTH, MAJOR_VERSION};
+use crate::record::{HANDSHAKE, HEADER_LENGTH, MAJOR_VERSION, record_length};
 
 /// §4
 const CLIENT_HELLO: u8 = 1;
@@ -15,6 +15,8 @@ const SUPPORTED_VERSIONS: u16 = 43;
 const KEY_SHARE: u16 = 51;
 /// §4.2.1
 const TLS13: u16 = 0x0304;
+/// That are looked at: stacks send twenty, and a stranger may send as many as it likes.
+const EXTENSIONS_COUNT_MAX: usize = 64;
 /// §4.2.7
 const X25519: usize = 0x001d;
 
@@ -33,21 +35,17 @@ pub(crate) fn offers_tls13(record: &[u8]) -> bool {
     versions.is_some_and(|list| list.chunks_exact(2).any(|version| version == TLS13.to_be_bytes()))
 }
 
-/// The share for X25519 of the ClientHello that `record`, the first of a connection, holds whole.
+/// The share for X25519 of the ClientHello that `record`, the first of a connection, holds whole, if that is what the peer likes best: of
+/// the groups that it offers the library takes the first.
 pub(crate) fn x25519_share(record: &[u8]) -> Option<[u8; 32]> {
     let mut shares = Reader(Reader(extension(record, KEY_SHARE)?).vector(2)?);
-    while !shares.0.is_empty() {
-        let group = shares.number(2)?;
-        let share = shares.vector(2)?;
-        if group == X25519 {
-            return share.try_into().ok();
-        }
-    }
-    None
+    let (group, share) = (shares.number(2)?, shares.vector(2)?);
+    if group == X25519 { share.try_into().ok() } else { None }
 }
 
 /// The body of the first extension of this kind.
 fn extension(record: &[u8], wanted: u16) -> Option<&[u8]> {
+    let record = record.get(..record_length(record).ok()??)?;
     let (header, fragment) = record.split_at_checked(HEADER_LENGTH)?;
     if header.first() != Some(&HANDSHAKE) {
         return None;
@@ -62,7 +60,7 @@ fn extension(record: &[u8], wanted: u16) -> Option<&[u8]> {
     hello.vector(2)?; // cipher_suites
     hello.vector(1)?; // legacy_compression_methods
     let mut extensions = Reader(hello.vector(2)?);
-    while !extensions.0.is_empty() {
+    for _ in 0..EXTENSIONS_COUNT_MAX {
         let kind = extensions.number(2)?;
         let body = extensions.vector(2)?;
         if kind == usize::from(wanted) {
@@ -148,7 +146,8 @@ mod tests {
         let (p256, x25519) = (entry(0x17, &[4; 65]), entry(0x1d, &[9; 32]));
         for (body, share) in [
             (list(std::slice::from_ref(&x25519)), Some([9; 32])),
-            (list(&[p256.clone(), x25519.clone(), entry(0x1d, &[8; 32])]), Some([9; 32])),
+            (list(&[x25519.clone(), p256.clone(), entry(0x1d, &[8; 32])]), Some([9; 32])),
+            (list(&[p256.clone(), x25519.clone()]), None),
             (list(std::slice::from_ref(&p256)), None),
             (list(&[entry(0x1d, &[9; 31])]), None),
             (list(&[entry(0x1d, &[9; 33])]), None),

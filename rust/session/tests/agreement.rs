@@ -26,7 +26,7 @@ fn multiple(scalar: [u8; 32], theirs: &[u8; 32]) -> [u8; 32] {
 fn agreement(theirs: [u8; 32], scalar: [u8; 32]) -> Agreement {
     let key = PrivateKey::from_private_key(&agreement::X25519, &scalar).unwrap();
     let ours = key.compute_public_key().unwrap().as_ref().try_into().unwrap();
-    Agreement::new(theirs, ours, multiple(scalar, &theirs).into()).unwrap()
+    Agreement::new(theirs, ours, Box::new(multiple(scalar, &theirs).into()))
 }
 
 fn holds(bytes: &[u8], part: &[u8; 32]) -> bool {
@@ -70,8 +70,16 @@ fn an_agreement_with_another_share_is_not_used() {
 }
 
 #[test]
-fn a_share_of_small_order_gives_no_agreement() {
-    assert!(Agreement::new([0; 32], [7; 32], [0; 32].into()).is_none());
+fn a_share_of_small_order_is_refused_by_the_library_and_not_worked_on_again() {
+    let (mut session, mut client) = pair(&version::TLS13);
+    let hello = hello(&mut client);
+    let theirs = session.x25519_share(&hello).unwrap();
+    let at = hello.windows(32).position(|window| window == theirs).unwrap();
+    let hello = [&hello[..at], &[0; 32], &hello[at + 32..]].concat();
+    session.provide(Agreement::new([0; 32], [7; 32], Box::new([0; 32].into())));
+    assert_eq!(session.x25519_share(&hello), None);
+    let fault = session.receive(&hello).unwrap_err();
+    assert!(fault.detail().contains("InvalidKeyShare"), "{fault:?}");
 }
 
 #[test]
