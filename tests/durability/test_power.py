@@ -48,5 +48,5 @@ def test_what_is_not_synced_is_missed(life: Life, tmp_path: Path, never: str, lo
     """The same life, had one file never been synced."""
     told = [one for one in life.told if not (one.call is Call.SYNC and one.path.endswith(never))]
     report = Report()
-    cut_often(replace(life, told=told), tmp_path / "cut", 12, 1, report)
+    cut_often(replace(life, told=told), tmp_path / "cut", 36, 1, report)
     assert any(lost in fault for fault in report.faults), report
