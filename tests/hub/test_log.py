@@ -17,6 +17,7 @@ import pytest
 from holdfast._holdfast import connection_codes
 from holdfast.hub.counts import COUNTERS
 from holdfast.hub.log import Lines
+from holdfast.hub.worker import BEGUN, OVER
 
 from ..house.repository import ROOT as REPOSITORY
 from ..support.hub import RunningHub, wait_for
@@ -127,6 +128,13 @@ def test_a_line_that_was_cut_does_not_spoil_the_next() -> None:
     os.close(write_end)
 
 
+OTHERWISE: dict[str, set[str]] = {
+    **{event: {"messages"} for event in [*BEGUN.values(), *OVER.values()]},
+    "log_lines_lost": {"lines"},
+}
+"""What Python logs by a name that stands elsewhere, and what the log says of itself."""
+
+
 def documented() -> dict[str, set[str]]:
     """The rows of the operator's page about the log: events, and the fields that they may have."""
     page = PAGE.read_text().partition("## What the log says")[2].partition("\n## ")[0]
@@ -136,7 +144,7 @@ def documented() -> dict[str, set[str]]:
 
 def said_by_python() -> dict[str, set[str]]:
     """What Python logs: each event with its fields; `...` stands for some that only a running hub knows."""
-    said: dict[str, set[str]] = {}
+    said: dict[str, set[str]] = {event: set(fields) for event, fields in OTHERWISE.items()}
     for path in (REPOSITORY / "python/holdfast/hub").glob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if (
