@@ -65,6 +65,8 @@ def faults(journal: Journal, state: Path) -> list[str]:
     """Everything that `state` lacks of what `journal` has, or holds twice, or broken. The hub may be running."""
     promised = journal.copy()
     found = [f"{path.name}: {said}" for path in databases(state) for said in _damage(path)]
+    if found:
+        return found  # of what is damaged nothing else can be asked
     found += _lost("telemetry", {(device, one) for device, ids in promised.stored.items() for one in ids}, _kept(state))
     found += [f"telemetry twice in {path.name}: {one}" for path in telemetry(state) for one in _twice(path)]
     pins = rows(state / "registry.db", "SELECT device_id, issuer_spki_sha256, leaf_spki_sha256 FROM devices")
@@ -90,8 +92,11 @@ def _twice(path: Path) -> list[tuple[Any, ...]]:
 
 
 def _damage(path: Path) -> list[str]:
-    said = [one for (one,) in rows(path, "PRAGMA integrity_check") if one != "ok"]
-    return said + [f"foreign key: {row}" for row in rows(path, "PRAGMA foreign_key_check")]
+    try:
+        said = [one for (one,) in rows(path, "PRAGMA integrity_check") if one != "ok"]
+        return said + [f"foreign key: {row}" for row in rows(path, "PRAGMA foreign_key_check")]
+    except sqlite3.DatabaseError as error:  # not even that can be read
+        return [str(error)]
 
 
 def _lost(what: str, promised: set[Any], kept: Iterable[Any]) -> list[str]:
