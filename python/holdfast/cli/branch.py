@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.closing import ask, named_record, preview_record
+from holdfast.cli.closing import agreed, named_record
 from holdfast.cli.options import (
     HASH,
     REASON,
@@ -80,15 +80,12 @@ def close(
     settings = read_settings(**given)
     with open_registry(settings) as registry:
         named = _named(registry, branch, certificate=certificate, unseen=unseen)
-        found = registry.closures.preview(*named, at=now(), descendants=descendants)
-        ways = registry.successions.ways(found)
-        record = preview_record(named, found, ways, as_json=as_json)
-        if preview:
-            emit_record(record, as_json=as_json)
+        question = "Revoke, for ever?" if revoke else "Close?"
+        answer = agreed(registry, named, question, descendants=descendants, preview=preview, yes=yes, as_json=as_json)
+        if answer is None:
             return
-        if not yes:
-            ask("Revoke, for ever?" if revoke else "Close?", preview_record(named, found, ways, as_json=False))
-        epoch = registry.closures.close(found.closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
+        closing, record = answer
+        epoch = registry.closures.close(closing, actor=actor(), at=now(), reason=reason, revoke=revoke)
         states = dict.fromkeys(registry.closures.state(one).value for one in named)
     applied = wait_applied(settings, epoch)
     said = {"state": ", ".join(states), "epoch": epoch, "applied": applied}

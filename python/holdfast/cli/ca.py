@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from holdfast.cli.closing import ask, preview_record
+from holdfast.cli.closing import agreed
 from holdfast.cli.options import (
     REASON,
     YES,
@@ -161,14 +161,10 @@ def disable(
         seen = registry.cas.find(name)
         move(seen.state, Move.DISABLE, name)
         named = [Named.of(seen.certificate)]
-        found = registry.closures.preview(*named, at=now())
-        ways = registry.successions.ways(found)
-        record = preview_record(named, found, ways, as_json=as_json)
-        if preview:
-            emit_record(record, as_json=as_json)
+        said = agreed(registry, named, "Disable?", preview=preview, yes=yes, as_json=as_json)
+        if said is None:
             return
-        if not yes:
-            ask("Disable?", preview_record(named, found, ways, as_json=False))
+        _, record = said
         disabled = registry.cas.disable(name, actor=actor(), at=now(), etag=etag or seen.etag, reason=reason)
         record |= _record(registry, disabled)
         epoch = registry.cas.trust().epoch

@@ -6,15 +6,41 @@ from typing import TYPE_CHECKING
 
 import click
 
+from holdfast.cli.options import now
+from holdfast.cli.output import emit_record
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from holdfast.registry import Registry
     from holdfast.registry.closures import Named, Preview
 
 NAMES_SHOWN_MAX = 10
 
 
-def preview_record(
+def agreed(
+    registry: Registry,
+    named: Sequence[Named],
+    question: str,
+    *,
+    descendants: bool = False,
+    preview: bool,
+    yes: bool,
+    as_json: bool,
+) -> tuple[Sequence[Named], dict[str, object]] | None:
+    """What is to be closed, and what is said of it; `None`: no more than a preview was wanted, and it was given."""
+    found = registry.closures.preview(*named, at=now(), descendants=descendants)
+    ways = registry.successions.ways(found)
+    record = _preview_record(named, found, ways, as_json=as_json)
+    if preview:
+        emit_record(record, as_json=as_json)
+        return None
+    if not yes:
+        _ask(question, _preview_record(named, found, ways, as_json=False))
+    return found.closing, record
+
+
+def _preview_record(
     named: Sequence[Named], found: Preview, ways: Sequence[tuple[Named, int]], *, as_json: bool
 ) -> dict[str, object]:
     """What closing `named` would do; for people, with no more names than they read."""
@@ -44,7 +70,7 @@ def named_record(named: Sequence[Named]) -> dict[str, object]:
     return {"kind": ", ".join(kinds), "subject": named[0].subject or None, "sha256": named[0].sha256.hex()}
 
 
-def ask(question: str, record: Mapping[str, object]) -> None:
+def _ask(question: str, record: Mapping[str, object]) -> None:
     """Show what would happen, and go on only if that is wanted."""
     for name, value in record.items():
         if value not in (None, [], 0):
