@@ -542,6 +542,15 @@ fn wills(world: &World) -> Vec<u64> {
 }
 
 /// What is to be kept of wills, in order: none, or when it is due ([`NEVER`]: its device is connected).
+/// The first that was to be kept.
+fn a_kept_will(world: &World) -> KeptWill {
+    let kept = world.log.iter().find_map(|request| match request {
+        Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
+        _ => None,
+    });
+    *kept.unwrap()
+}
+
 fn kept_wills(world: &World) -> Vec<Option<UnixSeconds>> {
     let keep = |request: &Request| match request {
         Request::KeepWill { will, .. } => Some(will.as_ref().map(|will| will.due.unwrap_or(NEVER))),
@@ -1004,11 +1013,7 @@ fn m06_a_will_without_delay_of_a_process_that_died_is_published_although_its_dev
     let mut world = World::new();
     let device = world.tech.device(ID);
     enter(&mut world, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], Some(30), EVENTS));
-    let will = world.log.iter().find_map(|request| match request {
-        Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
-        _ => None,
-    });
-    let will = *will.unwrap();
+    let will = a_kept_will(&world);
     for (delay_seconds, with_another, published) in [(0, true, 1), (0, false, 1), (30, true, 0), (30, false, 0)] {
         let mut next = World::new();
         next.trust(1, &[world.root.der.clone()]);
@@ -1033,11 +1038,7 @@ fn m06_each_inherited_will_has_its_time_and_that_of_whoever_is_back_has_none() {
     let mut world = World::new();
     let device = world.tech.device(ID);
     enter(&mut world, &device, &connect_with_will(5, DURABLE, &[0x11, 0, 0, 0, 60], Some(30), EVENTS));
-    let will = world.log.iter().find_map(|request| match request {
-        Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
-        _ => None,
-    });
-    let will = *will.unwrap();
+    let will = a_kept_will(&world);
     let mut next = World::new();
     next.trust(1, &[world.root.der.clone()]);
     for (device_id, seconds) in [("w-30", 30), (ID, 20), ("w-10", 10), ("w-10", 15)] {

@@ -161,6 +161,20 @@ mod tests {
     }
 
     #[test]
+    fn l10_no_more_extensions_are_looked_at_than_stacks_send() {
+        let share = [&[0, 36, 0, 0x1d, 0, 32][..], &[9; 32]].concat();
+        for (before, found) in [(EXTENSIONS_COUNT_MAX - 1, Some([9; 32])), (EXTENSIONS_COUNT_MAX, None)] {
+            let extensions = [vec![(0x2a2a, &[][..]); before], vec![(KEY_SHARE, &share[..])]].concat();
+            assert_eq!(x25519_share(&hello(&extensions)), found, "{before}");
+        }
+        // Nor what stands behind the record.
+        let whole = hello(&[(KEY_SHARE, &share)]);
+        let mut short = whole.clone();
+        short[4] -= 1;
+        assert_eq!((x25519_share(&[whole, vec![0; 9]].concat()), x25519_share(&short)), (Some([9; 32]), None));
+    }
+
+    #[test]
     fn l10_what_begins_otherwise_is_no_hello() {
         let whole = hello(&[(43, &[2, 3, 4])]);
         for end in 0..whole.len() {
