@@ -1,6 +1,6 @@
 """What workers count, in Rust, where it happens: taken twice a second, and summed over all the lives of each worker.
 
-A worker that dies keeps what it was last heard of; what it counted in the second before its death is lost.
+A worker that dies keeps what it was last heard of; what it counted in the half second before its death is lost.
 """
 
 from __future__ import annotations

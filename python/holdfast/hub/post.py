@@ -333,7 +333,7 @@ class Post:
         if self._disowned:
             devices = list(islice(self._disowned, ROWS_A_TURN))
             self._inbox.wills.disown(transaction, devices)
-            then(lambda: [self._disowned.pop(device_id) for device_id in devices].clear())
+            then(lambda: self._forget_disowned(devices))
             if len(devices) < len(self._disowned):
                 return
         if self._ended:
@@ -351,6 +351,10 @@ class Post:
             self._bequeath(transaction, then)
         if self._purging:
             self._purge(transaction, then)
+
+    def _forget_disowned(self, devices: Iterable[str]) -> None:
+        for device_id in devices:
+            del self._disowned[device_id]
 
     def _do_end(
         self,

@@ -77,11 +77,11 @@ RELOADED = {"certificate", "private_key", "limits", "drain_seconds", "resumption
 LOCK_SECONDS_MAX = 0.25
 """How long a write waits for another process's. Nothing else is done meanwhile, so it is far less than a lease, and
 than what a worker may take to apply trust; whoever was to be written down is asked to come again."""
+FINISH_SECONDS = 5.0
+"""The same for what is left when all workers have ended: nobody has to wait for anything else."""
 CHAINS_KEPT_MAX = 1_024
 """Paths that wait for a registry that cannot be written, as many as a worker always remembers. A CA that may make CAs
 can make any number; who comes by one beyond is `path_unknown` until its worker has forgotten it, and says it again."""
-FINISH_SECONDS = 5.0
-"""The same for what is left when all workers have ended: nobody has to wait for anything else."""
 RESTART_SECONDS_MAX = 2.0
 KILL_SECONDS = 2.0
 """How much longer than `drain_seconds` a worker gets before it is killed."""

@@ -1,4 +1,4 @@
-//! The only file of this crate that names aws-lc-rs: one signature, one digest.
+//! The only file of this crate that names aws-lc-rs: one signature, one digest, one key pair.
 
 use std::hash::Hasher;
 

@@ -1,4 +1,5 @@
 //! Many presented chains in, as many outcomes out: parse, search, judge, and the signatures of all of them together.
+//! Beside them, and by the same lanes, key agreements of many handshakes.
 #![forbid(unsafe_code)]
 
 mod agreement;
