@@ -1,8 +1,8 @@
 //! Keys of an established TLS connection, and the one record that each opens or seals. RFC 8446 §5, §7; RFC 5288; RFC 7905.
 //! Tickets are sealed with the same.
 //!
-//! Beside `handshake.rs`, which takes the keys out of the TLS library, this is the only file here that knows a
-//! cryptographic library. A key is expanded when it is used (about 0.1 µs) and kept as its octets: an idle connection
+//! Beside `handshake.rs`, which takes the keys out of the TLS library, and `sha256.rs` this is the only file here that knows
+//! a cryptographic library. A key is expanded when it is used (about 0.1 µs) and kept as its octets: an idle connection
 //! costs two of them, not two expanded ciphers.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};

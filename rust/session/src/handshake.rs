@@ -1,4 +1,4 @@
-//! The only file that names the TLS library: its settings, the slot that carries a chain out of its callbacks, the stepping,
+//! The file that names the TLS library, with `sha256.rs`: its settings, the slot that carries a chain out of its callbacks, the stepping,
 //! and the keys that it leaves behind.
 //!
 //! The peer's possession of its key is checked inside the handshake, in the library's own callback (`trust.md` §1.1); the chain is only
@@ -31,6 +31,7 @@ use crate::cipher::{Aead, Key, Secret};
 use crate::error::{ConfigurationFault, Fault};
 use crate::hello::offers_tls13;
 use crate::record::{Direction, EMPTY_RECORDS_MAX, Records, TOO_MANY_EMPTIES};
+use crate::sha256;
 use crate::tickets::{Reference, Tickets};
 
 /// Whoever knows keys on P-256, and checks what they have signed faster than the library does.
@@ -57,6 +58,7 @@ impl TlsConfig {
         let key = PrivateKeyDer::try_from(private_key).map_err(|reason| ConfigurationFault(reason.to_owned()))?;
         let chain = certificate_chain.into_iter().map(CertificateDer::from).collect();
         let mut provider = aws_lc_rs::default_provider();
+        provider.cipher_suites = sha256::suites();
         provider.cipher_suites.sort_by_key(|suite| !is_preferred(suite.suite()));
         for group in &mut provider.kx_groups {
             if group.name() == NamedGroup::X25519 {

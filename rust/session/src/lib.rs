@@ -8,7 +8,7 @@
 //!                              └──────────────────────────────┘
 //! ```
 //!
-//! Laws: no socket, clock or thread; only `handshake.rs` names the TLS library, only it and `cipher.rs` the one for cryptography;
+//! Laws: no socket, clock or thread; only `handshake.rs` and `sha256.rs` name the TLS library, only they and `cipher.rs` one for cryptography;
 //! nothing decrypted leaves before the verdict (I1), and a refused peer meets one fixed machine that reads its CONNECT to answer it and
 //! nothing else (`trust.md` §1.4).
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ mod mqtt;
 mod mutations;
 mod open;
 mod record;
+mod sha256;
 mod telemetry;
 mod tickets;
 mod tls;
