@@ -10,6 +10,7 @@ use holdfast_x509::UnixSeconds;
 use crate::Now;
 use crate::connection::{Admitted, Judged, Stage};
 use crate::ends::No;
+use crate::flaps::Flap;
 use crate::gate::{Gate, LOOK_MS};
 use crate::paths::Path;
 use crate::request::{Claim, KeptWill, Level, Note, Request, Value};
@@ -153,22 +154,6 @@ impl Gate {
         })))
     }
 
-    /// The device pushes itself out, here or from another worker.
-    pub(crate) fn count_take_over(&mut self, device_id: &Arc<str>, now: Now) {
-        let (count, began_ms) = self.take_overs.entry(Arc::clone(device_id)).or_insert((0, now.monotonic_ms));
-        if now.monotonic_ms.saturating_sub(*began_ms) >= self.limits.take_overs_ms {
-            (*count, *began_ms) = (0, now.monotonic_ms);
-        }
-        *count = count.saturating_add(1);
-    }
-
-    /// Whether it does so too often to be one device.
-    fn flaps(&self, device_id: &str, now: Now) -> bool {
-        let Some((count, began_ms)) = self.take_overs.get(device_id) else { return false };
-        let lately = now.monotonic_ms.saturating_sub(*began_ms) < self.limits.take_overs_ms;
-        lately && *count > self.limits.take_overs_count_max
-    }
-
     /// The one place where somebody is let in. Returns what must be said of it, and how the session begins.
     fn admit(
         &mut self,
@@ -198,11 +183,13 @@ impl Gate {
         })?;
         let older = self.live.get(&judged.device_id).copied();
         if older.is_some() {
-            self.count_take_over(&judged.device_id, now);
+            self.flaps.count(&judged.device_id, Flap::TakenOver, &self.limits, now.monotonic_ms);
         }
         // Whom it would push out may be with another worker.
-        if (older.is_some() || self.admissions.is_some()) && self.flaps(&judged.device_id, now) {
-            let no = No::new("taken_over_too_often").answer(Reason::ConnectionRateExceeded);
+        let pushes_out = older.is_some() || self.admissions.is_some();
+        let flap = self.flaps.of(&judged.device_id, &self.limits, now.monotonic_ms);
+        if let Some(flap) = flap.filter(|flap| *flap != Flap::TakenOver || pushes_out) {
+            let no = No::new(flap.code()).answer(Reason::ConnectionRateExceeded);
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }
         let mut requests = Vec::new();

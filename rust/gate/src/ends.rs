@@ -1,10 +1,13 @@
 //! How those are told that are not let in, or not any longer, and what the log says of them.
 
+use std::sync::Arc;
+
 use holdfast_session::{Fault, Reason};
 use holdfast_x509::Refusal;
 
 use crate::Now;
 use crate::connection::Stage;
+use crate::flaps::Flap;
 use crate::gate::Gate;
 use crate::quota::Share;
 use crate::request::{Level, Note, Request, Value};
@@ -109,6 +112,8 @@ impl Gate {
                 ("detail", Value::peer(fault.detail())),
             ];
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
+            let device_id = Arc::clone(&admitted.device_id);
+            self.flaps.count(&device_id, Flap::Broken, &self.limits, now.monotonic_ms);
             self.count_closed(fault.code());
             self.end_session(handle, End::Lost, now, requests);
         } else {

@@ -13,6 +13,7 @@ use crate::connection::{Connection, Stage};
 use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
 use crate::ends::No;
+use crate::flaps::{Flap, Flaps};
 use crate::halves::Halves;
 use crate::inbox::Fetching;
 use crate::judging::{BATCH_SIZES, Waiting};
@@ -54,8 +55,7 @@ pub struct Gate {
     pub(crate) waiting: Waiting,
     /// The live session of each identity: there is one at most.
     pub(crate) live: HashMap<Arc<str>, Handle>,
-    /// How often, and since when, devices take over their own sessions; of those that have done so lately.
-    pub(crate) take_overs: HashMap<Arc<str>, (usize, u64)>,
+    pub(crate) flaps: Flaps,
     /// Of the live sessions that have one.
     pub(crate) wills: HashMap<Handle, Box<KeptWill>>,
     /// Wills of devices that are gone, and those that are being stored, by ticket.
@@ -110,7 +110,7 @@ impl Gate {
             handshaking: 0,
             waiting: Waiting::default(),
             live: HashMap::new(),
-            take_overs: HashMap::new(),
+            flaps: Flaps::default(),
             wills: HashMap::new(),
             delayed_wills: DelayedWills::default(),
             published_wills: PublishedWills::default(),
@@ -209,7 +209,7 @@ impl Gate {
                 admitted.fenced |= live == handle;
             } else if admitted.fenced {
                 let device_id = Arc::clone(&admitted.device_id);
-                self.count_take_over(&device_id, now);
+                self.flaps.count(&device_id, Flap::TakenOver, &self.limits, now.monotonic_ms);
                 self.end_live(live, Why::TakenOverElsewhere { clean_start }, now, &mut requests);
             }
         }
@@ -447,8 +447,7 @@ impl Gate {
             }
         }
         self.publish_due_wills(now, &mut requests);
-        let since_ms = now.monotonic_ms.saturating_sub(self.limits.take_overs_ms);
-        self.take_overs.retain(|_, (_, began_ms)| *began_ms > since_ms);
+        self.flaps.forget_old(&self.limits, now.monotonic_ms);
         self.judge_if_due(now, &mut requests);
         if let Some(codes) = self.refusal_lines.pass(now.monotonic_ms) {
             let lines =

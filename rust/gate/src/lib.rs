@@ -11,6 +11,7 @@ mod connection;
 mod crowd;
 mod deadlines;
 mod ends;
+mod flaps;
 mod gate;
 mod halves;
 mod inbox;
@@ -65,6 +66,7 @@ pub const CODES: &[&str] = &[
     "authentication_method",
     "client_id_mismatch",
     "clock_behind",
+    "closed_too_often",
     "connection_limit",
     "draining",
     "handshake_deadline",

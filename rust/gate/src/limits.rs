@@ -45,8 +45,8 @@ pub struct Limits {
     pub drain_bytes_max: usize,
     /// The longest silence that any keep-alive buys: the wire contract's 29.45 minutes.
     pub keep_alive_ms_max: u64,
-    /// How often a device may take over its own session within `take_overs_ms`: two clones with one key push each other out for
-    /// ever (M03; EMQX's default is 15 in a minute).
+    /// How often a device may take over its own session, or be closed for what it says, within `take_overs_ms`: two clones with one key push
+    /// each other out for ever (M03; EMQX's default is 15 in a minute), and stock SDKs come back at once after a close.
     pub take_overs_count_max: usize,
     /// See `take_overs_count_max`.
     pub take_overs_ms: u64,

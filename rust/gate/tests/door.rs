@@ -968,6 +968,25 @@ fn m04_m09_what_is_not_allowed_ends_the_session_with_its_own_code() {
 }
 
 #[test]
+fn m04_a_device_that_is_closed_again_and_again_for_what_it_says_is_told_to_wait() {
+    let mut world = World::new();
+    let (device, other) = (world.tech.device("widget-1"), world.tech.device("widget-2"));
+    for _ in 0..=15 {
+        let mut client = world.admit(&device, "widget-1", &version::TLS13);
+        client.say(&publish_packet("widget-2", 1));
+        world.run(&mut client);
+        assert!(client.finished);
+    }
+    let mut client = world.connect(&client_config(Some(&device), &version::TLS13));
+    client.say(&connect_packet("widget-1"));
+    world.run(&mut client);
+    assert_eq!((client.read.as_slice(), world.codes()), (&[0x20, 2, 0, 3][..], vec!["closed_too_often".to_owned()]));
+    world.admit(&other, "widget-2", &version::TLS13);
+    world.tick_after(60_000);
+    world.admit(&device, "widget-1", &version::TLS13);
+}
+
+#[test]
 fn m04_only_the_devices_own_inbox_is_granted() {
     let mut world = World::new();
     let device = world.tech.device("widget-1");
