@@ -30,6 +30,7 @@ from . import results
 from .accounting import Memory, cpu_seconds, kernel_bytes
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from holdfast.fleet.papers import Fleet
@@ -92,7 +93,7 @@ def measure_cpu(directory: Path, fleet: Fleet, found: Findings) -> None:
         for name in SERVERS:
             place = directory / name
             place.mkdir(parents=True)
-            server = stack.enter_context(getattr(servers, name)(place, fleet))
+            server = stack.enter_context(started(name, place, fleet))
             found.versions[server.name] = server.version
             connect(server, fleet, 0, WARM_UP, "1.3")
             running.append(server)
@@ -108,6 +109,13 @@ def measure_cpu(directory: Path, fleet: Fleet, found: Findings) -> None:
                         cost = connect(server, fleet, first, DEVICES_A_ROUND, tls)
                         found.cpu_us.setdefault((server.name, tls, contact), []).append(cost)
                 first += DEVICES_A_ROUND
+
+
+def started(name: str, place: Path, fleet: Fleet) -> AbstractContextManager[servers.Server]:
+    """The hub without tickets: nginx and `ssl` are told to mint none, too, and mosquitto cannot be told."""
+    settings = {"resumption": False} if name == "holdfast" else {}
+    server: AbstractContextManager[servers.Server] = getattr(servers, name)(place, fleet, **settings)
+    return server
 
 
 def connect(server: servers.Server, fleet: Fleet, first: int, count: int, tls: str) -> float:
@@ -131,7 +139,7 @@ def measure_memory(directory: Path, fleet: Fleet, found: Findings) -> None:
         for name in SERVERS:
             place = directory / f"{name}-{tls}"
             place.mkdir(parents=True)
-            with getattr(servers, name)(place, fleet) as server:
+            with started(name, place, fleet) as server:
                 connect(server, fleet, 0, WARM_UP, tls)
                 time.sleep(SETTLE_SECONDS)
                 before = (Memory.of(server.pids()), kernel_bytes())
@@ -217,7 +225,7 @@ def text(found: Findings) -> str:
 A full handshake with client certificates (chain of three), CONNECT and CONNACK (nginx: a GET), good-bye. Median of
 {ROUNDS} rounds of {DEVICES_A_ROUND} distinct devices, {CONCURRENCY} under way at once, servers in turns. All processes
 of a server together, nothing subtracted for what they spend when idle (of a core: {idling}). The hub claims each
-device durably at its first contact.
+device durably at its first contact. Nobody mints tickets but mosquitto, which cannot be told not to.
 
 {results.table(["", *names, *(f"{name} / {ours}" for name in names[1:])], cpu_rows)}
 

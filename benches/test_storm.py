@@ -75,7 +75,9 @@ def test_a_branch_is_closed_under_load(tmp_path: Path) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(servers.holdfast(tmp_path / "hub", below, workers=2))
         assert server.hub is not None
+        told = len(server.hub.events("trust_applied"))
         server.hub.trust(beside=servers.root_ca(beside))
+        server.hub.wait_for_events("trust_applied", told + 2)
         shut = stack.enter_context(running(server, below, held("below", BRANCH)))
         kept = stack.enter_context(running(server, beside, held("beside", SIBLINGS, publish=publish)))
         wait_for(lambda: is_open(shut, BRANCH) and is_open(kept, SIBLINGS), "everybody connected", 300)
