@@ -45,8 +45,15 @@ pub trait KnownKeys: std::fmt::Debug + Send + Sync {
 #[derive(Clone, Debug)]
 pub struct TlsConfig {
     config: Arc<ServerConfig>,
-    tickets: Option<Arc<Tickets>>,
+    ticketing: Option<Ticketing>,
     known_keys: Option<Arc<dyn KnownKeys>>,
+}
+
+/// What the listener is while there are keys for tickets. Without them the library would make most of a ticket before it hears that.
+#[derive(Clone, Debug)]
+struct Ticketing {
+    config: Arc<ServerConfig>,
+    tickets: Arc<Tickets>,
 }
 
 impl TlsConfig {
@@ -88,7 +95,7 @@ impl TlsConfig {
         // §1.7: once the device is admitted its records are ours.
         config.enable_secret_extraction = true;
         config.key_log = Arc::new(TrafficSecrets);
-        Ok(Self { config: Arc::new(config), tickets: None, known_keys: None })
+        Ok(Self { config: Arc::new(config), ticketing: None, known_keys: None })
     }
 
     /// The same listener, which gives each peer of TLS 1.3 that proves a key one ticket, void until `tickets` is told otherwise, and
@@ -98,7 +105,7 @@ impl TlsConfig {
         let mut config = ServerConfig::clone(&self.config);
         config.ticketer = Arc::new(Ticketer(Arc::clone(&tickets)));
         config.send_tls13_tickets = 1;
-        Self { config: Arc::new(config), tickets: Some(tickets), known_keys: self.known_keys.clone() }
+        Self { ticketing: Some(Ticketing { config: Arc::new(config), tickets }), ..self.clone() }
     }
 
     /// The same listener, which asks `known_keys` first whether a peer's signature in a handshake holds. All else is checked as before, and
@@ -110,7 +117,7 @@ impl TlsConfig {
 
     /// What knows which tickets are live, where there are any.
     pub fn tickets(&self) -> Option<&Arc<Tickets>> {
-        self.tickets.as_ref()
+        self.ticketing.as_ref().map(|ticketing| &ticketing.tickets)
     }
 }
 
@@ -542,9 +549,11 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     pub(crate) fn new(config: &TlsConfig, agreement: Option<Agreement>) -> Result<Self, Fault> {
-        let connection = ServerConnection::new(Arc::clone(&config.config)).map_err(|error| fault(&error))?;
+        let ticketing = config.ticketing.as_ref().filter(|ticketing| ticketing.tickets.has_keys());
+        let library = ticketing.map_or(&config.config, |ticketing| &ticketing.config);
+        let connection = ServerConnection::new(Arc::clone(library)).map_err(|error| fault(&error))?;
         let slot = Slot { known_keys: config.known_keys.clone(), agreement, ..Slot::default() };
-        Ok(Self { connection, slot, awaits_hello: config.tickets.is_some(), empties: 0 })
+        Ok(Self { connection, slot, awaits_hello: ticketing.is_some(), empties: 0 })
     }
 
     /// Looks at the first record. What the ticket of this connection will stand for is known to the library from here on: the one
@@ -749,17 +758,20 @@ mod tests {
 
     #[test]
     fn nothing_can_be_resumed_and_nothing_is_said_early() {
-        let TlsConfig { config, tickets, .. } = config();
+        let TlsConfig { config, ticketing, .. } = config();
         assert_nothing_is_said_early_and_no_session_is_stored(&config);
         assert!(!config.ticketer.enabled());
-        assert_eq!((config.send_tls13_tickets, tickets.is_none()), (0, true));
+        assert_eq!((config.send_tls13_tickets, ticketing.is_none()), (0, true));
     }
 
     #[test]
     fn with_tickets_there_is_one_for_tls_13_alone_and_all_else_is_as_before() {
         let tickets = Arc::new(Tickets::new("t", "l", 10));
         tickets.set_keys(vec![[1; 32]]);
-        let TlsConfig { config, .. } = config().with_tickets(Arc::clone(&tickets));
+        let tls = config().with_tickets(Arc::clone(&tickets));
+        let with = Handshake::new(&tls, None).unwrap();
+        assert!(with.awaits_hello && with.slot.reference.is_none());
+        let config = tls.ticketing.as_ref().map(|ticketing| Arc::clone(&ticketing.config)).unwrap();
         assert_nothing_is_said_early_and_no_session_is_stored(&config);
         assert_eq!(config.send_tls13_tickets, 1);
         // Asked on behalf of nobody, of a peer that does not offer TLS 1.3, and of one that does.
@@ -771,6 +783,8 @@ mod tests {
         let _guard = SlotGuard::set(Slot { offers_tls13: true, ..Slot::default() });
         tickets.set_keys(vec![]);
         assert!(!config.ticketer.enabled());
+        // Nobody is given or asked for one from here on, and nothing is made for it.
+        assert!(!Handshake::new(&tls, None).unwrap().awaits_hello);
     }
 
     /// A slot of a peer that has proven a key in TLS 1.3: what a ticket is minted for.
