@@ -239,9 +239,9 @@ device durably at its first contact. Nobody mints tickets but mosquitto, which c
 
 ## Memory of the server for one idle connection, bytes
 
-Growth over {IDLE:,} connections (the hub: {IDLE_OF_A_WORKER:,}, all with one worker) divided by them, {SETTLE_SECONDS:.0f} s after the last, {WARM_UP} connects before;
-{CONCURRENCY} handshakes under way at once, after a burst: the same devices once more, {BURST} at once. The
-kernel's share counts both ends, because both are on this machine.
+Growth over {IDLE:,} connections (the hub: {IDLE_OF_A_WORKER:,}, with one worker) divided by them,
+{SETTLE_SECONDS:.0f} s after the last, {WARM_UP} connects before; {CONCURRENCY} handshakes under way at once, after a
+burst: the same devices once more, {BURST} at once. The kernel's share counts both ends, because both are here.
 
 {results.table(["", *names], memory_rows)}
 
