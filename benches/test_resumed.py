@@ -40,20 +40,25 @@ Samples = dict[str, list[float]]
 
 def test_resumed(tmp_path: Path) -> None:
     fleet = fleet_of(tmp_path, "widget", DEVICES)
+    found = {workers: measured(tmp_path / str(workers), fleet, workers) for workers in (1, 2)}
+    print("\n", results.write("resumed", record(found), text="\n".join(map(text, found, found.values()))))
+
+
+def measured(directory: Path, fleet: Fleet, workers: int) -> Samples:
     found: Samples = {"without tickets": [], "with tickets": [], "resumed": []}
     with ExitStack() as stack:
         hubs = {}
         for name, resumption in (("without tickets", False), ("with tickets", True)):
-            place = tmp_path / name.replace(" ", "-")
-            place.mkdir()
-            hubs[name] = stack.enter_context(servers.holdfast(place, fleet, workers=2, resumption=resumption))
+            place = directory / name.replace(" ", "-")
+            place.mkdir(parents=True)
+            hubs[name] = stack.enter_context(servers.holdfast(place, fleet, workers=workers, resumption=resumption))
             connect(hubs[name], fleet, 1)
         for _ in range(ROUNDS):
             for name, hub in hubs.items():
                 found[name].append(connect(hub, fleet, 1))
             all_contacts = connect(hubs["with tickets"], fleet, 1 + RESUMED_CONTACTS, resume=True)
             found["resumed"].append((all_contacts - found["with tickets"][-1]) / RESUMED_CONTACTS)
-    print("\n", results.write("resumed", record(found), text=text(found)))
+    return found
 
 
 def connect(server: servers.Server, fleet: Fleet, contacts: int, *, resume: bool = False) -> float:
@@ -70,19 +75,21 @@ def connect(server: servers.Server, fleet: Fleet, contacts: int, *, resume: bool
     return (cpu_seconds(server.pids()) - before) / DEVICES * 1e6
 
 
-def record(found: Samples) -> dict[str, Any]:
+def record(found: dict[int, Samples]) -> dict[str, Any]:
     return {
         "rounds": ROUNDS,
         "devices": DEVICES,
         "resumed_contacts": RESUMED_CONTACTS,
         "concurrency": CONCURRENCY,
-        "cpu_us_per_connect": {
-            name: {"median": statistics.median(costs), "samples": costs} for name, costs in found.items()
-        },
+        "cpu_us_per_connect": [
+            {"workers": workers, "contact": name, "median": statistics.median(costs), "samples": costs}
+            for workers, samples in found.items()
+            for name, costs in samples.items()
+        ],
     }
 
 
-def text(found: Samples) -> str:
+def text(workers: int, found: Samples) -> str:
     median = {name: statistics.median(costs) for name, costs in found.items()}
     ratios = [full / resumed for full, resumed in zip(found["with tickets"], found["resumed"], strict=True)]
     minted = [one - other for one, other in zip(found["with tickets"], found["without tickets"], strict=True)]
@@ -93,8 +100,10 @@ def text(found: Samples) -> str:
     ]
     met = "met" if median["resumed"] <= TARGET_US else "missed"
     return f"""
-CPU of the hub (two workers and the supervisor) for one connect of a device that it knows, TLS 1.3, chain of three,
-CONNECT and CONNACK, good-bye. {ROUNDS} rounds of {DEVICES:,} devices, {CONCURRENCY} under way at once, in turns.
+## Workers: {workers}
+
+CPU of the hub (all its processes) for one connect of a device that it knows, TLS 1.3, chain of three, CONNECT and
+CONNACK, good-bye. {ROUNDS} rounds of {DEVICES:,} devices, {CONCURRENCY} under way at once, in turns.
 
 {results.table(("µs of CPU", "median", "least"), rows)}
 
