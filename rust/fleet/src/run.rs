@@ -32,7 +32,9 @@ impl Run {
     /// `fleet_file_failed`, `bad_fleet_file`, `bad_fleet`, `no_such_device`, `unknown_misbehaviour`, `no_poll`.
     pub fn start(plan: Plan, path: &Path, issuer_key: Option<&[u8]>) -> Result<Self, Error> {
         let threads = plan.threads.clamp(1, 256);
-        let stats = (0..threads).map(|_| Mutex::new(Vec::new())).collect();
+        // Every crowd is there from the first snapshot on, however long a thread takes to begin.
+        let nothing = vec![CrowdStats::default(); plan.crowds.len()];
+        let stats = (0..threads).map(|_| Mutex::new(nothing.clone())).collect();
         let shared = Arc::new(Shared { plan, began: Instant::now(), stop: AtomicBool::new(false), stats });
         let workers = (0..threads).map(|thread| {
             let wardrobe = Wardrobe::new(Devices::open(path)?, issuer_key.map(<[u8]>::to_vec))?;
