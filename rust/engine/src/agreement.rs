@@ -21,8 +21,8 @@ pub fn agreements_at_once() -> usize {
 }
 
 /// For each of the peers' public keys one of ours, made for it and for nothing else, and the secret; a secret of zero says that the
-/// peer's key has a small order. Empty: there are no lanes, or no random numbers. Cost: see `agreements_at_once`; public keys are worked
-/// out in lanes that would be empty, or fill some of their own; others are 10 µs each.
+/// peer's key has a small order. Empty: there are no lanes, they compute wrongly, or there are no random numbers. Cost: see `agreements_at_once`; public keys are worked
+/// out in lanes that would be empty, or fill some of their own; others are 10 µs each, and so is one that is compared with the library's.
 pub fn agree(theirs: &[[u8; 32]]) -> Vec<Agreed> {
     let Some(lanes) = lanes() else { return Vec::new() };
     let mut scalars = Zeroizing::new(vec![[0; 32]; theirs.len()]);
@@ -34,6 +34,10 @@ pub fn agree(theirs: &[[u8; 32]]) -> Vec<Agreed> {
     let Some(beyond) = beyond.filter(|_| filled) else { return Vec::new() };
     let products = lanes.multiply(&pairs);
     let (secrets, ours) = products.split_at(theirs.len());
+    // Lanes that lost the scalars would make keys and secrets that fit each other, and that anybody could work out.
+    if beside.first().is_some_and(|scalar| backend::x25519_public(scalar).as_ref() != ours.first()) {
+        return Vec::new();
+    }
     let ours = ours.iter().copied().chain(beyond);
     iter::zip(ours, secrets).map(|(ours, secret)| (ours, Box::new(Zeroizing::new(*secret)))).collect()
 }

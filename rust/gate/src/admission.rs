@@ -187,8 +187,7 @@ impl Gate {
         }
         // Whom it would push out may be with another worker.
         let pushes_out = older.is_some() || self.admissions.is_some();
-        let flap = self.flaps.of(&judged.device_id, &self.limits, now.monotonic_ms);
-        if let Some(flap) = flap.filter(|flap| *flap != Flap::TakenOver || pushes_out) {
+        if let Some(flap) = self.flaps.of(&judged.device_id, pushes_out, &self.limits, now.monotonic_ms) {
             let no = No::new(flap.code()).answer(Reason::ConnectionRateExceeded);
             return Err(no.with("device", Value::peer(&judged.device_id)));
         }

@@ -15,7 +15,7 @@ const TOGETHER_MIN: usize = 3;
 
 impl Gate {
     /// Works out the agreement that the hello of this stranger, whose turn it is, asks for, and those of others, for whom there is room beside
-    /// it at the cost of our public keys. Theirs are kept until it is their turn.
+    /// it at little more than the cost of our public keys. Theirs are kept until it is their turn.
     pub(crate) fn agree(&mut self, handle: Handle) {
         let at_once = agreements_at_once();
         if at_once < TOGETHER_MIN {

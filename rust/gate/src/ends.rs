@@ -112,8 +112,10 @@ impl Gate {
                 ("detail", Value::peer(fault.detail())),
             ];
             requests.push(Request::Note(Note { level: Level::Warning, event: "closed", fields }));
-            let device_id = Arc::clone(&admitted.device_id);
-            self.flaps.count(&device_id, Flap::Broken, &self.limits, now.monotonic_ms);
+            if fault.code().starts_with("mqtt_") {
+                let device_id = Arc::clone(&admitted.device_id);
+                self.flaps.count(&device_id, Flap::Broken, &self.limits, now.monotonic_ms);
+            }
             self.count_closed(fault.code());
             self.end_session(handle, End::Lost, now, requests);
         } else {

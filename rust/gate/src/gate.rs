@@ -229,6 +229,7 @@ impl Gate {
         if self.roster.amend(device_id, pin).is_none_or(|before| before == pin) {
             return requests;
         }
+        self.flaps.forget(device_id);
         if let Some(tickets) = self.live_tickets() {
             tickets.forget_device(device_id);
         }

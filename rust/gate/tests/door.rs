@@ -987,6 +987,24 @@ fn m04_a_device_that_is_closed_again_and_again_for_what_it_says_is_told_to_wait(
 }
 
 #[test]
+fn m04_what_somebody_on_the_way_breaks_is_not_the_devices_doing() {
+    let mut world = World::new();
+    let device = world.tech.device("widget-1");
+    for _ in 0..=15 {
+        let client = world.admit(&device, "widget-1", &version::TLS13);
+        let requests = world.gate.receive(
+            client.handle,
+            &[23, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            world.now,
+        );
+        world.log.extend(requests);
+    }
+    assert_eq!(world.closed(), ["tls_error"; 16]);
+    world.admit(&device, "widget-1", &version::TLS13);
+    assert_eq!(world.codes(), [""; 0]);
+}
+
+#[test]
 fn m04_only_the_devices_own_inbox_is_granted() {
     let mut world = World::new();
     let device = world.tech.device("widget-1");

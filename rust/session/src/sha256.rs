@@ -1,16 +1,21 @@
-//! SHA-256 and HMAC for the suites that use it (RFC 8446 §7.1, RFC 5246 §5): one state for a transcript and one for a key, copied where the
-//! cryptographic library allocates a context, and works out an HKDF key anew for each of its outputs.
+//! SHA-256, and HMAC (RFC 2104) and HKDF (RFC 5869) over it, for the suites that use it (RFC 8446 §7.1, RFC 5246 §5): one state for a
+//! transcript and two for a key, copied where the cryptographic library allocates a context, and extracts an HKDF key anew for each output.
+//!
+//! States and what comes out of them are wiped when dropped; what is moved or spilled on the stack is not.
 
 use std::sync::LazyLock;
 
-use hmac::{Hmac, KeyInit, Mac};
 use rustls::crypto::aws_lc_rs::DEFAULT_CIPHER_SUITES;
 use rustls::crypto::hash::{self, HashAlgorithm};
-use rustls::crypto::hmac as tls_hmac;
+use rustls::crypto::hmac::{self, Key as _, Tag};
 use rustls::crypto::tls12::PrfUsingHmac;
-use rustls::crypto::tls13::HkdfUsingHmac;
+use rustls::crypto::tls13::{self, HkdfExpander, OkmBlock, OutputLengthError};
 use rustls::{CipherSuiteCommon, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, Zeroizing};
+
+const HASH_LENGTH: usize = 32;
+const BLOCK_LENGTH: usize = 64;
 
 /// The library's suites, each of those with SHA-256 with this one. They are made once and never freed.
 pub(crate) fn suites() -> Vec<SupportedCipherSuite> {
@@ -22,7 +27,7 @@ pub(crate) fn suites() -> Vec<SupportedCipherSuite> {
 fn with_sha256(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     match suite {
         SupportedCipherSuite::Tls13(suite) if is_sha256(&suite.common) => {
-            let suite = Tls13CipherSuite { common: common(&suite.common), hkdf_provider: &HKDF, ..*suite };
+            let suite = Tls13CipherSuite { common: common(&suite.common), hkdf_provider: &Hkdf, ..*suite };
             SupportedCipherSuite::Tls13(Box::leak(Box::new(suite)))
         }
         SupportedCipherSuite::Tls12(suite) if is_sha256(&suite.common) => {
@@ -33,8 +38,7 @@ fn with_sha256(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     }
 }
 
-static HKDF: HkdfUsingHmac<'static> = HkdfUsingHmac(&Keyed);
-static PRF: PrfUsingHmac<'static> = PrfUsingHmac(&Keyed);
+static PRF: PrfUsingHmac<'static> = PrfUsingHmac(&Hmac);
 
 fn is_sha256(common: &CipherSuiteCommon) -> bool {
     common.hash_provider.algorithm() == HashAlgorithm::SHA256
@@ -56,7 +60,7 @@ impl hash::Hash for Hash {
     }
 
     fn output_len(&self) -> usize {
-        Sha256::output_size()
+        HASH_LENGTH
     }
 
     fn algorithm(&self) -> HashAlgorithm {
@@ -88,34 +92,105 @@ impl hash::Context for Transcript {
     }
 }
 
-struct Keyed;
+struct Hmac;
 
-impl tls_hmac::Hmac for Keyed {
-    fn with_key(&self, key: &[u8]) -> Box<dyn tls_hmac::Key> {
-        Box::new(Key(Hmac::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))))
+impl hmac::Hmac for Hmac {
+    fn with_key(&self, key: &[u8]) -> Box<dyn hmac::Key> {
+        Box::new(Key::new(key))
     }
 
     fn hash_output_len(&self) -> usize {
-        Sha256::output_size()
+        HASH_LENGTH
     }
 }
 
-/// The states after both pads; wiped when dropped.
-struct Key(Hmac<Sha256>);
+/// The states after the inner and the outer pad.
+struct Key {
+    inner: Sha256,
+    outer: Sha256,
+}
 
-impl tls_hmac::Key for Key {
-    fn sign_concat(&self, first: &[u8], middle: &[&[u8]], last: &[u8]) -> tls_hmac::Tag {
-        let mut state = self.0.clone();
-        state.update(first);
-        for part in middle {
-            state.update(part);
+impl Key {
+    fn new(key: &[u8]) -> Self {
+        let mut block = Zeroizing::new([0; BLOCK_LENGTH]);
+        if let Some(front) = block.get_mut(..key.len()) {
+            front.copy_from_slice(key);
+        } else {
+            let mut hash = Sha256::digest(key);
+            block.iter_mut().zip(&hash).for_each(|(octet, of_hash)| *octet = *of_hash);
+            hash.as_mut_slice().zeroize();
         }
-        state.update(last);
-        tls_hmac::Tag::new(&state.finalize().into_bytes())
+        block.iter_mut().for_each(|octet| *octet ^= 0x36);
+        let inner = Sha256::new_with_prefix(block.as_slice());
+        block.iter_mut().for_each(|octet| *octet ^= 0x36 ^ 0x5c);
+        Self { inner, outer: Sha256::new_with_prefix(block.as_slice()) }
+    }
+}
+
+impl hmac::Key for Key {
+    fn sign_concat(&self, first: &[u8], middle: &[&[u8]], last: &[u8]) -> Tag {
+        let mut inner = self.inner.clone();
+        inner.update(first);
+        for part in middle {
+            inner.update(part);
+        }
+        inner.update(last);
+        let mut hash = inner.finalize();
+        let mut outer = self.outer.clone();
+        outer.update(hash.as_slice());
+        hash.as_mut_slice().zeroize();
+        let mut hash = outer.finalize();
+        let tag = Tag::new(&hash);
+        hash.as_mut_slice().zeroize();
+        tag
     }
 
     fn tag_len(&self) -> usize {
-        Sha256::output_size()
+        HASH_LENGTH
+    }
+}
+
+/// As rustls's own over an HMAC, which leaves what it extracts on the heap.
+struct Hkdf;
+
+impl tls13::Hkdf for Hkdf {
+    fn extract_from_zero_ikm(&self, salt: Option<&[u8]>) -> Box<dyn HkdfExpander> {
+        self.extract_from_secret(salt, &[0; HASH_LENGTH])
+    }
+
+    fn extract_from_secret(&self, salt: Option<&[u8]>, secret: &[u8]) -> Box<dyn HkdfExpander> {
+        let key = Key::new(salt.unwrap_or_default()).sign(&[secret]);
+        Box::new(Expander(Key::new(key.as_ref())))
+    }
+
+    fn expander_for_okm(&self, okm: &OkmBlock) -> Box<dyn HkdfExpander> {
+        Box::new(Expander(Key::new(okm.as_ref())))
+    }
+
+    fn hmac_sign(&self, key: &OkmBlock, message: &[u8]) -> Tag {
+        Key::new(key.as_ref()).sign(&[message])
+    }
+}
+
+struct Expander(Key);
+
+impl HkdfExpander for Expander {
+    fn expand_slice(&self, info: &[&[u8]], output: &mut [u8]) -> Result<(), OutputLengthError> {
+        let mut block = Tag::new(&[]);
+        let mut chunks = output.chunks_mut(HASH_LENGTH);
+        for (number, chunk) in (1..=u8::MAX).zip(&mut chunks) {
+            block = self.0.sign_concat(block.as_ref(), info, &[number]);
+            chunk.iter_mut().zip(block.as_ref()).for_each(|(octet, of_block)| *octet = *of_block);
+        }
+        chunks.next().map_or(Ok(()), |_| Err(OutputLengthError))
+    }
+
+    fn expand_block(&self, info: &[&[u8]]) -> OkmBlock {
+        OkmBlock::new(self.0.sign_concat(&[], info, &[1]).as_ref())
+    }
+
+    fn hash_len(&self) -> usize {
+        HASH_LENGTH
     }
 }
 
@@ -158,18 +233,22 @@ mod tests {
     fn a_transcript_has_the_hashes_that_the_library_finds_however_it_is_cut_and_forked() {
         for (theirs, ours) in pairs().filter_map(|(theirs, ours)| Some((theirs.tls13()?, ours.tls13()?))) {
             let (theirs, ours) = (theirs.common.hash_provider, ours.common.hash_provider);
-            for length in 0..=300 {
+            for length in 0..=2 * BLOCK_LENGTH + 2 {
                 let text = octets(length);
                 let expected = theirs.hash(&text);
                 assert_eq!(ours.hash(&text).as_ref(), expected.as_ref());
-                let (head, tail) = text.split_at(length / 3);
-                let mut state = ours.start();
-                state.update(head);
-                let mut fork = state.fork();
-                assert_eq!(state.fork_finish().as_ref(), theirs.hash(head).as_ref());
-                state.update(tail);
-                fork.update(tail);
-                assert_eq!([state.finish().as_ref(), fork.finish().as_ref()], [expected.as_ref(); 2]);
+                for cut in 0..=length {
+                    let (head, tail) = text.split_at(cut);
+                    let mut state = ours.start();
+                    state.update(head);
+                    let mut fork = state.fork();
+                    assert_eq!(state.fork_finish().as_ref(), ours.hash(head).as_ref());
+                    for part in tail.chunks(length / 3 + 1) {
+                        state.update(part);
+                    }
+                    fork.update(tail);
+                    assert_eq!([state.finish().as_ref(), fork.finish().as_ref()], [expected.as_ref(); 2]);
+                }
             }
         }
     }
@@ -192,11 +271,13 @@ mod tests {
                         hkdf.expander_for_okm(&okm),
                     ];
                     let blocks = made.each_ref().map(|expander| expander.expand_block(&[&info]).as_ref().to_vec());
-                    let slices = [1, 12, 16, 32, 33, 100].map(|length| {
+                    let too_long = made[4].expand_slice(&[&info], &mut vec![0; 255 * length + 1]).is_err();
+                    let slices = [0, 1, 12, 16, 32, 33, 100, 255 * 32].map(|length| {
                         let mut slice = vec![0; length];
                         made[4].expand_slice(&[&info[..7], &[], &info[7..]], &mut slice).unwrap();
                         slice
                     });
+                    assert!(too_long);
                     (tag, blocks, slices)
                 });
                 assert_eq!(expanders[0], expanders[1], "{size}");
