@@ -466,8 +466,10 @@ fn a_new_key_of_the_same_issuer_is_claimed_anew_but_never_while_the_old_one_is_l
 
 #[test]
 fn m01_what_is_no_connect_is_never_answered_and_never_waited_for() {
-    let cases: [(&[u8], &str); 7] = [
+    let cases: [(&[u8], &str); 9] = [
         (&publish_packet("widget-1", 1), "mqtt_unexpected_packet"),
+        (b"GET / HTTP/1.1\r\n\r\n", "mqtt_unexpected_packet"),
+        (&[0x30], "mqtt_unexpected_packet"),
         (&[0xc0, 0], "mqtt_unexpected_packet"),
         (&[0x10, 0xff, 0xff, 0xff, 0x7f], "mqtt_packet_too_large"),
         (&[0x10, 0xff, 0xff, 0xff, 0xff, 0x01], "mqtt_bad_length"),

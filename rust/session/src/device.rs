@@ -318,10 +318,11 @@ impl Session {
     /// The first packet must be a CONNECT (§3.1). An accepted peer's is handed out, a refused peer's is answered.
     fn read_connect(&mut self) -> Result<Option<Event>, Fault> {
         let unread = self.plaintext.get(self.consumed..).unwrap_or_default();
-        let Some(frame) = Frame::read(unread, self.limits.connect_bytes_max)? else { return Ok(None) };
-        if frame.kind != mqtt::CONNECT {
-            return Err(unexpected(frame.kind, "before CONNECT"));
+        // Whoever speaks another protocol is not waited for: its first octet tells.
+        if let Some(kind) = unread.first().map(|first| first >> 4).filter(|kind| *kind != mqtt::CONNECT) {
+            return Err(unexpected(kind, "before CONNECT"));
         }
+        let Some(frame) = Frame::read(unread, self.limits.connect_bytes_max)? else { return Ok(None) };
         let length = frame.length;
         let attempt = mqtt::parse_connect(&frame, &self.limits)?;
         self.consume(length);
