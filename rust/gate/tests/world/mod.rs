@@ -152,13 +152,13 @@ pub fn client_config_of(
     version: &'static SupportedProtocolVersion,
     change: impl FnOnce(&mut CryptoProvider),
 ) -> Arc<ClientConfig> {
-    let shown = device.map(|device| {
-        let key = PrivateKeyDer::try_from(device.key.clone()).unwrap();
-        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).unwrap();
-        Arc::new(CertifiedKey::new(device.chain.iter().cloned().map(CertificateDer::from).collect(), key))
-    });
     let mut provider = aws_lc_rs::default_provider();
     change(&mut provider);
+    let shown = device.map(|device| {
+        let key = PrivateKeyDer::try_from(device.key.clone()).unwrap();
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        Arc::new(CertifiedKey::new(device.chain.iter().cloned().map(CertificateDer::from).collect(), key))
+    });
     let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[version])
         .unwrap()
