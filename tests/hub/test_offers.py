@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import ssl
 import struct
@@ -67,6 +68,7 @@ ODD = {
 }
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 @pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
 @pytest.mark.parametrize("name", [*ORDINARY, *ODD])
 def test_l09_whatever_server_is_named_a_device_is_let_in_and_a_stranger_is_not(

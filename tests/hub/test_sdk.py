@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support.hub import now
+from ..support.hub import now, wait_for
 from ..support.pki import DAY, NOW, Ca, Device, posing_key
-from ..support.sdk import SdkDevice, sdk_device
+from ..support.sdk import RETRY_SECONDS, SdkDevice, sdk_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,6 +65,23 @@ def test_a_device_comes_back_by_itself_after_the_hub_was_stopped_and_started(hub
         hub.wait_for_events("admitted")
         assert client.call("send", 1, 2) is None
     assert [message["payload"]["number"] for message in hub.messages()] == [0, 1]
+
+
+def test_m04_a_device_that_asks_for_a_twin_is_closed_and_soon_told_to_wait(hub: RunningHub) -> None:
+    """There are no twins yet. The SDK comes back and asks again at once, dozens of times a second, for ever."""
+    root = Ca.root()
+    hub.trust(company=root)
+    hub.start()
+    with sdk(hub, root.device("widget-1"), "widget-1") as client:
+        assert client.call("connect") is None
+        client.begin("get_twin")
+        wait_for(lambda: "closed_too_often" in hub.refusals(), "refusal")
+        admitted, refused = len(hub.events("admitted")), len(hub.refusals())
+        time.sleep(RETRIES_AWAITED_SECONDS)
+        client.kill()
+    assert (len(hub.events("admitted")), admitted) == (admitted, 16)
+    assert len(hub.refusals()) - refused <= RETRIES_AWAITED_SECONDS / RETRY_SECONDS + 1
+    assert {event["reason"] for event in hub.events("closed")} == {"mqtt_topic_not_allowed"}
 
 
 def unregistered(_root: Ca, technician: Ca) -> tuple[Device, str]:

@@ -24,13 +24,20 @@ class SdkDevice:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
-    def call(self, *words: Any) -> Any:
+    def begin(self, *words: Any) -> None:
+        """A call that is not waited for, and the last one."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
+
+    def call(self, *words: Any) -> Any:
+        self.begin(*words)
+        assert self._process.stdout is not None
         answer = json.loads(self._process.stdout.readline())
         return answer["error"] if isinstance(answer, dict) else answer
+
+    def kill(self) -> None:
+        self._process.kill()
 
 
 @contextmanager
