@@ -56,6 +56,9 @@ def test_acts_are_listed_with_their_actor_and_reason_the_newest_last() -> None:
     created, added = ("alice", "tenant.created", "default", ""), ("alice", "ca.added", "root-of-default", "")
     assert told() == [created, added, closed]
     assert told("--since", (AT + timedelta(seconds=1)).isoformat()) == [closed]
+    assert told("--last", "2") == [added, closed]
+    assert told("--last", "1", "--subject", "Company-X Root") == [added]
+    assert record("--last", "0", status=2).stderr
     assert told("--subject", "0707") == [closed]
     assert told("--subject", "Company-X Root") == [added]
     assert told("--subject", "%") == []

@@ -26,12 +26,20 @@ def record() -> None:
 @record.command(name="list")
 @click.option("--since", type=Moment(), help="Only what was done from then on.")
 @click.option("--subject", type=text, help="Only what has this in its subject or details: a name, an id, a hash.")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Of these no more than the last N.")
 @settings_options
 @json_option
-def list_(since: datetime | None, subject: str | None, *, as_json: bool, **given: Any) -> None:  # noqa: ANN401
+def list_(
+    since: datetime | None,
+    subject: str | None,
+    last: int | None,
+    *,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401
+) -> None:
     """List who did what, when and why, the newest last. With `--json` all that was recorded of it."""
     with open_registry(read_settings(**given)) as registry:
-        records = [_record(one) for one in registry.record.list(since=since, subject=subject)]
+        records = [_record(one) for one in registry.record.list(since=since, subject=subject, last=last)]
     emit_table(records, COLUMNS, as_json=as_json, empty="nothing of that was ever done")
 
 

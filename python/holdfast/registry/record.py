@@ -43,16 +43,21 @@ class Record:
         self._database = database
         self._tenant = tenant
 
-    def list(self, *, since: datetime | None = None, subject: str | None = None) -> Sequence[Act]:
-        """All of them, the newest last; those from `since` on, and about what has `subject` in its name or details."""
-        statement = select(acts).where(acts.c.tenant == self._tenant).order_by(acts.c.seq)
+    def list(
+        self, *, since: datetime | None = None, subject: str | None = None, last: int | None = None
+    ) -> Sequence[Act]:
+        """All of them, the newest last. Each device's first admission is one.
+
+        Those from `since` on, about what has `subject` in its name or details; of these the last so many.
+        """
+        statement = select(acts).where(acts.c.tenant == self._tenant).order_by(acts.c.seq.desc()).limit(last)
         if since is not None:
             statement = statement.where(acts.c.at >= since.timestamp())
         if subject is not None:
             as_json = json.dumps(subject)[1:-1]
             said = ((acts.c.subject, subject), (acts.c.details, as_json))
             statement = statement.where(or_(*(column.contains(text, autoescape=True) for column, text in said)))
-        return [_act(row) for row in self._database.rows(statement)]
+        return [_act(row) for row in reversed(self._database.rows(statement))]
 
 
 def _act(row: Mapping[str, Any]) -> Act:
