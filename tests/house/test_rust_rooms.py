@@ -33,15 +33,17 @@ KEPT_BEHIND = {
     "aws-lc-rs": {"engine", "session", "fleet"},
     "rayon": {"engine"},
     "rusqlite": {"stream"},
+    "sha2": {"session"},
     "mio": {"fleet", "front"},
     "socket2": {"fleet", "front"},
 }
 # The files of a crate that alone name such a library.
 NAMED_IN = {
     ("engine", "aws_lc_rs"): {"engine/src/backend.rs"},
-    ("session", "aws_lc_rs"): {"session/src/cipher.rs", "session/src/handshake.rs"},
+    ("session", "aws_lc_rs"): {"session/src/cipher.rs", "session/src/handshake.rs", "session/src/sha256.rs"},
     # `trust.md` §1.5: `peer_certificates()` is no proof of admission, so nobody else can see it.
-    ("session", "rustls"): {"session/src/handshake.rs"},
+    ("session", "rustls"): {"session/src/handshake.rs", "session/src/sha256.rs"},
+    ("session", "sha2"): {"session/src/sha256.rs"},
 }
 # What needs `unsafe`: one file for each set of instructions.
 SIMD = {"p256/src/ifma.rs", "p256/src/x25519/avx2.rs"}
