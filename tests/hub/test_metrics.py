@@ -97,6 +97,7 @@ def test_what_happens_is_counted_once_and_a_dead_worker_keeps_what_it_counted(hu
                 refused.sendall(connect("widget-1"))
                 assert read_exactly(refused, 4) == CONNACK_NOT_AUTHORIZED
         wait_for(lambda: scraped(hub)["refused_total[unknown_issuer]"] == 7, "counts of the refusals")
+        wait_for(lambda: scraped(hub)["half_open"] == 0, "the last one's end")
         seen = scraped(hub)
         expected = {
             "connections_opened_total": 8, "handshakes_completed_total": 8, "chains_judged_total": 8,
