@@ -23,6 +23,7 @@ from ..support.mqtt import (
     connect,
     context,
     dialled,
+    files,
     puback,
     publish,
     read_exactly,
@@ -65,10 +66,6 @@ def refusals(hub: RunningHub) -> list[str]:
         __hash__ = None  # type: ignore[assignment]
 
     return New()
-
-
-def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
-    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
 
 
 def reasons(hub: RunningHub, device_id: str) -> list[str]:

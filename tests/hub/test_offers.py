@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +20,11 @@ from ..support.mqtt import (
     VERSIONS,
     connect,
     context,
+    files,
     read_exactly,
     read_to_end,
 )
-from ..support.pki import Ca, Device
+from ..support.pki import Ca
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +47,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         assert running_hub.events("unhandled_exception") == []
 
 
-def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
-    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
+@contextmanager
+def shaken(hub: RunningHub, made: ssl.SSLContext) -> Iterator[ssl.SSLSocket]:
+    """A finished handshake with the hub, as `made` says."""
+    with (
+        socket.create_connection((hub.address, 8883), TIMEOUT_SECONDS) as plain,
+        made.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        yield secured
 
 
 # ── names ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -126,21 +134,15 @@ def test_l14_what_is_too_weak_is_refused_in_the_handshake(hub: RunningHub, what:
     version, ciphers, options = WEAK[what]
     made = _weak(hub, files(hub, TECHNICIAN.device(device_id)), version, ciphers, options)
     before = hub.refusals().count("tls_error")
-    with (
-        socket.create_connection((hub.address, 8883), TIMEOUT_SECONDS) as plain,
-        pytest.raises(ssl.SSLError, match=r"(?i)alert"),
-    ):
-        made.wrap_socket(plain, server_hostname="localhost")
+    with pytest.raises(ssl.SSLError, match=r"(?i)alert"), shaken(hub, made):
+        pass
     wait_for(lambda: hub.refusals().count("tls_error") > before, "refusal in the log")
     assert not [event for event in hub.events("admitted") if event["device"] == device_id]
 
 
 def test_l14_the_same_client_is_let_in_where_it_offers_what_is_strong_enough(hub: RunningHub) -> None:
     made = _weak(hub, files(hub, TECHNICIAN.device("strong-1")), ssl.TLSVersion.TLSv1_2, "ECDHE+AESGCM", 0)
-    with (
-        socket.create_connection((hub.address, 8883), TIMEOUT_SECONDS) as plain,
-        made.wrap_socket(plain, server_hostname="localhost") as secured,
-    ):
+    with shaken(hub, made) as secured:
         secured.sendall(connect("strong-1"))
         assert read_exactly(secured, 4) == CONNACK_YES
 
@@ -172,18 +174,12 @@ def test_l16_no_protocol_is_agreed_on_and_none_but_mqtt_is_spoken(
     device_id = f"protocol-{version}-{len(protocols[0])}-{len(protocols)}"
     made = context(hub, files(hub, TECHNICIAN.device(device_id)), VERSIONS[version])
     made.set_alpn_protocols(protocols)
-    with (
-        socket.create_connection((hub.address, 8883), TIMEOUT_SECONDS) as plain,
-        made.wrap_socket(plain, server_hostname="localhost") as secured,
-    ):
+    with shaken(hub, made) as secured:
         assert secured.selected_alpn_protocol() is None
         secured.sendall(connect(device_id))
         assert read_exactly(secured, 4) == CONNACK_YES
     # Whoever means another protocol hears nothing of it.
-    with (
-        socket.create_connection((hub.address, 8883), TIMEOUT_SECONDS) as plain,
-        made.wrap_socket(plain, server_hostname="localhost") as secured,
-    ):
+    with shaken(hub, made) as secured:
         secured.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_to_end(secured) == b""
     assert "\x1b" not in hub.log.read_text()

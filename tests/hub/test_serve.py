@@ -28,6 +28,7 @@ from ..support.mqtt import (
     CONNACK_YES,
     connect,
     dialled,
+    files,
     packet,
     puback,
     publish,
@@ -35,17 +36,13 @@ from ..support.mqtt import (
     read_to_end,
     text,
 )
-from ..support.pki import Ca, Device, key_pem, p256
+from ..support.pki import Ca, key_pem, p256
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Ca.root("Company-X Root")
 UNPRIVILEGED_PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
-
-
-def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
-    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
 
 
 def answer(hub: RunningHub, device: tuple[Path, Path], device_id: str) -> bytes:

@@ -26,13 +26,14 @@ from ..support.mqtt import (
     CONNACK_YES,
     connect,
     dialled,
+    files,
     packet,
     read_exactly,
     read_packet,
     read_to_end,
     text,
 )
-from ..support.pki import Ca, Device, server_identity
+from ..support.pki import Ca, server_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +52,6 @@ def hub(tmp_path: Path) -> Iterator[RunningHub]:
         hub.start()
         hub.wait_for_events("serving", 2)
         yield hub
-
-
-def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
-    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
 
 
 def fingerprint(ca: Ca) -> str:

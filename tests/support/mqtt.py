@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .hub import RunningHub
+    from .pki import Device
 
 TIMEOUT_SECONDS = 20.0
 VERSIONS = {"tls12": ssl.TLSVersion.TLSv1_2, "tls13": ssl.TLSVersion.TLSv1_3}
@@ -46,6 +47,11 @@ def publish(device_id: str, packet_id: int, payload: bytes = b"{}") -> bytes:
 
 def puback(packet_id: int) -> bytes:
     return struct.pack("!BBH", 0x40, 2, packet_id)
+
+
+def files(hub: RunningHub, device: Device) -> tuple[Path, Path]:
+    """The device's chain and key beside the hub, in files that no other device has."""
+    return device.write(hub.directory, f"{device.chain[0].serial_number:x}")
 
 
 def context(hub: RunningHub, files: tuple[Path, Path] | None, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
