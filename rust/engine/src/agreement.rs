@@ -21,8 +21,9 @@ pub fn agreements_at_once() -> usize {
 }
 
 /// For each of the peers' public keys one of ours, made for it and for nothing else, and the secret; a secret of zero says that the
-/// peer's key has a small order. Empty: there are no lanes, they compute wrongly, or there are no random numbers. Cost: see `agreements_at_once`; public keys are worked
-/// out in lanes that would be empty, or fill some of their own; others are 10 µs each, and so is one that is compared with the library's.
+/// peer's key has a small order. Empty: there are no lanes, they compute wrongly, or there are no random numbers. Cost: see
+/// `agreements_at_once`; public keys are worked out in lanes that would be empty, or fill some of their own; others are 10 µs each, and so is
+/// one that is compared with the library's.
 pub fn agree(theirs: &[[u8; 32]]) -> Vec<Agreed> {
     let Some(lanes) = lanes() else { return Vec::new() };
     let mut scalars = Zeroizing::new(vec![[0; 32]; theirs.len()]);
@@ -47,8 +48,8 @@ fn public_keys_in_lanes(secrets: usize, lanes: usize) -> usize {
     let empty = secrets.next_multiple_of(lanes).saturating_sub(secrets);
     let others = secrets.saturating_sub(empty);
     // In lanes of their own where they fill enough of them.
-    let rest = if lanes < PUBLIC_KEYS_FOR_LANES { others } else { others.checked_rem(lanes).unwrap_or(others) };
-    let alone = if lanes < PUBLIC_KEYS_FOR_LANES || rest < PUBLIC_KEYS_FOR_LANES { rest } else { 0 };
+    let few = |rest: &usize| *rest < PUBLIC_KEYS_FOR_LANES;
+    let alone = if few(&lanes) { others } else { others.checked_rem(lanes).filter(few).unwrap_or(0) };
     secrets.saturating_sub(alone)
 }
 

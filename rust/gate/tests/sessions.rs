@@ -541,8 +541,7 @@ fn wills(world: &World) -> Vec<u64> {
     world.log.iter().filter_map(store).collect()
 }
 
-/// What is to be kept of wills, in order: none, or when it is due ([`NEVER`]: its device is connected).
-/// The first that was to be kept.
+/// The first will that was to be kept.
 fn a_kept_will(world: &World) -> KeptWill {
     let kept = world.log.iter().find_map(|request| match request {
         Request::KeepWill { will: Some(will), .. } => Some(will.clone()),
@@ -551,6 +550,7 @@ fn a_kept_will(world: &World) -> KeptWill {
     *kept.unwrap()
 }
 
+/// What is to be kept of wills, in order: none, or when it is due ([`NEVER`]: its device is connected).
 fn kept_wills(world: &World) -> Vec<Option<UnixSeconds>> {
     let keep = |request: &Request| match request {
         Request::KeepWill { will, .. } => Some(will.as_ref().map(|will| will.due.unwrap_or(NEVER))),
