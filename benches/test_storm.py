@@ -45,16 +45,18 @@ STORM_SECONDS = float(os.environ.get("HOLDFAST_BENCH_STORM_SECONDS", "60"))
 CALM_SECONDS = 15.0
 CONNECTED = 500
 MESSAGES_PER_SECOND = 200.0
-NEWCOMERS = Crowd(name="newcomers", first=CONNECTED, count=4_000)
 STORMS = 3
 AFTERWARDS = 500
 """A round of them takes about a second, so that it is seen when normal times begin."""
+AFTERWARDS_SECONDS_MAX = 60.0
 CROWDS = 2
 """Of honest devices: the rounds of one end, with whoever had to wait for longest, while the others go on."""
 STALLED = 2_000
 TIMES_CAPACITY = 10
-HONEST, HONEST_WAITING = 10_000, 5_000
-"""Of each crowd: devices, and how many of them wait to be let in at any time."""
+HONEST, HONEST_WAITING = 7_000, 5_000
+"""Of each crowd: devices, and how many of them wait to be let in at any time. All together one worker's
+`connections_count_max` has room for."""
+NEWCOMERS = Crowd(name="newcomers", first=CONNECTED, count=CROWDS * HONEST)
 RISE_SECONDS = 5.0
 HUB_SHARE = float(os.environ.get("HOLDFAST_BENCH_HUB_SHARE", "0.25"))
 """Of its core, which the hub has. Whoever plays the crowd needs as much of a core for a device as the hub does: only so
@@ -143,15 +145,15 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
     with (
         servers.holdfast(tmp_path / "hub", fleet, workers=1, metrics_port=METRICS_PORT) as server,
         one_core_each(server) as core,
-        a_share_of_it(core, share),
+        a_share_of_it(core, share) as rounds,
     ):
         assert server.hub is not None
-        everybody(server, fleet, replace(NEWCOMERS, count=CROWDS * HONEST, concurrency=300))  # first contact
+        everybody(server, fleet, replace(NEWCOMERS, concurrency=300))  # first contact
         calms = [in_calm(server, fleet)]
-        capacities, storms = [at_capacity(server, fleet)], []
+        capacities, storms = [at_capacity(server, fleet, rounds)], []
         for _ in range(STORMS):
-            storms.append(a_storm(server, fleet, capacities[-1]))
-            capacities.append(at_capacity(server, fleet))
+            storms.append(a_storm(server, fleet, capacities[-1], rounds))
+            capacities.append(at_capacity(server, fleet, rounds))
         calms.append(in_calm(server, fleet))
         refused: dict[str, int] = {}
         for event in server.hub.events("refused"):
@@ -161,6 +163,10 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         one["capacity"] = (before.per_second + after.per_second) / 2
         one["times"] = one["offered"] / one["capacity"]
         one["share"] = one["goodput"] / one["capacity"]
+        one["slower"] = one["speed"] / statistics.mean((before.speed, after.speed))
+        # Of what it could do by a core that is worth as much as in the storm.
+        worth = statistics.mean(around.per_second / around.speed for around in (before, after))
+        one["share_of_worth"] = one["goodput"] / one["speed"] / worth
     quiet = min(calms, key=lambda one: one["p99_ms"])
     record = {
         "hub_share": share,
@@ -178,7 +184,7 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         return float(one["latency"]["p99_ms"])
 
     lost = sum((Counter(one["lost"]) for one in storms), Counter[str]())
-    capacity = "capacity, second contact, 64 under way, connected devices publishing, a second"
+    capacity = "capacity: the same devices, 64 under way, connected ones publishing, a second"
     rows: list[list[object]] = [
         [capacity, "", each(lambda one: one["capacity"], ",.0f")],
         ["offered, a second", "", each(lambda one: one["offered"], ",.0f")],
@@ -186,6 +192,8 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         ["connections that came to be, a second", "", each(lambda one: one["at_door"]["came to be"], ",.0f")],
         ["goodput in the storm, a second", "", each(lambda one: one["goodput"], ",.0f")],
         ["goodput, as a share of capacity", "≥ 80 %", each(lambda one: one["share"], ".0%")],
+        ["what the core was worth, in that at capacity", "", each(lambda one: one["slower"], ".2f")],
+        ["goodput, as a share of capacity by such a core", "", each(lambda one: one["share_of_worth"], ".0%")],
         ["p50 of acknowledgements in the storm, ms", "", each(lambda one: one["latency"]["p50_ms"], ".1f")],
         ["p99 of them in the storm, ms", "", each(tail, ".1f")],
         [
@@ -196,7 +204,7 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         ["p99 in calm, at first and in the end, ms", "", ", ".join(f"{one['p99_ms']:.1f}" for one in calms)],
         ["p99 in the storm, in those of the better calm", "≤ 2", each(lambda one: tail(one) / quiet["p99_ms"], ".1f")],
         ["connected devices dropped", "0", lost.total()],
-        ["from the storm's end to 80 % of capacity, s", "≤ 10", each(lambda one: one["normal"], ".1f")],
+        ["from the storm's end to 80 % of capacity by such a core, s", "≤ 10", each(lambda one: one["normal"], ".1f")],
         ["of a core, spent by the hub", "", each(lambda one: one["cpu"], ".0%")],
         ["of all cores, taken by the machine's neighbours", "", each(lambda one: one["stolen"], ".1%")],
     ]
@@ -205,7 +213,8 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
 ## A crowd at the door, {STORMS} times {STORM_SECONDS:.0f} s
 
 One worker. The hub has {share:.0%} of one core, all others together have another; capacity is measured in the same
-arrangement, before and after each storm.
+arrangement and by the same devices, before and after each storm. Who takes the rest of the hub's core counts what it is
+worth: this machine has neighbours.
 {CONNECTED} devices are connected and publish {MESSAGES_PER_SECOND:.0f} messages a second (QoS 1). At the door:
 {CROWDS * HONEST_WAITING:,} honest devices that are always waiting, strangers that send garbage
 ({each(lambda one: one["begun"]["garbage"], ",.0f")} dials a second) or a recorded ClientHello
@@ -218,8 +227,9 @@ wants to (`SCHED_RR`), so that what is measured is the hub.
 {results.table(["figure, median (each storm)", "wanted", "seen"], rows)}
 
 A second, the hub accepted {did["connections_opened"]:,.0f} connections and passed over {did["accepts_gone"]:,.0f} that
-were over before; it answered {did["strangers_answered"]:,.0f} of them, saw {did["handshakes_completed"]:,.0f} keys
-proven, and let in {did["admitted"]:,.0f}. Refused: {refusals(did)}.
+were over before; {did["door_narrowed"] * STORM_SECONDS:.0f} times in a storm the door was made narrow. It answered
+{did["strangers_answered"]:,.0f} of them, saw {did["handshakes_completed"]:,.0f} keys proven, and let in
+{did["admitted"]:,.0f}. Refused: {refusals(did)}.
 
 Honest newcomers of each storm met {[one["honest"] for one in storms]}; the log's lines about refusals: {refused}.
 """
@@ -232,7 +242,8 @@ class Capacity:
     """Devices let in by a hub that has nothing else to do but its connected devices, and what these notice of it."""
 
     per_second: float
-    rounds: list[float]
+    speed: float
+    """Rounds of the hub's neighbour, a second."""
     latency: dict[str, Any]
 
 
@@ -243,13 +254,15 @@ def in_calm(server: servers.Server, fleet: Fleet) -> dict[str, Any]:
         return without_buckets(latency(inside.stop()["acknowledgement"]))
 
 
-def at_capacity(server: servers.Server, fleet: Fleet) -> Capacity:
+def at_capacity(server: servers.Server, fleet: Fleet, rounds: Callable[[], float]) -> Capacity:
     with connected_to(server, fleet) as inside:
-        rounds = [everybody(server, fleet, NEWCOMERS) for _ in range(3)]
-        return Capacity(statistics.median(rounds), rounds, without_buckets(latency(inside.stop()["acknowledgement"])))
+        before, began = rounds(), time.monotonic()
+        per_second = everybody(server, fleet, NEWCOMERS)
+        speed = (rounds() - before) / (time.monotonic() - began)
+        return Capacity(per_second, speed, without_buckets(latency(inside.stop()["acknowledgement"])))
 
 
-def a_storm(server: servers.Server, fleet: Fleet, before: Capacity) -> dict[str, Any]:
+def a_storm(server: servers.Server, fleet: Fleet, before: Capacity, rounds: Callable[[], float]) -> dict[str, Any]:
     """Rates are a second."""
     # As many as ever wait, each of which dials again and again until it is let in.
     honest = [
@@ -267,9 +280,11 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity) -> dict[str,
         strangers = [stack.enter_context(flooding(server, rate, kind)) for kind, rate in floods.items()]
         time.sleep(RISE_SECONDS)
         counts_before, let_in_before, began = counts(server), all_outcomes(coming), time.monotonic()
+        rounds_before = rounds()
         time.sleep(STORM_SECONDS)
         # What has been done in the storm, before anybody is called off.
         seconds = time.monotonic() - began
+        speed = (rounds() - rounds_before) / seconds
         met, stalling = all_outcomes(coming), outcomes(waiting.crowd())
         rates = {
             group: {name: (count - counts_before[group].get(name, 0)) / seconds for name, count in counted.items()}
@@ -280,15 +295,19 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity) -> dict[str,
         flooded = [json.loads(stranger.stdout.read()) for stranger in strangers]  # type: ignore[union-attr]
         for run in (waiting, coming):
             run.stop()
-        after = time.monotonic()
-        first_ones = replace(NEWCOMERS, count=AFTERWARDS)
-        wait_for(lambda: everybody(server, fleet, first_ones) >= 0.8 * before.per_second, "normal times", 60)
+        after, afterwards = time.monotonic(), [0.0]
+        while afterwards[-1] < 0.8 and time.monotonic() - after < AFTERWARDS_SECONDS_MAX:
+            rounds_before, round_began = rounds(), time.monotonic()
+            rate = everybody(server, fleet, replace(NEWCOMERS, count=AFTERWARDS))
+            worth = (rounds() - rounds_before) / (time.monotonic() - round_began)
+            afterwards.append(rate / before.per_second * before.speed / worth)
         normal = time.monotonic() - after
         stormy = inside.stop()
     return {
         "goodput": (met["connected"] - let_in_before["connected"]) / seconds,
         "offered": rates["door"]["dialled"] + rates["door"]["dialled again"],
         "at_door": rates["door"],
+        "speed": speed,
         "did": rates["hub"],
         "cpu": rates["cpu"]["hub"],
         "stolen": rates["cpu"]["stolen"] / (os.cpu_count() or 1),
@@ -299,6 +318,7 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity) -> dict[str,
         "latency": without_buckets(latency(stormy["acknowledgement"])),
         "lost": stormy["lost"],
         "normal": normal,
+        "afterwards": afterwards,
     }
 
 
@@ -346,14 +366,21 @@ def one_core_each(server: servers.Server) -> Iterator[int]:
 
 
 @contextmanager
-def a_share_of_it(core: int, share: float) -> Iterator[None]:
-    """The hub has no more than this share of its core: a neighbour has the rest of it."""
+def a_share_of_it(core: int, share: float) -> Iterator[Callable[[], float]]:
+    """The hub has no more than this share of its core: a neighbour has the rest of it, and says how many rounds it has
+    made in it. Where there is none, time is all that is known of the core."""
     if share >= 1:
-        yield
+        yield time.monotonic
         return
-    with subprocess.Popen([sys.executable, "-m", "benches.neighbour", str(core), str(share)]) as neighbour:
+    command = [sys.executable, "-m", "benches.neighbour", str(core), str(share)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as neighbour:
+
+        def rounds() -> float:
+            neighbour.stdin.write(b"\n")  # type: ignore[union-attr]
+            return float(neighbour.stdout.readline())  # type: ignore[union-attr]
+
         try:
-            yield
+            yield rounds
         finally:
             neighbour.kill()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import select
+import signal
 import socket
 import ssl
+import struct
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ..support.hub import RunningHub, now, running, wait_for
+from ..support.hub import METRICS_PORT, RunningHub, now, running, wait_for
 from ..support.mqtt import (
     CONNACK_NOT_AUTHORIZED,
     CONNACK_YES,
@@ -176,9 +179,12 @@ def test_l17_peers_that_stall_are_closed_at_the_deadline_and_keep_nobody_out(hub
 
 
 def test_a_full_house_of_strangers_is_refused_at_the_door(hub: RunningHub, refusals: list[str]) -> None:
-    # They are accepted in the order in which they came.
+    # They are accepted in the order in which they spoke.
     crowd = [socket.create_connection((hub.address, 8883), 20) for _ in range(64)]
+    for one in crowd:
+        one.sendall(b"\x16")
     with socket.create_connection((hub.address, 8883), 20) as late, suppress(ConnectionResetError):
+        late.sendall(b"\x16")
         assert late.recv(100) == b""
     assert refusals == ["connection_limit"]
     for one in crowd:
@@ -194,6 +200,55 @@ def test_a_full_house_of_strangers_is_refused_at_the_door(hub: RunningHub, refus
             return False
 
     wait_for(let_in, "room")
+
+
+@pytest.fixture
+def counting_hub(tmp_path: Path) -> Iterator[RunningHub]:
+    for hub in running(tmp_path, metrics_port=METRICS_PORT):
+        hub.trust(company=ROOT)
+        hub.start()
+        yield hub
+        assert hub.stop() == 0
+
+
+def counted(hub: RunningHub, name: str) -> int:
+    return sum(int(sample.value) for sample in hub.samples() if sample.name == f"holdfast_{name}_total")
+
+
+def say_and_reset(hub: RunningHub, said: bytes) -> None:
+    with socket.create_connection((hub.address, 8883), 20) as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stranger.sendall(said)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_DEFER_ACCEPT"), reason="that the kernel keeps the silent is Linux's")
+def test_x01_a_flood_of_what_is_no_tls_makes_the_door_narrow(counting_hub: RunningHub) -> None:
+    """While it is narrow devices come in as ever, and whoever speaks no TLS hears so, a little later."""
+    hub = counting_hub
+    for _ in range(20):
+        say_and_reset(hub, b"")
+    # So many that the worker finds nobody there any more: it must not have accepted them meanwhile.
+    os.kill(hub.worker_pid(), signal.SIGSTOP)
+    for _ in range(110):
+        say_and_reset(hub, b"GET / HTTP/1.1\r\n\r\n")
+    os.kill(hub.worker_pid(), signal.SIGCONT)
+    wait_for(lambda: counted(hub, "door_narrowed"), "a narrow door")
+    # Whoever had said nothing was nobody.
+    assert (counted(hub, "connections_opened"), counted(hub, "accepts_gone")) == (0, 110)
+    for version in VERSIONS:
+        device = f"patient-{version}"
+        with dialled(hub, files(hub, TECHNICIAN.device(device)), VERSIONS[version]) as secured:
+            secured.sendall(connect(device) + publish(device, 1))
+            assert read_exactly(secured, 8) == CONNACK_YES + puback(1)
+    for _ in range(20):
+        say_and_reset(hub, b"GET / HTTP/1.1\r\n\r\n")
+    with socket.create_connection((hub.address, 8883), 20) as plain, suppress(ConnectionResetError):
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while plain.recv(1_000):
+            pass
+    assert hub.refusals() == ["tls_error"]
+    wait_for(lambda: counted(hub, "connections_opened") == 3, "counts")
+    assert counted(hub, "accepts_gone") == 110
 
 
 @pytest.mark.parametrize("version", VERSIONS)

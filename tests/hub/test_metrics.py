@@ -249,7 +249,7 @@ def test_a_port_that_is_taken_stops_the_hub_before_anything_is_changed(hub: Runn
 
 def test_every_counter_of_a_worker_has_its_line_of_help() -> None:
     counted = set(re.findall(r'\("(\w+)", plane\.front\.', (RUST / "bindings/src/gate.rs").read_text()))
-    assert counted == {"accepts_failed", "accepts_gone"}
+    assert counted == {"accepts_failed", "accepts_gone", "door_narrowed"}
     for path in RUST.glob("gate/src/*.rs"):
         counted |= set(re.findall(r'\.count(?:_many)?\("(\w+)"', path.read_text().partition("#[cfg(test)]")[0]))
     assert counted == set(COUNTERS)

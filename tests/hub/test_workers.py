@@ -11,6 +11,7 @@ import ssl
 import struct
 import time
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,7 +38,6 @@ from ..support.pki import Ca, server_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ROOT = Ca.root("Company-X Root")
 FACTORY, SIBLING = ROOT.intermediate("Factory-Y"), ROOT.intermediate("Factory-S")
@@ -203,6 +203,13 @@ def test_x05_a_worker_that_hangs_is_replaced_and_the_others_serve(hub: RunningHu
     os.kill(other["pid"], 0)
     device = files(hub, FACTORY.device("widget-1"))
     assert {answer(hub, device, "widget-1") for _ in range(MANY)} == {CONNACK_YES}
+
+
+def test_x08_no_worker_keeps_huge_pages_that_a_burst_has_left(hub: RunningHub) -> None:
+    os.kill(pids(hub)[0], signal.SIGKILL)
+    hub.wait_for_events("serving", 3)
+    for pid in pids(hub)[1:]:
+        assert "THP_enabled:\t0\n" in Path(f"/proc/{pid}/status").read_text()
 
 
 def test_g04_a_worker_that_cannot_be_started_is_tried_again_and_the_others_serve(hub: RunningHub) -> None:

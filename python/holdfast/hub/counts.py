@@ -26,6 +26,7 @@ COUNTERS = {
     "connections_opened": "Connections that were accepted and taken on.",
     "accepts_failed": "Times that nobody could be accepted, for want of a descriptor or of memory.",
     "accepts_gone": "Connections that were over before they were accepted.",
+    "door_narrowed": "Times that a crowd made the system drop what is no TLS, for ten seconds.",
     "bytes_received": "Bytes that peers sent, TLS included.",
     "bytes_sent": "Bytes that peers were sent, TLS included.",
     "key_agreement_batches": "Key agreements of several handshakes that were worked out together, counted once.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+import sys
 from contextlib import ExitStack
 
 from holdfast.errors import ConfigurationError, ConflictError
@@ -12,6 +13,9 @@ from holdfast.errors import ConfigurationError, ConflictError
 BACKLOG_COUNT = 1_024
 """Connections that the kernel keeps for one listener. A worker takes a few a turn; whoever came behind so many would
 have gone before it was served, and is better told to try again: by the kernel, at no cost."""
+SILENT_SECONDS = 1
+"""How long the kernel keeps to itself a connection that has said nothing, where clients speak first, as in TLS: nobody
+who does waits for that, and a crowd that dials and resets without a word costs no worker anything."""
 SEND_BUFFER_BYTES = 64 * 1024
 RECEIVE_BUFFER_BYTES = 256 * 1024
 """What the kernel keeps for one connection at the most (it doubles both): left to itself it goes to megabytes for every
@@ -29,8 +33,10 @@ def check_free(host: str, port: int) -> None:
     _bound(host, port, shared=False).close()
 
 
-def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
+def open_listeners(host: str, port: int, count: int, *, silent_seconds: int = 0) -> list[socket.socket]:
     """Open `count` sockets that share `host` and `port`, the kernel spreading connections over them.
+
+    Who says nothing is handed over `silent_seconds` later, where the system can do that (Linux).
 
     Raises:
         ConflictError: `address_in_use`; SO_REUSEPORT alone would let a second hub take half of the connections.
@@ -43,6 +49,8 @@ def open_listeners(host: str, port: int, count: int) -> list[socket.socket]:
         opened.pop_all()
     for listener in listeners:
         listener.settimeout(0)
+        if sys.platform == "linux":
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, silent_seconds)
     return listeners
 
 

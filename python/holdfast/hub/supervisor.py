@@ -23,7 +23,7 @@ from holdfast.errors import HoldfastError
 from holdfast.files import make_directory, take_all_descriptors
 from holdfast.hub import messages, status
 from holdfast.hub.identity import read_identity
-from holdfast.hub.listeners import DESCRIPTORS_KEPT, check_free, open_listeners
+from holdfast.hub.listeners import DESCRIPTORS_KEPT, SILENT_SECONDS, check_free, open_listeners
 from holdfast.hub.log import report_unhandled
 from holdfast.hub.pages import Pages
 from holdfast.hub.post import Post
@@ -108,7 +108,9 @@ def serve(settings: Settings, log: FilteringBoundLogger, *, again: Callable[[], 
     with ExitStack() as stack:
         # A second hub in this place ends here, before the kernel accepts anybody for it.
         stack.enter_context(status.locked(settings.state_dir))
-        listeners = open_listeners(settings.mqtt_host, settings.mqtt_port, settings.workers)
+        listeners = open_listeners(
+            settings.mqtt_host, settings.mqtt_port, settings.workers, silent_seconds=SILENT_SECONDS
+        )
         for listener in listeners:
             stack.enter_context(listener)
         watched = None

@@ -276,8 +276,11 @@ impl Gate {
     fn counters(&self) -> HashMap<&'static str, u64> {
         let plane = self.lock();
         let counters = plane.gate.counters().iter().map(|(name, count)| (*name, *count));
-        let of_sockets =
-            [("accepts_failed", plane.front.accepts_failed()), ("accepts_gone", plane.front.accepts_gone())];
+        let of_sockets = [
+            ("accepts_failed", plane.front.accepts_failed()),
+            ("accepts_gone", plane.front.accepts_gone()),
+            ("door_narrowed", plane.front.door_narrowed()),
+        ];
         counters.chain(of_sockets).collect()
     }
 

@@ -30,7 +30,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// How long a closed connection may take to read what it was told before, and how many there may be of them.
 const LINGER_MS: u64 = 10_000;
 const LINGERING_COUNT_MAX: usize = 256;
-/// How often it is looked at whether that time is up.
+/// How often it is looked at whether that time is up, or that of a narrow door.
 const LINGER_LOOK_MS: u64 = 100;
 
 /// All sockets of one worker.
@@ -114,6 +114,11 @@ impl Front {
     /// How many were over before they were accepted.
     pub fn accepts_gone(&self) -> u64 {
         self.listeners.gone()
+    }
+
+    /// How often the system was asked to drop, for a while, what is no TLS before anybody is accepted.
+    pub fn door_narrowed(&self) -> u64 {
+        self.listeners.narrowed()
     }
 
     /// The first half of a turn: hears whoever has said something, all of them once before anybody twice, and of strangers no more than
@@ -213,6 +218,7 @@ impl Front {
         if now.monotonic_ms >= self.look_at_ms {
             self.look_at_ms = now.monotonic_ms.saturating_add(LINGER_LOOK_MS);
             self.lingering.retain(|_, (_, until_ms)| *until_ms > now.monotonic_ms);
+            self.listeners.pass(now);
         }
     }
 

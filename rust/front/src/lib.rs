@@ -15,6 +15,7 @@
 mod behind;
 mod front;
 mod listeners;
+mod narrow;
 mod socket;
 mod sockets;
 

@@ -6,6 +6,9 @@ use std::net::{IpAddr, TcpListener as StdListener};
 use holdfast_gate::{Level, Note, Now, Value};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+
+use crate::narrow::{Narrowing, narrow, spoke_no_tls, widen};
 
 /// Handles begin above it.
 pub(crate) const LISTENING: Token = Token(0);
@@ -29,6 +32,7 @@ pub(crate) struct Listeners {
     resume_at_ms: u64,
     /// Connections that were over before they were accepted.
     gone: u64,
+    narrowing: Narrowing,
     /// Connections that could not be accepted, and since which of them nothing was written.
     failed: u64,
     told: u64,
@@ -47,6 +51,8 @@ impl Listeners {
         listener.set_nonblocking(true)?;
         let mut listener = TcpListener::from_std(listener);
         registry.register(&mut listener, LISTENING, Interest::READABLE)?;
+        // Whoever had it before may have left it narrow.
+        widen(&SockRef::from(&listener));
         self.listening.push(Listener { listener, ready: true });
         Ok(())
     }
@@ -56,6 +62,7 @@ impl Listeners {
         for mut one in std::mem::take(&mut self.listening) {
             // What cannot be unwatched was not watched.
             let _unwatched = registry.deregister(&mut one.listener);
+            widen(&SockRef::from(&one.listener));
         }
     }
 
@@ -85,7 +92,12 @@ impl Listeners {
                     self.listening.rotate_left(1);
                     // Linux hands over those, too, who have reset the connection while they waited.
                     let gone = stream.take_error().ok().flatten().is_some_and(|error| is_end(error.kind()));
-                    return Ok(if gone { self.pass_over() } else { Next::Somebody(stream, address.ip()) });
+                    if gone {
+                        self.narrow_if_flooded(&stream, now);
+                        return Ok(self.pass_over());
+                    }
+                    widen(&SockRef::from(&stream));
+                    return Ok(Next::Somebody(stream, address.ip()));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => one.ready = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -103,9 +115,32 @@ impl Listeners {
         Next::Gone
     }
 
+    /// Somebody has reset the connection while it waited.
+    fn narrow_if_flooded(&mut self, gone: &TcpStream, now: Now) {
+        if !self.narrowing.is_narrow() && spoke_no_tls(gone) && self.narrowing.count(now.monotonic_ms) {
+            for one in &self.listening {
+                narrow(&SockRef::from(&one.listener));
+            }
+        }
+    }
+
+    /// Time has passed: the door is not narrow for ever.
+    pub(crate) fn pass(&mut self, now: Now) {
+        if self.narrowing.pass(now.monotonic_ms) {
+            for one in &self.listening {
+                widen(&SockRef::from(&one.listener));
+            }
+        }
+    }
+
     /// How many were over before they were accepted.
     pub(crate) fn gone(&self) -> u64 {
         self.gone
+    }
+
+    /// How often the door was made narrow.
+    pub(crate) fn narrowed(&self) -> u64 {
+        self.narrowing.times()
     }
 
     /// Nobody can be taken on, for now. Whoever waits goes on waiting in the system's queue.

@@ -458,16 +458,16 @@ fn a_turn_takes_on_two_and_the_others_wait_in_the_systems_queue() {
 }
 
 /// Dials, says something and resets.
-fn dial_and_reset(address: SocketAddr) {
+fn dial_and_reset(address: SocketAddr, said: &[u8]) {
     let mut peer = TcpStream::connect(address).unwrap();
-    peer.write_all(b"hello").unwrap();
+    peer.write_all(said).unwrap();
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 #[test]
 fn x01_whoever_has_reset_before_it_was_accepted_is_passed_over() {
     let mut world = World::new();
-    (0..18).for_each(|_| dial_and_reset(world.address));
+    (0..18).for_each(|_| dial_and_reset(world.address, b"hello"));
     let _peer = TcpStream::connect(world.address).unwrap();
     std::thread::sleep(Duration::from_millis(50));
     for gone in [4, 8, 12, 16] {
@@ -477,6 +477,103 @@ fn x01_whoever_has_reset_before_it_was_accepted_is_passed_over() {
     }
     world.turn();
     assert_eq!((world.front.accepts_gone(), &world.script.told), (18, &vec![Told::Opened(1)]));
+}
+
+/// A crowd dials and leaves, and is passed over.
+fn flood(world: &mut World, count: u64, said: &[u8]) {
+    let gone = world.front.accepts_gone();
+    (0..count).for_each(|_| dial_and_reset(world.address, said));
+    while world.front.accepts_gone() < gone + count {
+        world.turn();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn x01_a_crowd_at_the_door_makes_it_narrow_for_whoever_speaks_no_tls() {
+    const HELLO: &[u8] = &[22, 3, 1, 0, 1];
+    let mut world = World::new();
+    flood(&mut world, 99, b"hello");
+    for record in 20..=23 {
+        flood(&mut world, 100, &[record]);
+    }
+    flood(&mut world, 100, b"");
+    assert_eq!(world.front.door_narrowed(), 0);
+    let mut polite = world.newcomer();
+    world.turn();
+    assert_eq!(world.script.told, [Told::Opened(1), Told::Received(1, 5)]);
+    flood(&mut world, 1, b"hello");
+    assert_eq!(world.front.door_narrowed(), 1);
+    // Those who were there before are heard.
+    polite.write_all(b"more").unwrap();
+    world.until(|told| told.ends_with(&[Told::Received(1, 4)]));
+    let dial = |world: &World, said: &[u8]| {
+        let mut peer = TcpStream::connect(world.address).unwrap();
+        peer.write_all(said).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        peer
+    };
+    let mut plain = dial(&world, b"GET");
+    world.turn();
+    assert_eq!(world.script.told.last(), Some(&Told::Opened(2)));
+    let mut secure = dial(&world, HELLO);
+    world.turn();
+    assert_eq!(world.script.told.last(), Some(&Told::Received(3, HELLO.len())));
+    // Whoever was accepted may say what it likes, and repeats what was dropped.
+    secure.write_all(b"finished").unwrap();
+    world.until(|told| told.contains(&Told::Received(3, 8)));
+    plain.write_all(b" /").unwrap();
+    world.until(|told| {
+        told.contains(&Told::Received(2, 5)) || told.ends_with(&[Told::Received(2, 3), Told::Received(2, 2)])
+    });
+    // It is not narrow for ever; nor is it where another worker takes over.
+    world.now.monotonic_ms += 10_000;
+    world.turn();
+    let _plain = dial(&world, b"GET");
+    world.turn();
+    assert_eq!(world.script.told.last(), Some(&Told::Received(4, 3)));
+}
+
+/// Its packet reaches a listener that knows of no connection.
+#[cfg(target_os = "linux")]
+#[test]
+fn x01_a_device_whose_connection_is_forgotten_hears_so_at_a_narrow_door() {
+    let mut world = World::new();
+    flood(&mut world, 100, b"hello");
+    let mut device = world.peer();
+    device.write_all(b"unread").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    // It sleeps while the connection is reset.
+    let asleep = socket2::SockRef::from(&device).attach_filter(&[socket2::SockFilter::new(0x06, 0, 0, 0)]);
+    world.front.abort(&mut world.script, world.now);
+    std::thread::sleep(Duration::from_millis(50));
+    asleep.and_then(|()| socket2::SockRef::from(&device).detach_filter()).unwrap();
+    assert!(!is_over(&mut device));
+    device.write_all(&[23, 3, 3]).unwrap();
+    assert!(is_over(&mut device));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn x01_who_takes_over_a_narrow_door_opens_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut world = World::new();
+    world.address = listener.local_addr().unwrap();
+    world.front.listen(listener.try_clone().unwrap()).unwrap();
+    flood(&mut world, 100, b"hello");
+    let mut early = TcpStream::connect(world.address).unwrap();
+    early.write_all(&[22]).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    // A worker dies without a word.
+    world.front = Front::new().unwrap();
+    world.front.listen(listener).unwrap();
+    let mut plain = TcpStream::connect(world.address).unwrap();
+    plain.write_all(b"GET").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    world.turn();
+    assert!(world.script.told.contains(&Told::Received(2, 3)), "{:?}", world.script.told);
+    early.write_all(b"more").unwrap();
+    world.until(|told| told.ends_with(&[Told::Received(1, 4)]));
 }
 
 #[test]
