@@ -53,7 +53,7 @@ CROWDS = 2
 """Of honest devices: the rounds of one end, with whoever had to wait for longest, while the others go on."""
 STALLED = 2_000
 TIMES_CAPACITY = 10
-HONEST, HONEST_WAITING = 7_000, 5_000
+HONEST, HONEST_WAITING = 7_000, 6_000
 """Of each crowd: devices, and how many of them wait to be let in at any time. All together one worker's
 `connections_count_max` has room for."""
 NEWCOMERS = Crowd(name="newcomers", first=CONNECTED, count=CROWDS * HONEST)
@@ -272,7 +272,7 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity, rounds: Call
     stalled = replace(
         NEWCOMERS, name="stalled", count=STALLED, misbehaviour="stall-client-hello", concurrency=STALLED, rounds=100
     )
-    floods = {"garbage": 0.4 * TIMES_CAPACITY * before.per_second, "replay": 0.1 * TIMES_CAPACITY * before.per_second}
+    floods = {"garbage": 0.5 * TIMES_CAPACITY * before.per_second, "replay": 0.1 * TIMES_CAPACITY * before.per_second}
     with ExitStack() as stack:
         inside = stack.enter_context(connected_to(server, fleet))
         waiting = stack.enter_context(running(server, fleet, stalled))
