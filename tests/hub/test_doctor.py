@@ -231,6 +231,18 @@ def test_a_port_that_is_taken_and_limits_that_are_too_low(hub: RunningHub, tmp_p
     assert port.code == "address_in_use"
 
 
+def test_a_system_that_a_crowd_of_silent_dials_keeps_others_out_of(
+    hub: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = tmp_path / "tcp_syncookies"
+    off.write_text("0\n")
+    monkeypatch.setattr(checkup, "SYNCOOKIES", off)
+    ((state, said, code),) = found(hub, "port")
+    assert (state, "silent dials" in said, code) == ("warning", True, None)
+    off.unlink()
+    assert found(hub, "port") == []
+
+
 def test_nobody_there_and_nothing_set() -> None:
     for given, kind, code in (
         (Settings(), ConfigurationError, "metrics_off"),

@@ -42,6 +42,7 @@ CERTIFICATE_SOON = timedelta(days=14)
 CA_SOON = timedelta(days=60)
 DISK_BYTES_MIN = 1 << 30
 FAULTS_SHOWN_MAX = 5
+SYNCOOKIES = Path("/proc/sys/net/ipv4/tcp_syncookies")
 
 
 class State(enum.Enum):
@@ -278,11 +279,22 @@ def _ca(ca: Ca) -> Iterator[Found]:
 
 
 def _port(settings: Settings) -> Iterator[Found]:
+    if _reads(SYNCOOKIES) == "0":
+        found = "the system answers no SYN by a cookie: a crowd of silent dials keeps others out"
+        yield State.WARNING, found, "sysctl -w net.ipv4.tcp_syncookies=1"
     if status.runs(settings.state_dir):
         yield _good(f"a hub runs here, process {_pid(settings)}")
         return
     check_free(settings.mqtt_host, settings.mqtt_port)
     yield _good(f"no hub runs here; {settings.mqtt_host}:{settings.mqtt_port} is free")
+
+
+def _reads(file: Path) -> str | None:
+    """What a file of the system says, where there is such."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return None
 
 
 def _descriptors(settings: Settings) -> Iterator[Found]:
