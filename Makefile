@@ -81,6 +81,6 @@ $(VENV)/installed: requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
 	@touch $@
 
-$(VENV)/built: $(VENV)/installed pyproject.toml Cargo.toml Cargo.lock $(RUST_SOURCES)
+$(VENV)/built: $(VENV)/installed pyproject.toml .cargo/config.toml Cargo.toml Cargo.lock $(RUST_SOURCES)
 	$(BIN)/maturin develop --release --quiet
 	@touch $@

@@ -38,7 +38,7 @@ def client_hello() -> bytes:
 
 
 def main(address: str, port: int, rate: float, kind: str) -> None:
-    octets = client_hello() if kind == "replay" else os.urandom(256)
+    octets = client_hello() if kind == "replay" else b"\xff" + os.urandom(255)
     own = (f"127.{number // 250 + 32}.{number % 250}.1" for number in range(SOURCES))
     sources = itertools.cycle(
         [f"127.16.0.{number % 250 + 1}" if number % 10 == 0 else one for number, one in enumerate(own)]

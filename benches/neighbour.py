@@ -1,4 +1,4 @@
-"""A neighbour on a core: `python -m benches.neighbour CORE SHARE`, until it is killed, takes all but SHARE of it.
+"""A neighbour on a core: `python -m benches.neighbour CORE SHARE`, until its input ends, takes all but SHARE of it.
 
 For each line of its input it answers how many rounds it has made so far: what the core is worth at the time, which on a
 machine that is shared with others is now more, now less.
@@ -27,6 +27,7 @@ rounds = 0
 def answer() -> None:
     for _ in sys.stdin:
         print(rounds, flush=True)
+    os._exit(0)
 
 
 def take(share: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -48,14 +49,13 @@ MESSAGES_PER_SECOND = 200.0
 STORMS = 3
 AFTERWARDS = 500
 """A round of them takes about a second, so that it is seen when normal times begin."""
-AFTERWARDS_SECONDS_MAX = 60.0
+AFTERWARDS_SECONDS_MAX = 12.0
 CROWDS = 2
 """Of honest devices: the rounds of one end, with whoever had to wait for longest, while the others go on."""
 STALLED = 2_000
 TIMES_CAPACITY = 10
 HONEST, HONEST_WAITING = 7_000, 6_000
-"""Of each crowd: devices, and how many of them wait to be let in at any time. All together one worker's
-`connections_count_max` has room for."""
+"""Of each crowd: devices, and how many of them wait to be let in at any time. One worker has strips for all."""
 NEWCOMERS = Crowd(name="newcomers", first=CONNECTED, count=CROWDS * HONEST)
 RISE_SECONDS = 5.0
 HUB_SHARE = float(os.environ.get("HOLDFAST_BENCH_HUB_SHARE", "0.25"))
@@ -163,6 +163,8 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         one["capacity"] = (before.per_second + after.per_second) / 2
         one["times"] = one["offered"] / one["capacity"]
         one["share"] = one["goodput"] / one["capacity"]
+        normal = [seconds for seconds, rate in one["afterwards"] if rate >= 0.8 * one["capacity"]]
+        one["normal"] = normal[0] if normal else math.inf
         one["slower"] = one["speed"] / statistics.mean((before.speed, after.speed))
         # Of what it could do by a core that is worth as much as in the storm.
         worth = statistics.mean(around.per_second / around.speed for around in (before, after))
@@ -187,6 +189,7 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
     capacity = "capacity: the same devices, 64 under way, connected ones publishing, a second"
     rows: list[list[object]] = [
         [capacity, "", each(lambda one: one["capacity"], ",.0f")],
+        ["dialled, a second", "", each(lambda one: one["at_door"]["dialled"], ",.0f")],
         ["offered, a second", "", each(lambda one: one["offered"], ",.0f")],
         ["offered, as multiples of capacity", "10", each(lambda one: one["times"], ".1f")],
         ["connections that came to be, a second", "", each(lambda one: one["at_door"]["came to be"], ",.0f")],
@@ -204,7 +207,7 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
         ["p99 in calm, at first and in the end, ms", "", ", ".join(f"{one['p99_ms']:.1f}" for one in calms)],
         ["p99 in the storm, in those of the better calm", "≤ 2", each(lambda one: tail(one) / quiet["p99_ms"], ".1f")],
         ["connected devices dropped", "0", lost.total()],
-        ["from the storm's end to 80 % of capacity by such a core, s", "≤ 10", each(lambda one: one["normal"], ".1f")],
+        ["from the storm's end to 80 % of capacity, s", "≤ 10", each(lambda one: one["normal"], ".1f")],
         ["of a core, spent by the hub", "", each(lambda one: one["cpu"], ".0%")],
         ["of all cores, taken by the machine's neighbours", "", each(lambda one: one["stolen"], ".1%")],
     ]
@@ -213,23 +216,24 @@ def test_a_crowd_at_the_door(tmp_path: Path, name: str, share: float) -> None:
 ## A crowd at the door, {STORMS} times {STORM_SECONDS:.0f} s
 
 One worker. The hub has {share:.0%} of one core, all others together have another; capacity is measured in the same
-arrangement and by the same devices, before and after each storm. Who takes the rest of the hub's core counts what it is
-worth: this machine has neighbours.
+arrangement and by the same devices, before and after each storm. Who takes the rest of the hub's core, if somebody
+does, counts what it is worth meanwhile: less, too, where the system is at work there for the crowd.
 {CONNECTED} devices are connected and publish {MESSAGES_PER_SECOND:.0f} messages a second (QoS 1). At the door:
 {CROWDS * HONEST_WAITING:,} honest devices that are always waiting, strangers that send garbage
 ({each(lambda one: one["begun"]["garbage"], ",.0f")} dials a second) or a recorded ClientHello
 ({each(lambda one: one["begun"]["replay"], ",.0f")}) and reset, a tenth of them
 from addresses that honest devices share, {STALLED:,} that
-stall in their ClientHello and come again. Offered are SYNs: what the full queue of the listener turns away, a system
-dials again. The hub's limits are the default ones. Who plays the connected devices has the other core whenever it
-wants to (`SCHED_RR`), so that what is measured is the hub.
+stall in their ClientHello and come again. Offered are these dials and what systems have sent again
+of handshakes of TCP: SYNs that the full queue of the listener has turned away, and its own answers to those who have
+said nothing for a second. The hub's limits are the default ones. Who plays the connected devices has the other core
+whenever it wants to (`SCHED_RR`), so that what is measured is the hub.
 
 {results.table(["figure, median (each storm)", "wanted", "seen"], rows)}
 
 A second, the hub accepted {did["connections_opened"]:,.0f} connections and passed over {did["accepts_gone"]:,.0f} that
-were over before; {did["door_narrowed"] * STORM_SECONDS:.0f} times in a storm the door was made narrow. It answered
-{did["strangers_answered"]:,.0f} of them, saw {did["handshakes_completed"]:,.0f} keys proven, and let in
-{did["admitted"]:,.0f}. Refused: {refusals(did)}.
+were over before; it answered {did["strangers_answered"]:,.0f} of them, saw {did["handshakes_completed"]:,.0f} keys
+proven, and let in {did["admitted"]:,.0f}. Refused: {refusals(did)}. In all of a storm the door was made narrow
+{did["door_narrowed"] * STORM_SECONDS:.0f} times.
 
 Honest newcomers of each storm met {[one["honest"] for one in storms]}; the log's lines about refusals: {refused}.
 """
@@ -243,7 +247,7 @@ class Capacity:
 
     per_second: float
     speed: float
-    """Rounds of the hub's neighbour, a second."""
+    """Rounds of the hub's neighbour, a second; 1 where there is none."""
     latency: dict[str, Any]
 
 
@@ -272,7 +276,7 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity, rounds: Call
     stalled = replace(
         NEWCOMERS, name="stalled", count=STALLED, misbehaviour="stall-client-hello", concurrency=STALLED, rounds=100
     )
-    floods = {"garbage": 0.5 * TIMES_CAPACITY * before.per_second, "replay": 0.1 * TIMES_CAPACITY * before.per_second}
+    floods = {"garbage": 0.6 * TIMES_CAPACITY * before.per_second, "replay": 0.15 * TIMES_CAPACITY * before.per_second}
     with ExitStack() as stack:
         inside = stack.enter_context(connected_to(server, fleet))
         waiting = stack.enter_context(running(server, fleet, stalled))
@@ -295,13 +299,10 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity, rounds: Call
         flooded = [json.loads(stranger.stdout.read()) for stranger in strangers]  # type: ignore[union-attr]
         for run in (waiting, coming):
             run.stop()
-        after, afterwards = time.monotonic(), [0.0]
-        while afterwards[-1] < 0.8 and time.monotonic() - after < AFTERWARDS_SECONDS_MAX:
-            rounds_before, round_began = rounds(), time.monotonic()
+        after, afterwards = time.monotonic(), list[tuple[float, float]]()
+        while not afterwards or (afterwards[-1][1] < before.per_second and afterwards[-1][0] < AFTERWARDS_SECONDS_MAX):
             rate = everybody(server, fleet, replace(NEWCOMERS, count=AFTERWARDS))
-            worth = (rounds() - rounds_before) / (time.monotonic() - round_began)
-            afterwards.append(rate / before.per_second * before.speed / worth)
-        normal = time.monotonic() - after
+            afterwards.append((time.monotonic() - after, rate))
         stormy = inside.stop()
     return {
         "goodput": (met["connected"] - let_in_before["connected"]) / seconds,
@@ -317,7 +318,6 @@ def a_storm(server: servers.Server, fleet: Fleet, before: Capacity, rounds: Call
         "stalled": stalling,
         "latency": without_buckets(latency(stormy["acknowledgement"])),
         "lost": stormy["lost"],
-        "normal": normal,
         "afterwards": afterwards,
     }
 

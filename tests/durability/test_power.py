@@ -45,8 +45,11 @@ def test_g02_nothing_acknowledged_is_lost_when_the_power_fails(life: Life, tmp_p
     [("worker-0.db-wal", "lost telemetry"), ("registry.db-wal", "lost pin"), ("inbox.db-wal", "lost")],
 )
 def test_what_is_not_synced_is_missed(life: Life, tmp_path: Path, never: str, lost: str) -> None:
-    """The same life, had one file never been synced."""
+    """The same life, had one file never been synced. It may have said little there: cuts go on until one finds out."""
     told = [one for one in life.told if not (one.call is Call.SYNC and one.path.endswith(never))]
     report = Report()
-    cut_often(replace(life, told=told), tmp_path / "cut", 36, 1, report)
-    assert any(lost in fault for fault in report.faults), report
+    for seed in range(10):
+        cut_often(replace(life, told=told), tmp_path / f"cut-{seed}", 36, seed, report)
+        if any(lost in fault for fault in report.faults):
+            return
+    pytest.fail(str(report))

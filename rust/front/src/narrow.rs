@@ -25,13 +25,13 @@ pub(crate) struct Narrowing {
 }
 
 impl Narrowing {
-    /// Somebody who spoke no TLS was gone before it was accepted. Whether the door is to be made narrow.
+    /// Somebody who spoke no TLS was gone before it was accepted, at a wide door. Whether that is to be made narrow.
     pub(crate) fn count(&mut self, now_ms: u64) -> bool {
         if now_ms >= self.counted_until_ms {
             (self.gone, self.counted_until_ms) = (0, now_ms.saturating_add(COUNTED_MS));
         }
         self.gone = self.gone.saturating_add(1);
-        let narrows = self.gone >= FLOOD_COUNT && self.narrow_until_ms.is_none();
+        let narrows = self.gone >= FLOOD_COUNT;
         if narrows {
             self.narrow_until_ms = Some(now_ms.saturating_add(NARROW_MS));
             self.times = self.times.saturating_add(1);
@@ -113,7 +113,7 @@ mod tests {
         }
         let now_ms = 20_000;
         assert!((0..99).all(|_| !narrowing.count(now_ms)));
-        assert!(narrowing.count(now_ms + 999) && !narrowing.count(now_ms + 999));
+        assert!(narrowing.count(now_ms + 999) && narrowing.is_narrow());
         assert!(!narrowing.pass(now_ms + 10_998));
         assert!(narrowing.pass(now_ms + 10_999) && !narrowing.pass(now_ms + 10_999));
         assert!((0..100).any(|_| narrowing.count(now_ms + 11_000)));
