@@ -74,11 +74,6 @@ def hub(tmp_path: Path) -> Iterator[RunningHub]:
         yield hub
 
 
-def of_each_worker(hub: RunningHub, metric: str) -> list[float]:
-    """What each says of it, as of the last second."""
-    return [sample.value for sample in hub.samples() if sample.name == f"holdfast_{metric}"]
-
-
 def comes_back(client: Client) -> None:
     """Every worker has heard of its ticket: it is taken back wherever it comes to."""
     wait_for(lambda: client.visit() == RESUMED, "resumption")
@@ -95,14 +90,14 @@ def test_a_device_comes_back_by_its_ticket_to_whichever_worker(hub: RunningHub) 
     assert client.visit() == FULL
     assert client.session is not None
     assert (client.session.has_ticket, client.session.ticket_lifetime_hint) == (True, SECONDS)
-    wait_for(lambda: of_each_worker(hub, "tickets") == [1, 1], "both workers' knowledge of it")
+    wait_for(lambda: hub.of_each_worker("tickets") == [1, 1], "both workers' knowledge of it")
     for _ in range(MANY):
         comes_back(client)
     admitted = hub.wait_for_events("admitted", MANY + 1)
     resumed = [event for event in admitted if event.get("resumed")]
     assert len(resumed) >= MANY
-    wait_for(lambda: sum(of_each_worker(hub, "handshakes_resumed_total")) >= MANY, "what both workers count")
-    one, other = of_each_worker(hub, "handshakes_resumed_total")
+    wait_for(lambda: sum(hub.of_each_worker("handshakes_resumed_total")) >= MANY, "what both workers count")
+    one, other = hub.of_each_worker("handshakes_resumed_total")
     assert min(one, other) >= 1
     assert len({event["path"] for event in admitted}) == 1
 

@@ -175,6 +175,10 @@ class RunningHub:
         with urllib.request.urlopen(f"http://{self.address}:{METRICS_PORT}/metrics", timeout=WAIT_SECONDS) as answer:
             return list(metrics.parse_exposition(answer.read().decode()))
 
+    def of_each_worker(self, metric: str) -> list[float]:
+        """What each says of it, as of the last second."""
+        return [sample.value for sample in self.samples() if sample.name == f"holdfast_{metric}"]
+
     def worker_pid(self) -> int:
         return int(self.events("serving")[-1]["pid"])
 
